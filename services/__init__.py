@@ -1,0 +1,1 @@
+"""Puntual's services: promises, sla and notifier, what they share, and the command line."""

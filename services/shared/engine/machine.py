@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from services.shared.clock import Instant
+from services.shared.instant import Instant
 
 
 class TimedFact(Protocol):

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
-from services.shared.clock import Instant
+from services.shared.instant import Instant
 
 
 class Announcement(NamedTuple):

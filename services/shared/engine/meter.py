@@ -1,0 +1,55 @@
+"""What the engine measures, for whoever exports it. Called per batch or per transition, never per event."""
+
+from typing import Protocol
+
+
+class Meter(Protocol):
+    """Receives measurements; `services.shared.metrics` exports them to Prometheus."""
+
+    def consumed(self, topic: str, outcome: str, count: int) -> None:
+        """Input messages read. outcome: used, ignored (for other services), dead (to dead letters), tick."""
+
+    def event_age(self, topic: str, seconds: float) -> None:
+        """Age of the newest event of a batch when it was read."""
+
+    def lag(self, topic: str, partition: int, seconds: float) -> None:
+        """How far reading is behind the log: age of the last record read, or 0 when caught up."""
+
+    def batch(self, topic: str, size: int) -> None:
+        """Messages in one fetched batch."""
+
+    def dead_letter(self, topic: str, reason: str) -> None:
+        """One message went to dead letters."""
+
+    def records(self, kind: str, state: str, delta: int) -> None:
+        """Change of the number of records kept in a state."""
+
+    def transition(self, kind: str, transition: str) -> None:
+        """One acknowledged transition."""
+
+    def settled(self, kind: str, state: str, margin: float) -> None:
+        """A record was settled `margin` seconds after due (below 0: before)."""
+
+    def detection_delay(self, seconds: float) -> None:
+        """A breach was announced this long after the first instant at which it could be."""
+
+    def sweep(self, overdue: float) -> None:
+        """One sweep of deadlines: how late the oldest due one was, in seconds (0: none due)."""
+
+    def committed(self, topic: str, partition: int) -> None:
+        """The commit frontier of a partition advanced just now."""
+
+    def jump(self, topic: str, outcome: str) -> None:
+        """Offsets were not contiguous. outcome: refetched, believed, expired."""
+
+    def rebalanced(self) -> None:
+        """Partitions were assigned anew."""
+
+    def recovery(self, done: int, total: int) -> None:
+        """Changelog records restored so far, of how many."""
+
+    def recovered(self, seconds: float) -> None:
+        """Recovery ended."""
+
+    def ready(self, is_ready: bool) -> None:
+        """Whether every owned partition is recovered and caught up."""

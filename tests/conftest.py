@@ -1,0 +1,61 @@
+"""Fixtures that bring what tests need: brokers and data. What a machine lacks is skipped; with CI=true it fails."""
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from services.shared.broker import start_embedded
+from tests.brokers import ROOT, Broker, Unavailable
+
+_prefixes = (f"t{number}." for number in itertools.count(1))
+
+
+def left_out(reason: str) -> NoReturn:
+    """Skip the test for a reason that says what is missing; fail it where nothing may be left out (CI=true)."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"CI leaves nothing out, but {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def embedded_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap address of the embedded broker, one for the whole run."""
+    with start_embedded(tmp_path_factory.mktemp("embedded")) as bootstrap:
+        yield bootstrap
+
+
+@pytest.fixture(scope="session")
+def real_kafka() -> Iterator[str]:
+    """Bootstrap address of an Apache Kafka node, one for the whole run."""
+    with contextlib.ExitStack() as stack:
+        try:
+            broker = stack.enter_context(Broker())
+        except Unavailable as unavailable:
+            left_out(str(unavailable))
+        yield broker.bootstrap
+
+
+@pytest.fixture(params=["embedded_kafka", "real_kafka"])
+def kafka(request: pytest.FixtureRequest) -> str:
+    """Bootstrap address; the test runs once on each broker."""
+    return str(request.getfixturevalue(request.param))
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A topic prefix no other test uses: the brokers are shared, the topics are not."""
+    return next(_prefixes)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The directory of real data sets (`PUNTUAL_DATA`, by default ../shared/data beside the project)."""
+    directory = Path(os.environ.get("PUNTUAL_DATA", ROOT.parent / "shared" / "data"))
+    if not directory.is_dir():
+        left_out(f"there are no data sets in {directory}; set PUNTUAL_DATA to where they are")
+    return directory

@@ -1,0 +1,267 @@
+"""Every metric there is, in one table, and the meters that feed them.
+
+Label sets are closed and every series exists from the start at zero, so that alerts never misfire for want of data. No
+label ever names a customer, a promise, a person or an address. Seconds, ratios 0 to 1, `_total` for counters.
+"""
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from itertools import product
+from typing import Any, NamedTuple, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+
+from services.shared.errors import DeadLetterReason
+
+M = TypeVar("M", Counter, Gauge, Histogram)
+
+#: Label values that the service names when it starts: its topics, kinds, states, transitions, channels.
+GIVEN: tuple[str, ...] = ()
+
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
+_INSTANTLY = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, _MINUTE, 5 * _MINUTE, _HOUR)
+_CALL = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
+_AGE = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, _MINUTE, 5 * _MINUTE, _HOUR, 6 * _HOUR, _DAY, 7 * _DAY)
+_MARGIN = (
+    *(minutes * _MINUTE for minutes in (1, 5, 15, 30)),
+    *(hours * _HOUR for hours in (1, 2, 4, 8)),
+    *(days * _DAY for days in (1, 2, 3, 7, 14, 30)),
+)
+_MESSAGES = (1.0, 10.0, 100.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0)
+_CODES = (
+    "OK",
+    "Cancelled",
+    "Unknown",
+    "InvalidArgument",
+    "DeadlineExceeded",
+    "NotFound",
+    "ResourceExhausted",
+    "Unimplemented",
+    "Internal",
+    "Unavailable",
+)
+
+
+class Spec(NamedTuple):
+    """One line of the table."""
+
+    kind: type[Counter | Gauge | Histogram]
+    help: str
+    #: Label → its closed set of values.
+    labels: Mapping[str, tuple[str, ...]] = {}
+    #: Upper bounds, of histograms only.
+    buckets: tuple[float, ...] = ()
+
+
+def _records(noun: str) -> dict[str, Spec]:
+    """What is counted of a service's records, under the name of what they are."""
+    return {
+        f"puntual_{noun}s": Spec(
+            Gauge, f"Records held, by state, of this worker's {noun}s.", {"kind": GIVEN, "state": GIVEN}
+        ),
+        f"puntual_{noun}_transitions_total": Spec(
+            Counter, f"Acknowledged changes of {noun}s.", {"kind": GIVEN, "transition": GIVEN}
+        ),
+    }
+
+
+def _margins(noun: str, kept: str, broken: str) -> dict[str, Spec]:
+    """How near to due, and how far past it. Two histograms, because negative observations would break a sum."""
+    return {
+        f"puntual_{noun}_margin_seconds": Spec(
+            Histogram, f"Time to spare of {noun}s {kept} in time.", {"kind": GIVEN}, _MARGIN
+        ),
+        f"puntual_{noun}_overrun_seconds": Spec(
+            Histogram, f"Time past due of {noun}s {broken}.", {"kind": GIVEN}, _MARGIN
+        ),
+    }
+
+
+METRICS: Mapping[str, Spec] = {
+    "puntual_build_info": Spec(Gauge, "Always 1; the version is the label.", {"version": GIVEN}),
+    "puntual_ready": Spec(Gauge, "1 while every owned partition is recovered and caught up."),
+    # Reading
+    "puntual_events_consumed_total": Spec(
+        Counter, "Input messages read.", {"topic": GIVEN, "outcome": ("used", "ignored", "dead", "tick")}
+    ),
+    "puntual_event_age_seconds": Spec(
+        Histogram, "Age of the newest event of a batch when it was read.", {"topic": GIVEN}, _AGE
+    ),
+    "puntual_batch_messages": Spec(Histogram, "Messages in one fetched batch.", {"topic": GIVEN}, _MESSAGES),
+    "puntual_consumer_lag_seconds": Spec(
+        Gauge, "Age of the last message read on the partition furthest behind; 0 when caught up.", {"topic": GIVEN}
+    ),
+    "puntual_last_commit_timestamp_seconds": Spec(
+        Gauge, "When an offset of the topic was last committed; 0: not yet.", {"topic": GIVEN}
+    ),
+    "puntual_offset_jumps_total": Spec(
+        Counter, "Gaps in the offsets read.", {"topic": GIVEN, "outcome": ("refetched", "believed", "expired")}
+    ),
+    "puntual_dead_letters_total": Spec(
+        Counter,
+        "Messages that could not be used.",
+        {"topic": GIVEN, "reason": tuple(reason.value for reason in DeadLetterReason)},
+    ),
+    "puntual_rebalances_total": Spec(Counter, "Assignments of partitions to this worker."),
+    "puntual_recovery_records": Spec(
+        Gauge,
+        "Records restored from the log by the last recovery, and how many there are.",
+        {"stage": ("restored", "total")},
+    ),
+    "puntual_recovery_seconds": Spec(Gauge, "How long the last recovery took."),
+    # Judging
+    "puntual_timers_overdue_seconds": Spec(Gauge, "How late the oldest due deadline was in the last sweep."),
+    "puntual_last_sweep_timestamp_seconds": Spec(Gauge, "When deadlines were last looked at; 0: not yet."),
+    "puntual_breach_detection_delay_seconds": Spec(
+        Histogram, "From the first instant a breach could be announced to its announcement.", {}, _INSTANTLY
+    ),
+    **_records("promise"),
+    **_margins("promise", "kept", "kept late or broken"),
+    **_records("clock"),
+    **_margins("clock", "met", "missed or breached"),
+    **_records("incident"),
+    # Answering
+    "grpc_server_handled_total": Spec(
+        Counter, "Calls answered.", {"grpc_service": GIVEN, "grpc_method": GIVEN, "grpc_code": _CODES}
+    ),
+    "grpc_server_handling_seconds": Spec(
+        Histogram, "Time to answer a unary call.", {"grpc_service": GIVEN, "grpc_method": GIVEN}, _CALL
+    ),
+}
+
+
+class Registry:
+    """The metrics of one process, made from the table on demand."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.collector = CollectorRegistry()
+        ProcessCollector(registry=self.collector)
+        release = _release()
+        self.series(Gauge, "puntual_build_info", version=[release])[release,].set(1)
+
+    def series(self, kind: type[M], name: str, /, **given: Iterable[str]) -> dict[tuple[str, ...], M]:
+        """Every series of a metric by its label values (in the table's order), each there at once and at zero.
+
+        `given` names the values that the table leaves to the service. Asking for values outside the closed sets is a
+        KeyError. Raises TypeError where the table says another kind, ValueError where the metric was made already.
+        """
+        spec = METRICS[name]
+        if spec.kind is not kind:
+            raise TypeError(f"{name} is a {spec.kind.__name__}, not a {kind.__name__}")
+        options: dict[str, Any] = {"buckets": spec.buckets} if spec.buckets else {}
+        parent = kind(name, spec.help, tuple(spec.labels), registry=self.collector, **options)
+        if not spec.labels:
+            return {(): parent}
+        values = (tuple(given[label]) if closed is GIVEN else closed for label, closed in spec.labels.items())
+        return {combination: parent.labels(*combination) for combination in product(*values)}
+
+    def single(self, kind: type[M], name: str) -> M:
+        """A metric without labels."""
+        return self.series(kind, name)[()]
+
+
+class Vocabulary(NamedTuple):
+    """The words a service counts its records under."""
+
+    #: "promise", "clock" or "incident".
+    noun: str
+    kinds: tuple[str, ...]
+    states: tuple[str, ...]
+    transitions: tuple[str, ...]
+
+
+class PrometheusMeter:
+    """What the engine measures (`services.shared.engine.meter.Meter`), exported.
+
+    Made once per process; called by one thread.
+    """
+
+    def __init__(self, registry: Registry, topics: Iterable[str], words: Vocabulary) -> None:
+        topics = tuple(topics)
+        noun, kinds = words.noun, words.kinds
+        self._consumed = registry.series(Counter, "puntual_events_consumed_total", topic=topics)
+        self._event_age = registry.series(Histogram, "puntual_event_age_seconds", topic=topics)
+        self._batch = registry.series(Histogram, "puntual_batch_messages", topic=topics)
+        self._dead = registry.series(Counter, "puntual_dead_letters_total", topic=topics)
+        self._committed = registry.series(Gauge, "puntual_last_commit_timestamp_seconds", topic=topics)
+        self._jumps = registry.series(Counter, "puntual_offset_jumps_total", topic=topics)
+        self._lag = registry.series(Gauge, "puntual_consumer_lag_seconds", topic=topics)
+        self._lags: dict[str, dict[int, float]] = {topic: {} for topic in topics}
+        self._rebalances = registry.single(Counter, "puntual_rebalances_total")
+        self._recovery = registry.series(Gauge, "puntual_recovery_records")
+        self._recovered = registry.single(Gauge, "puntual_recovery_seconds")
+        self._ready = registry.single(Gauge, "puntual_ready")
+        self._overdue = registry.single(Gauge, "puntual_timers_overdue_seconds")
+        self._swept = registry.single(Gauge, "puntual_last_sweep_timestamp_seconds")
+        self._delay = registry.single(Histogram, "puntual_breach_detection_delay_seconds")
+        self._records = registry.series(Gauge, f"puntual_{noun}s", kind=kinds, state=words.states)
+        self._transitions = registry.series(
+            Counter, f"puntual_{noun}_transitions_total", kind=kinds, transition=words.transitions
+        )
+        margins = [name for name in _margins(noun, "", "") if name in METRICS]
+        self._margins = [registry.series(Histogram, name, kind=kinds) for name in margins]
+
+    def consumed(self, topic: str, outcome: str, count: int) -> None:
+        self._consumed[topic, outcome].inc(count)
+
+    def event_age(self, topic: str, seconds: float) -> None:
+        self._event_age[topic,].observe(max(seconds, 0.0))
+
+    def lag(self, topic: str, partition: int, seconds: float) -> None:
+        behind = self._lags[topic]
+        behind[partition] = seconds
+        self._lag[topic,].set(max(behind.values()))
+
+    def batch(self, topic: str, size: int) -> None:
+        self._batch[topic,].observe(size)
+
+    def dead_letter(self, topic: str, reason: str) -> None:
+        self._dead[topic, reason].inc()
+
+    def records(self, kind: str, state: str, delta: int) -> None:
+        self._records[kind, state].inc(delta)
+
+    def transition(self, kind: str, transition: str) -> None:
+        self._transitions[kind, transition].inc()
+
+    def settled(self, kind: str, state: str, margin: float) -> None:  # noqa: ARG002 - the transition tells the state
+        in_time, late = self._margins
+        (late if margin > 0 else in_time)[kind,].observe(abs(margin))
+
+    def detection_delay(self, seconds: float) -> None:
+        self._delay.observe(max(seconds, 0.0))
+
+    def sweep(self, overdue: float) -> None:
+        self._overdue.set(overdue)
+        self._swept.set_to_current_time()
+
+    def committed(self, topic: str, partition: int) -> None:  # noqa: ARG002 - a series per partition would say no more
+        self._committed[topic,].set_to_current_time()
+
+    def jump(self, topic: str, outcome: str) -> None:
+        self._jumps[topic, outcome].inc()
+
+    def rebalanced(self) -> None:
+        self._rebalances.inc()
+        # Lags of partitions that are another worker's now must not linger.
+        for topic, behind in self._lags.items():
+            behind.clear()
+            self._lag[topic,].set(0)
+
+    def recovery(self, done: int, total: int) -> None:
+        self._recovery["restored",].set(done)
+        self._recovery["total",].set(total)
+
+    def recovered(self, seconds: float) -> None:
+        self._recovered.set(seconds)
+
+    def ready(self, is_ready: bool) -> None:
+        self._ready.set(is_ready)
+
+
+def _release() -> str:
+    try:
+        return version("puntual")
+    except PackageNotFoundError:  # run from a folder, not installed
+        return "unreleased"

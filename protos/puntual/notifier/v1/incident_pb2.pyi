@@ -206,11 +206,14 @@ class Incident(_message.Message):
 
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Item]:
-        """Ordered by record_id."""
+        """Ordered by service and record_id, at most 2,500. Once all who should know do, an item is cut down to its id, service,
+        kind, standing, told, severity, due_at, since, offset and announced_at. What is over stays for a while, so that an
+        older record read again is known as such.
+        """
 
     @_builtins.property
     def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Delivery]:
-        """Ordered by sequence; settled ones are dropped once a later one is settled."""
+        """Ordered by sequence: at most one unsettled per target, and the last settled one of each."""
 
     def __init__(
         self,
@@ -256,6 +259,8 @@ class Item(_message.Message):
     TEAM_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
+    ANNOUNCED_AT_FIELD_NUMBER: _builtins.int
+    FOLLOW_UP_FIELD_NUMBER: _builtins.int
     record_id: _builtins.str
     """promise_id or clock_id."""
     service: _builtins.str
@@ -265,8 +270,6 @@ class Item(_message.Message):
     customer_id: _builtins.str
     subject_id: _builtins.str
     standing: Global___Standing.ValueType
-    told: Global___Standing.ValueType
-    """What the receivers were told last. Unspecified: nothing yet."""
     severity: Global___Severity.ValueType
     customer_name: _builtins.str
     customer_locale: _builtins.str
@@ -278,6 +281,12 @@ class Item(_message.Message):
     """For people: "due_passed", "cancelled_by_us", …"""
     offset: _builtins.int
     """Offset of the record in its topic: an older one never overrules a newer one."""
+    follow_up: _builtins.bool
+    """Its routing leads elsewhere by now: it concerns this receiver group only where it was told of it before."""
+    @_builtins.property
+    def told(self) -> _containers.RepeatedCompositeFieldContainer[Global___Told]:
+        """Which targets believe it is at risk or broken, ordered by target. Empty: nobody was told, or all know it is over."""
+
     @_builtins.property
     def original_due_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -285,6 +294,10 @@ class Item(_message.Message):
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
         """When the standing began, in event time."""
+
+    @_builtins.property
+    def announced_at(self) -> _timestamp_pb2.Timestamp:
+        """When the record was announced, by the clock of the service that judges."""
 
     def __init__(
         self,
@@ -295,7 +308,7 @@ class Item(_message.Message):
         customer_id: _builtins.str = ...,
         subject_id: _builtins.str = ...,
         standing: Global___Standing.ValueType = ...,
-        told: Global___Standing.ValueType = ...,
+        told: _abc.Iterable[Global___Told] | None = ...,
         severity: Global___Severity.ValueType = ...,
         original_due_at: _timestamp_pb2.Timestamp | None = ...,
         due_at: _timestamp_pb2.Timestamp | None = ...,
@@ -308,14 +321,45 @@ class Item(_message.Message):
         team: _builtins.str = ...,
         reason: _builtins.str = ...,
         offset: _builtins.int = ...,
+        announced_at: _timestamp_pb2.Timestamp | None = ...,
+        follow_up: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "original_due_at", b"original_due_at", "since", b"since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["announced_at", b"announced_at", "due_at", b"due_at", "original_due_at", b"original_due_at", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "due_at", b"due_at", "kind", b"kind", "offset", b"offset", "original_due_at", b"original_due_at", "reason", b"reason", "record_id", b"record_id", "service", b"service", "severity", b"severity", "since", b"since", "site", b"site", "standing", b"standing", "subject_id", b"subject_id", "team", b"team", "told", b"told"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["announced_at", b"announced_at", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "due_at", b"due_at", "follow_up", b"follow_up", "kind", b"kind", "offset", b"offset", "original_due_at", b"original_due_at", "reason", b"reason", "record_id", b"record_id", "service", b"service", "severity", b"severity", "since", b"since", "site", b"site", "standing", b"standing", "subject_id", b"subject_id", "team", b"team", "told", b"told"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Item: _TypeAlias = Item  # noqa: Y015
+
+@_typing.final
+class Told(_message.Message):
+    """What one target was told of an item and believes since."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
+    DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    target: _builtins.str
+    standing: Global___Standing.ValueType
+    """At risk or broken."""
+    delivery_id: _builtins.str
+    """The delivery that said so: what comes later answers it, and stands in the same thread."""
+    def __init__(
+        self,
+        *,
+        target: _builtins.str = ...,
+        standing: Global___Standing.ValueType = ...,
+        delivery_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "standing", b"standing", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Told: _TypeAlias = Told  # noqa: Y015
 
 @_typing.final
 class Delivery(_message.Message):
@@ -338,6 +382,8 @@ class Delivery(_message.Message):
     PROVIDER_ID_FIELD_NUMBER: _builtins.int
     DECIDED_AT_FIELD_NUMBER: _builtins.int
     SETTLED_AT_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    GIVE_UP_AT_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
     """Stable over retries; the idempotency key for providers that take one."""
     sequence: _builtins.int
@@ -359,12 +405,22 @@ class Delivery(_message.Message):
 
     @_builtins.property
     def next_attempt_at(self) -> _timestamp_pb2.Timestamp:
-        """When to try again."""
+        """PENDING: when to try. SENDING: when the attempt counts as lost and is made again."""
 
     @_builtins.property
-    def decided_at(self) -> _timestamp_pb2.Timestamp: ...
+    def decided_at(self) -> _timestamp_pb2.Timestamp:
+        """When the newest of its items was announced."""
+
     @_builtins.property
     def settled_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Earlier deliveries to the same target that this one answers, at most ten."""
+
+    @_builtins.property
+    def give_up_at(self) -> _timestamp_pb2.Timestamp:
+        """When retrying ends. Set at the first attempt."""
+
     def __init__(
         self,
         *,
@@ -383,10 +439,12 @@ class Delivery(_message.Message):
         provider_id: _builtins.str = ...,
         decided_at: _timestamp_pb2.Timestamp | None = ...,
         settled_at: _timestamp_pb2.Timestamp | None = ...,
+        answers: _abc.Iterable[_builtins.str] | None = ...,
+        give_up_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at", "next_attempt_at", b"next_attempt_at", "settled_at", b"settled_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at", "give_up_at", b"give_up_at", "next_attempt_at", b"next_attempt_at", "settled_at", b"settled_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "channel", b"channel", "decided_at", b"decided_at", "delivery_id", b"delivery_id", "item_count", b"item_count", "items", b"items", "kind", b"kind", "last_failure", b"last_failure", "next_attempt_at", b"next_attempt_at", "provider_id", b"provider_id", "sequence", b"sequence", "settled_at", b"settled_at", "severity", b"severity", "state", b"state", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "attempts", b"attempts", "channel", b"channel", "decided_at", b"decided_at", "delivery_id", b"delivery_id", "give_up_at", b"give_up_at", "item_count", b"item_count", "items", b"items", "kind", b"kind", "last_failure", b"last_failure", "next_attempt_at", b"next_attempt_at", "provider_id", b"provider_id", "sequence", b"sequence", "settled_at", b"settled_at", "severity", b"severity", "state", b"state", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,1 @@
+"""Explicit promises: the customer was told a time."""

@@ -1,0 +1,1 @@
+"""Standards: what the company promises to everybody, and the clocks that measure it."""

@@ -1,0 +1,292 @@
+"""What a standard is worth: facts in, verdict out. Pure; it knows no Kafka, no protobuf and no clock.
+
+A `Clock` is a function of the *set* of facts about one contact, callback or order, of the standards and an instant
+(`judge`). It starts with the first start and ends with the first stop, in whatever order they arrive:
+
+* met: stopped at or before `due_at`; a stop that happened before the start counts as met, with nothing elapsed;
+* missed: stopped after `due_at`;
+* breached: not stopped, and `breach_at` has passed. Grace only delays the announcement, for facts still on their way;
+* cancelled: called off at or before `due_at` and before any stop. Called off later, it excuses nothing.
+
+Two functions bring that to a stream: `fold` adds facts and never lets time speak; `due` judges at the present. The
+engine calls `due` when a deadline has passed and all input is read, so only there is a breach announced by the clock.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+from services.shared.instant import SECOND, Instant
+
+#: "No such instant". No event carries it: times before 2000 are dead letters.
+NONE = Instant(0)
+_LONG_AGO = Instant(-(2**62))
+
+
+class Metric(IntEnum):
+    """What is timed. Numbers as in the protobuf enum, as in all enums here."""
+
+    FIRST_REPLY = 1
+    CALLBACK_RETURNED = 2
+    CUSTOMER_TOLD = 3
+
+
+class State(IntEnum):
+    """Where a clock stands."""
+
+    NOTED = 1
+    RUNNING = 2
+    AT_RISK = 3
+    BREACHED = 4
+    MET = 5
+    MISSED = 6
+    CANCELLED = 7
+
+
+class FactKind(IntEnum):
+    """What an event does to a clock."""
+
+    STARTED = 1
+    STOPPED = 2
+    CANCELLED = 3
+    OTHER = 4
+
+
+class Transition(IntEnum):
+    """What a write announces."""
+
+    NOTED = 1
+    STARTED = 2
+    AT_RISK = 3
+    BREACHED = 4
+    MET = 5
+    MISSED = 6
+    CANCELLED = 7
+    RETRACTED = 8
+
+
+class Context(NamedTuple):
+    """Whom it concerns and where; empty where not stated."""
+
+    customer_name: str = ""
+    customer_locale: str = ""
+    customer_time_zone: str = ""
+    customer_tier: str = ""
+    site: str = ""
+    team: str = ""
+    channel: str = ""
+
+
+NO_CONTEXT = Context()
+
+
+class Fact(NamedTuple):
+    """One event, reduced to what the verdict depends on. Orders by time, then source and id."""
+
+    occurred_at: Instant
+    source: str
+    event_id: str
+    kind: int
+    #: For people: "replied (automatic)".
+    what: str = ""
+    context: Context = NO_CONTEXT
+
+
+class Standard(NamedTuple):
+    """What is promised to everybody; spans in microseconds."""
+
+    name: str
+    #: The binding limit.
+    limit: int
+    #: The stricter level that is reported apart and breaches nothing; 0: none.
+    preferred: int = 0
+    #: How long before due a running clock is at risk; 0: no warning.
+    warning: int = 0
+    #: How long after due to wait before saying "breached".
+    grace: int = 0
+
+
+class Standards(NamedTuple):
+    """What clocks are judged by: for each metric that is timed, its standard."""
+
+    version: str
+    metrics: Mapping[int, Standard]
+    #: How long a record is remembered after its last fact and deadline; None: for ever.
+    horizon: int | None = None
+
+
+class Identity(NamedTuple):
+    """Which clock it is: the parts of its key."""
+
+    key: bytes
+    metric: int
+    #: Empty where the events name no customer.
+    customer_id: str
+    subject_id: str
+
+
+class Clock(NamedTuple):
+    """The record: identity, verdict and the facts it was judged from, in order."""
+
+    key: bytes
+    metric: int
+    customer_id: str
+    subject_id: str
+    state: int
+    policy: str
+    standards_version: str
+    started_at: Instant
+    due_at: Instant
+    preferred_due_at: Instant
+    warn_at: Instant
+    breach_at: Instant
+    stopped_at: Instant
+    #: None until stopped or breached, and where there is no preferred level.
+    preferred_met: bool | None
+    context: Context
+    facts: tuple[Fact, ...]
+
+
+def fold(identity: Identity, old: Clock | None, facts: Sequence[Fact], standards: Standards) -> Clock:
+    """The record with more facts. Returns `old` itself where they say nothing new."""
+    if old is None:
+        return judge(identity, merge((), facts), standards, _LONG_AGO)
+    merged = merge(old.facts, facts)
+    if merged == old.facts:
+        return old
+    new = judge(identity, merged, standards, _implied_now(old))
+    if new.state == State.BREACHED and old.state != State.BREACHED:
+        # An earlier start moved the limit into the past. Its stop may be unread: `due` decides, once all is read.
+        return judge(identity, merged, standards, new.breach_at)
+    return new
+
+
+def due(clock: Clock, now: Instant, standards: Standards) -> Clock | None:
+    """The record as of `now`; None once its time to be remembered is over, or where its standard is no more."""
+    forget_at = _forget_at(clock, standards)
+    if clock.metric not in standards.metrics or (forget_at is not None and now >= forget_at):
+        return None
+    identity = Identity(clock.key, clock.metric, clock.customer_id, clock.subject_id)
+    return judge(identity, clock.facts, standards, now)
+
+
+def next_deadline(clock: Clock, standards: Standards) -> Instant | None:
+    """The next instant at which `due` would change the record; None if only facts can."""
+    if clock.state == State.RUNNING and clock.warn_at:
+        return clock.warn_at
+    if clock.state in {State.RUNNING, State.AT_RISK}:
+        return Instant(clock.breach_at + 1)
+    return _forget_at(clock, standards)
+
+
+def merge(known: tuple[Fact, ...], new: Iterable[Fact]) -> tuple[Fact, ...]:
+    """The union, in order. Of facts with one id but different content the smallest is kept, whichever came first."""
+    by_id = {(fact.source, fact.event_id): fact for fact in known}
+    for fact in new:
+        seen = by_id.setdefault((fact.source, fact.event_id), fact)
+        if fact < seen:
+            by_id[fact.source, fact.event_id] = fact
+    return tuple(sorted(by_id.values()))
+
+
+def judge(identity: Identity, facts: tuple[Fact, ...], standards: Standards, now: Instant) -> Clock:
+    """The verdict on a set of facts (sorted) as of an instant. Raises KeyError where no standard times the metric."""
+    standard = standards.metrics[identity.metric]
+    started_at = _first(facts, FactKind.STARTED)
+    if not started_at:
+        return Clock(
+            *identity, State.NOTED, standard.name, standards.version, NONE, NONE, NONE, NONE, NONE, NONE, None,
+            _context(facts), facts,
+        )  # fmt: skip
+    due_at = Instant(started_at + standard.limit)
+    preferred_due_at = Instant(started_at + standard.preferred) if standard.preferred else NONE
+    warn_at = Instant(due_at - standard.warning) if standard.warning else NONE
+    breach_at = Instant(due_at + standard.grace)
+    state, stopped_at = _settled(facts, due_at)
+    if state == State.RUNNING:
+        if now > breach_at:
+            state = State.BREACHED
+        elif warn_at and now >= warn_at:
+            state = State.AT_RISK
+    preferred_met = stopped_at <= preferred_due_at if stopped_at else False
+    return Clock(
+        *identity, state, standard.name, standards.version, started_at, due_at, preferred_due_at, warn_at, breach_at,
+        stopped_at, preferred_met if preferred_due_at and state in _ANSWERABLE else None, _context(facts), facts,
+    )  # fmt: skip
+
+
+def transition(old: Clock | None, new: Clock) -> Transition:
+    """What the step from `old` to `new` announces."""
+    before = old.state if old else State.NOTED
+    if new.state == before:
+        return Transition.NOTED
+    if before in _FAILED and new.state not in _FAILED:
+        return Transition.RETRACTED
+    return _ENTERING[State(new.state)]
+
+
+def breached_at(old: Clock | None, new: Clock) -> Instant | None:
+    """Where this step announces a breach: the first instant at which that was true."""
+    if new.state == State.BREACHED and (old is None or old.state != State.BREACHED):
+        return Instant(new.breach_at + 1)
+    return None
+
+
+def margin(old: Clock | None, new: Clock) -> float | None:
+    """Seconds from due to stop (below 0: in time) where this step stops a clock."""
+    if new.state in {State.MET, State.MISSED} and (old is None or old.state != new.state):
+        return (new.stopped_at - new.due_at) / SECOND
+    return None
+
+
+_FAILED = frozenset({State.BREACHED, State.MISSED})
+#: States in which it is known whether the preferred level was met.
+_ANSWERABLE = frozenset({State.BREACHED, State.MET, State.MISSED})
+_ENTERING = {
+    State.NOTED: Transition.NOTED,
+    State.RUNNING: Transition.STARTED,
+    State.AT_RISK: Transition.AT_RISK,
+    State.BREACHED: Transition.BREACHED,
+    State.MET: Transition.MET,
+    State.MISSED: Transition.MISSED,
+    State.CANCELLED: Transition.CANCELLED,
+}
+
+
+def _settled(facts: tuple[Fact, ...], due_at: Instant) -> tuple[State, Instant]:
+    """What the facts of a started clock decide, and when it stopped; RUNNING where only time can tell."""
+    stopped_at, cancelled_at = _first(facts, FactKind.STOPPED), _first(facts, FactKind.CANCELLED)
+    if cancelled_at and cancelled_at <= due_at and not NONE < stopped_at <= cancelled_at:
+        return State.CANCELLED, NONE
+    if not stopped_at:
+        return State.RUNNING, NONE
+    return State.MET if stopped_at <= due_at else State.MISSED, stopped_at
+
+
+def _first(facts: tuple[Fact, ...], kind: FactKind) -> Instant:
+    for fact in facts:
+        if fact.kind == kind:
+            return fact.occurred_at
+    return NONE
+
+
+def _context(facts: tuple[Fact, ...]) -> Context:
+    """Each field as last stated."""
+    context = NO_CONTEXT
+    for fact in facts:
+        if fact.context not in (context, NO_CONTEXT):
+            context = Context(*(new or old for new, old in zip(fact.context, context, strict=True)))
+    return context
+
+
+def _implied_now(clock: Clock) -> Instant:
+    """The latest instant that must have passed for the record to stand where it stands."""
+    if clock.state == State.BREACHED:
+        return Instant(clock.breach_at + 1)
+    return clock.warn_at if clock.state == State.AT_RISK else _LONG_AGO
+
+
+def _forget_at(clock: Clock, standards: Standards) -> Instant | None:
+    if standards.horizon is None:
+        return None
+    return Instant(max(clock.facts[-1].occurred_at, clock.breach_at) + standards.horizon)

@@ -1,0 +1,31 @@
+"""Clocks and facts for tests, around noon of one day."""
+
+from datetime import timedelta
+
+from services.shared.instant import Instant, micros, parse_instant
+from services.shared.keys import record_key
+from services.sla.codec import identity
+from services.sla.domain import Clock, Context, Fact, FactKind, Identity, Metric, Standard, Standards, judge, merge
+
+NOON = parse_instant("2026-03-02T12:00:00Z")
+MINUTE = micros(timedelta(minutes=1))
+#: Limit an hour, preferred 20 minutes, warning 15 minutes before the limit, grace 2 minutes.
+STANDARD = Standard("answered within the hour", 60 * MINUTE, 20 * MINUTE, 15 * MINUTE, 2 * MINUTE)
+STANDARDS = Standards("7", dict.fromkeys(Metric, STANDARD))
+CLOCK: Identity = identity(record_key("c-1", "first_reply", "mail-9"))
+
+
+def at(minutes: float) -> Instant:
+    """That many minutes after noon."""
+    return Instant(NOON + round(minutes * MINUTE))
+
+
+def a_fact(kind: FactKind, minutes: float, event_id: str = "", context: Context | None = None) -> Fact:
+    """A fact of the crm; its id follows from kind and time where none is given."""
+    name = event_id or f"{kind.name}@{minutes}"
+    return Fact(at(minutes), "crm", name, kind, kind.name.lower(), context or Context())
+
+
+def judged(*facts: Fact, minutes: float = 0, standards: Standards = STANDARDS) -> Clock:
+    """The clock with these facts as of that many minutes after noon."""
+    return judge(CLOCK, merge((), facts), standards, at(minutes))

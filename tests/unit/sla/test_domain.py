@@ -1,0 +1,176 @@
+"""What a clock says, case by case. Limit 12:60, preferred 12:20, warning from 12:45, breach announced after 12:62."""
+
+import pytest
+
+from services.shared.instant import Instant
+from services.sla.domain import (
+    NONE,
+    Clock,
+    Context,
+    Fact,
+    FactKind,
+    State,
+    Transition,
+    breached_at,
+    due,
+    fold,
+    margin,
+    next_deadline,
+    transition,
+)
+from tests.unit.sla.builders import CLOCK, MINUTE, STANDARD, STANDARDS, a_fact, at, judged
+
+STARTED, STOPPED, CANCELLED, OTHER = FactKind.STARTED, FactKind.STOPPED, FactKind.CANCELLED, FactKind.OTHER
+START = a_fact(STARTED, 0)
+
+
+@pytest.mark.parametrize(
+    ("facts", "minutes", "state"),
+    [
+        ([(STOPPED, 5)], 99, State.NOTED),
+        ([(STARTED, 0)], 0, State.RUNNING),
+        ([(STARTED, 0)], 44.9, State.RUNNING),
+        ([(STARTED, 0)], 45, State.AT_RISK),
+        ([(STARTED, 0)], 62, State.AT_RISK),
+        ([(STARTED, 0)], 62.001, State.BREACHED),
+        ([(STARTED, 0), (STOPPED, 60)], 99, State.MET),
+        ([(STARTED, 0), (STOPPED, 60.001)], 99, State.MISSED),
+        ([(STARTED, 0), (STOPPED, 61)], 61, State.MISSED),
+        ([(STARTED, 0), (STOPPED, 90), (STOPPED, 10)], 99, State.MET),
+        ([(STOPPED, -5), (STARTED, 0)], 99, State.MET),
+        ([(STARTED, 0), (STARTED, 50), (STOPPED, 70)], 99, State.MISSED),
+        ([(STARTED, 0), (OTHER, 5)], 99, State.BREACHED),
+        ([(STARTED, 0), (CANCELLED, 60)], 99, State.CANCELLED),
+        ([(STARTED, 0), (CANCELLED, 61)], 99, State.BREACHED),
+        ([(STARTED, 0), (CANCELLED, 61), (STOPPED, 70)], 99, State.MISSED),
+        ([(STARTED, 0), (CANCELLED, 10), (STOPPED, 70)], 99, State.CANCELLED),
+        ([(STARTED, 0), (STOPPED, 10), (CANCELLED, 20)], 99, State.MET),
+        ([(STARTED, 0), (STOPPED, 10), (CANCELLED, 10)], 99, State.MET),
+        ([(CANCELLED, -10), (STARTED, 0)], 99, State.CANCELLED),
+    ],
+)
+def test_the_verdict_follows_from_the_facts_and_the_instant(
+    facts: list[tuple[FactKind, float]], minutes: float, state: State
+) -> None:
+    """Each case states the facts (minutes after noon), the instant they are judged at, and the verdict."""
+    assert judged(*(a_fact(*fact) for fact in facts), minutes=minutes).state == state
+
+
+def test_a_running_clock_names_every_instant_that_follows_from_its_start() -> None:
+    """Limit, preferred level, warning and announcement are counted from the start."""
+    clock = judged(START)
+    assert (clock.started_at, clock.due_at) == (at(0), at(60))
+    assert (clock.preferred_due_at, clock.warn_at, clock.breach_at) == (at(20), at(45), at(62))
+    assert (clock.policy, clock.standards_version) == ("answered within the hour", "7")
+
+
+@pytest.mark.parametrize(
+    ("facts", "minutes", "preferred_met"),
+    [
+        ([START], 30, None),
+        ([START], 63, False),
+        ([START, a_fact(STOPPED, 20)], 20, True),
+        ([START, a_fact(STOPPED, 20.001)], 21, False),
+        ([START, a_fact(STOPPED, 70)], 70, False),
+        ([START, a_fact(CANCELLED, 10)], 63, None),
+        ([a_fact(STOPPED, -1), START], 0, True),
+    ],
+)
+def test_the_preferred_level_is_answered_once_the_clock_ends(
+    facts: list[Fact], minutes: float, preferred_met: bool | None
+) -> None:
+    """While it runs the answer is open; a cancelled clock has none."""
+    assert judged(*facts, minutes=minutes).preferred_met is preferred_met
+
+
+def test_a_standard_may_do_without_preferred_level_warning_and_grace() -> None:
+    """Then the clock goes straight from running to breached, a microsecond after the limit."""
+    bare = STANDARDS._replace(metrics={CLOCK.metric: STANDARD._replace(preferred=0, warning=0, grace=0)})
+    clock = judged(START, minutes=60, standards=bare)
+    assert (clock.state, clock.preferred_due_at, clock.warn_at) == (State.RUNNING, NONE, NONE)
+    assert next_deadline(clock, bare) == at(60) + 1
+    breached = due(clock, Instant(at(60) + 1), bare)
+    assert breached is not None
+    assert (breached.state, breached.preferred_met) == (State.BREACHED, None)
+
+
+def test_each_field_of_the_context_is_the_one_last_stated() -> None:
+    """A later fact that is silent about the team does not erase it."""
+    first = a_fact(STARTED, 0, context=Context(team="blue", site="Lugo"))
+    second = a_fact(OTHER, 5, context=Context(site="Vigo", customer_tier="gold"))
+    assert judged(second, first, a_fact(OTHER, 6)).context == Context(team="blue", site="Vigo", customer_tier="gold")
+
+
+def test_facts_that_are_known_already_leave_the_very_same_record() -> None:
+    """The engine writes nothing then."""
+    clock = judged(START, minutes=50)
+    assert fold(CLOCK, clock, [START, START], STANDARDS) is clock
+
+
+def test_an_earlier_start_never_lets_fold_announce_a_breach_by_the_clock() -> None:
+    """The stop may still be unread; only `due` says breached, and it is asked at once."""
+    clock = fold(CLOCK, judged(a_fact(STARTED, 30), minutes=80), [START], STANDARDS)
+    assert (clock.state, clock.due_at, clock.preferred_met) == (State.AT_RISK, at(60), None)
+    assert next_deadline(clock, STANDARDS) == at(62) + 1
+
+
+def test_a_record_is_forgotten_a_horizon_after_its_last_fact_and_limit() -> None:
+    """Not before either, and never where there is no horizon."""
+    mortal = STANDARDS._replace(horizon=100 * MINUTE)
+    breached = judged(START, minutes=63)
+    assert next_deadline(breached, mortal) == at(162)
+    assert due(breached, Instant(at(162) - 1), mortal) == breached
+    assert due(breached, at(162), mortal) is None
+    late = judged(START, a_fact(STOPPED, 70))
+    assert next_deadline(late, mortal) == at(170)
+    assert next_deadline(late, STANDARDS) is None
+
+
+def test_a_clock_whose_standard_is_no_more_is_forgotten() -> None:
+    """Editing the standards cannot stop the service."""
+    assert due(judged(START), at(10), STANDARDS._replace(metrics={})) is None
+
+
+NOTED, RUNNING, AT_RISK = judged(a_fact(OTHER, 1)), judged(START), judged(START, minutes=50)
+BREACHED, MET = judged(START, minutes=63), judged(START, a_fact(STOPPED, 9))
+MISSED, CALLED_OFF = judged(START, a_fact(STOPPED, 90)), judged(START, a_fact(CANCELLED, 9))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "announced"),
+    [
+        (None, NOTED, Transition.NOTED),
+        (None, RUNNING, Transition.STARTED),
+        (None, MET, Transition.MET),
+        (NOTED, RUNNING, Transition.STARTED),
+        (RUNNING, RUNNING, Transition.NOTED),
+        (RUNNING, AT_RISK, Transition.AT_RISK),
+        (AT_RISK, BREACHED, Transition.BREACHED),
+        (RUNNING, MET, Transition.MET),
+        (RUNNING, CALLED_OFF, Transition.CANCELLED),
+        (BREACHED, MISSED, Transition.MISSED),
+        (MISSED, BREACHED, Transition.BREACHED),
+        (BREACHED, MET, Transition.RETRACTED),
+        (MISSED, MET, Transition.RETRACTED),
+        (BREACHED, CALLED_OFF, Transition.RETRACTED),
+        (BREACHED, RUNNING, Transition.RETRACTED),
+    ],
+)
+def test_a_transition_is_named_by_where_it_leads(old: Clock | None, new: Clock, announced: Transition) -> None:
+    """Except where it takes back a breach: that is what must reach whoever was told."""
+    assert transition(old, new) == announced
+
+
+def test_a_breach_says_since_when_it_could_be_announced() -> None:
+    """Measured once, where it is announced."""
+    assert breached_at(AT_RISK, BREACHED) == at(62) + 1
+    assert breached_at(BREACHED, BREACHED) is None
+    assert breached_at(RUNNING, MISSED) is None
+
+
+def test_the_margin_is_told_once_by_the_step_that_stops_the_clock() -> None:
+    """Seconds after due; below zero in time."""
+    assert margin(RUNNING, MET) == -51 * 60
+    assert margin(BREACHED, MISSED) == 30 * 60
+    assert margin(MISSED, MISSED) is None
+    assert margin(RUNNING, CALLED_OFF) is None

@@ -1,0 +1,160 @@
+"""Events become facts, and clocks become bytes and clocks again."""
+
+import json
+
+import pytest
+from google.protobuf.json_format import ParseDict
+from hypothesis import given
+
+from puntual.events.v1.callback_event_pb2 import CallbackEvent
+from puntual.events.v1.contact_event_pb2 import ContactEvent
+from puntual.events.v1.order_event_pb2 import OrderEvent
+from puntual.sla.v1 import clock_pb2 as pb
+from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.instant import parse_instant
+from services.sla import codec, domain
+from services.sla.domain import Context, Fact, FactKind
+from tests.unit.sla.builders import STANDARDS, a_fact, judged
+from tests.unit.sla.strategies import fact_sets, instants
+
+HEAD = {"eventId": "e-1", "source": "crm", "occurredAt": "2026-03-02T12:00:00.000001Z", "subjectId": "s/9"}
+STARTED, STOPPED, CANCELLED, OTHER = FactKind.STARTED, FactKind.STOPPED, FactKind.CANCELLED, FactKind.OTHER
+DECODERS = {
+    ContactEvent: (codec.decode_contact, "first_reply"),
+    CallbackEvent: (codec.decode_callback, "callback_returned"),
+    OrderEvent: (codec.decode_order, "customer_told"),
+}
+Message = type[ContactEvent] | type[CallbackEvent] | type[OrderEvent]
+
+
+def encoded(message: Message, **fields: object) -> bytes:
+    return ParseDict(HEAD | fields, message()).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("message", "event", "kind", "what"),
+    [
+        (ContactEvent, {"received": {"kind": "CONTACT_KIND_EMAIL"}}, STARTED, "received"),
+        (ContactEvent, {"replied": {}}, STOPPED, "replied"),
+        (ContactEvent, {"replied": {"author": "AUTHOR_HUMAN"}}, STOPPED, "replied"),
+        (ContactEvent, {"replied": {"author": "AUTHOR_AUTOMATIC"}}, OTHER, "replied (automatic)"),
+        (ContactEvent, {"resolved": {}}, CANCELLED, "resolved"),
+        (ContactEvent, {"closed": {}}, CANCELLED, "closed"),
+        (CallbackEvent, {"requested": {}}, STARTED, "requested"),
+        (CallbackEvent, {"attempted": {}}, OTHER, "attempted"),
+        (CallbackEvent, {"returned": {}}, STOPPED, "returned"),
+        (CallbackEvent, {"cancelled": {"by": "PARTY_CUSTOMER"}}, CANCELLED, "cancelled by the customer"),
+        (CallbackEvent, {"cancelled": {"consent": "CONSENT_ACCEPTED"}}, CANCELLED, "cancelled by agreement"),
+        (CallbackEvent, {"cancelled": {"by": "PARTY_COMPANY"}}, OTHER, "cancelled by us"),
+        (CallbackEvent, {"waived": {}}, CANCELLED, "waived"),
+        (OrderEvent, {"ready": {}}, STARTED, "ready"),
+        (OrderEvent, {"customerTold": {}}, STOPPED, "customer told"),
+        (OrderEvent, {"delivered": {}}, STOPPED, "delivered"),
+        (OrderEvent, {"delivered": {"inFull": True}}, STOPPED, "delivered"),
+        (OrderEvent, {"delivered": {"inFull": False}}, OTHER, "delivered in part"),
+        (OrderEvent, {"cancelled": {"by": "PARTY_COMPANY"}}, CANCELLED, "cancelled"),
+        (OrderEvent, {"waived": {}}, CANCELLED, "waived"),
+    ],
+)
+def test_an_event_becomes_a_fact(message: Message, event: dict[str, object], kind: FactKind, what: str) -> None:
+    """In protobuf and in JSON alike, keyed by customer, metric and subject."""
+    decode, metric = DECODERS[message]
+    fact = Fact(parse_instant("2026-03-02T12:00:00.000001Z"), "crm", "e-1", kind, what)
+    expected = [(f"c%201/{metric}/s%2F9".encode(), fact)]
+    assert decode(encoded(message, customerId="c 1", **event), False) == expected
+    assert decode(json.dumps(HEAD | {"customerId": "c 1"} | event).encode(), True) == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "event"),
+    [
+        (OrderEvent, {"placed": {}}),
+        (OrderEvent, {"promised": {"milestone": "MILESTONE_READY"}}),
+        (OrderEvent, {"waived": {"milestone": "MILESTONE_READY"}}),
+        (CallbackEvent, {"promised": {}}),
+        (ContactEvent, {"held": {}}),
+        (ContactEvent, {"reopened": {}}),
+    ],
+)
+def test_events_that_move_no_clock_leave_no_fact(message: Message, event: dict[str, object]) -> None:
+    """They concern the other services."""
+    assert DECODERS[message][0](encoded(message, **event), False) == []
+
+
+def test_the_context_of_an_event_comes_along() -> None:
+    """All seven fields, each to its own."""
+    stated = {
+        "customerName": "Ana",
+        "customerLocale": "es-ES",
+        "customerTimeZone": "Europe/Madrid",
+        "customerTier": "gold",
+        "site": "Vigo",
+        "team": "blue",
+        "channel": "phone",
+    }
+    [(key, fact)] = codec.decode_order(encoded(OrderEvent, ready={}, **stated), False)
+    assert fact.context == Context("Ana", "es-ES", "Europe/Madrid", "gold", "Vigo", "blue", "phone")
+    assert codec.identity(key) == (key, domain.Metric.CUSTOMER_TOLD, "", "s/9")
+
+
+@pytest.mark.parametrize(
+    ("value", "is_json", "reason"),
+    [
+        (b"\xff\xff", False, DeadLetterReason.UNDECODABLE),
+        (b"{", True, DeadLetterReason.UNDECODABLE),
+        (b"\xff", True, DeadLetterReason.UNDECODABLE),
+        (b'{"recieved": {}}', True, DeadLetterReason.UNDECODABLE),
+        (b"[" * 100_000, True, DeadLetterReason.UNDECODABLE),
+        (encoded(ContactEvent), False, DeadLetterReason.UNKNOWN_TYPE),
+        (encoded(ContactEvent, received={}, eventId=""), False, DeadLetterReason.NO_EVENT_ID),
+        (encoded(ContactEvent, received={}, subjectId=""), False, DeadLetterReason.NO_SUBJECT),
+        (encoded(ContactEvent, received={}, occurredAt=None), False, DeadLetterReason.NO_TIME),
+        (encoded(ContactEvent, received={}, occurredAt="1999-12-31T23:59:59Z"), False, DeadLetterReason.ABSURD_TIME),
+        (encoded(ContactEvent, received={}, occurredAt="2200-01-01T00:00:00Z"), False, DeadLetterReason.ABSURD_TIME),
+    ],
+)
+def test_unusable_input_is_refused_with_its_reason(value: bytes, is_json: bool, reason: DeadLetterReason) -> None:
+    """The closed list of reasons is what dead letters are counted by."""
+    with pytest.raises(Unusable) as error:
+        codec.decode_contact(value, is_json)
+    assert error.value.reason == reason
+
+
+@given(facts=fact_sets(), now=instants())
+def test_a_record_survives_its_bytes(facts: list[Fact], now: float) -> None:
+    """What is unpacked equals what was packed, and packs to the same bytes."""
+    clock = judged(*facts, minutes=now, standards=STANDARDS)
+    packed = codec.pack(clock)
+    assert codec.unpack(packed) == clock
+    assert codec.pack(codec.unpack(packed)) == packed
+
+
+def test_a_record_says_to_others_what_it_says_inside() -> None:
+    """Read as plain protobuf, field by field."""
+    message = pb.Clock.FromString(codec.pack(judged(a_fact(STARTED, 0), a_fact(STOPPED, 5), minutes=9)))
+    assert (message.clock_id, message.customer_id, message.subject_id) == ("c-1/first_reply/mail-9", "c-1", "mail-9")
+    assert (message.metric, message.state) == (pb.METRIC_FIRST_REPLY, pb.CLOCK_STATE_MET)
+    assert message.due_at.ToJsonString() == "2026-03-02T13:00:00Z"
+    assert message.stopped_at.ToJsonString() == "2026-03-02T12:05:00Z"
+    assert [fact.kind for fact in message.facts] == [pb.FACT_KIND_STARTED, pb.FACT_KIND_STOPPED]
+    assert not pb.Clock.FromString(codec.pack(judged(a_fact(OTHER, 0)))).HasField("due_at")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "prefix"),
+    [
+        (domain.Metric, pb.Metric, "METRIC"),
+        (domain.State, pb.ClockState, "CLOCK_STATE"),
+        (domain.FactKind, pb.FactKind, "FACT_KIND"),
+        (domain.Transition, pb.ClockTransition, "CLOCK_TRANSITION"),
+    ],
+)
+def test_our_numbers_are_those_of_the_contract(ours: type[domain.State], theirs: object, prefix: str) -> None:
+    """The codec relies on it: each enum has the same names and numbers as its protobuf twin."""
+    contract = dict(theirs.items())  # type: ignore[attr-defined]
+    assert {f"{prefix}_{member.name}": member.value for member in ours} | {f"{prefix}_UNSPECIFIED": 0} == contract
+
+
+def test_every_field_of_the_context_has_a_place_in_the_contract() -> None:
+    """A field added on one side only is found here."""
+    assert list(Context._fields) == [field.name for field in pb.Context.DESCRIPTOR.fields]

@@ -1,0 +1,161 @@
+"""The gRPC server of a service: health that follows readiness, reflection, metrics, and clean status codes."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import Counter, Histogram
+
+from services.shared.engine.view import SlowReader
+from services.shared.errors import PuntualError
+from services.shared.health import Probe
+from services.shared.metrics import Registry
+from services.shared.records import Absent, NotOwned
+
+_log = logging.getLogger(__name__)
+
+#: The first kind of error that fits decides. What is not here is INTERNAL, and only the log says more.
+_STATUS: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
+    (Absent, grpc.StatusCode.NOT_FOUND),
+    (NotOwned, grpc.StatusCode.UNAVAILABLE),
+    (SlowReader, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (PuntualError, grpc.StatusCode.INVALID_ARGUMENT),
+)
+#: Trailing metadata of UNAVAILABLE: the address of the worker that can answer.
+OWNER = "puntual-owner"
+
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a silent sharing of calls
+    ("grpc.max_receive_message_length", 64 * 1024),
+)
+_HEALTH_EVERY = 0.2  # seconds
+_SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+_Handler = grpc.RpcMethodHandler[Any, Any]
+_Behaviour = Any  # the library's types know only the synchronous kind
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Service(NamedTuple):
+    """A service to be served: what the contract says of it, and the generated function that adds it to a server."""
+
+    descriptor: ServiceDescriptor
+    add: Callable[[grpc.aio.Server], None]
+
+
+class RpcServer:
+    """Serves one service, beside health and reflection. To be made and used inside the event loop."""
+
+    def __init__(self, registry: Registry, service: Service, ready: Probe) -> None:
+        self._name = service.descriptor.full_name
+        self._ready = ready
+        self._health = health.aio.HealthServicer()
+        self._following: asyncio.Task[None] | None = None
+        self._server = grpc.aio.server(interceptors=[_Guard(registry, service.descriptor)], options=_OPTIONS)
+        service.add(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (self._name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen on `host`:`port` (0: any free one); returns the port. Raises PuntualError where it is taken."""
+        try:
+            bound = self._server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError as error:
+            raise PuntualError(f"Cannot serve gRPC on {host}:{port}. Set PUNTUAL_GRPC_PORT to a free port.") from error
+        await self._report()
+        await self._server.start()
+        self._following = asyncio.create_task(self._follow())
+        return bound
+
+    async def stop(self, grace: float) -> None:
+        """Say so to health checks, let calls end for `grace` seconds, then end them."""
+        if self._following:
+            self._following.cancel()
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace)
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(_HEALTH_EVERY)
+            await self._report()
+
+    async def _report(self) -> None:
+        status = _NOT_SERVING if self._ready() else _SERVING
+        for name in ("", self._name):
+            await self._health.set(name, status)
+
+
+class _Guard(grpc.aio.ServerInterceptor):
+    """Counts and times the service's calls, and turns errors into status codes; never a traceback."""
+
+    def __init__(self, registry: Registry, service: ServiceDescriptor) -> None:
+        labels = {"grpc_service": [service.full_name], "grpc_method": [method.name for method in service.methods]}
+        self._handled = registry.series(Counter, "grpc_server_handled_total", **labels)
+        self._seconds = registry.series(Histogram, "grpc_server_handling_seconds", **labels)
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _Handler | None:
+        handler = await continuation(handler_call_details)
+        _, service, method = handler_call_details.method.split("/")
+        if handler is None or (service, method) not in self._seconds:
+            return handler
+        coding = handler.request_deserializer, handler.response_serializer
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(self._stream(handler.unary_stream, service, method), *coding)
+        return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary, service, method), *coding)
+
+    def _unary(self, behaviour: _Behaviour, service: str, method: str) -> _Behaviour:
+        async def answer(request: object, context: _Context) -> object:
+            async with self._answering(service, method, context):
+                started = perf_counter()
+                try:
+                    return await behaviour(request, context)
+                finally:
+                    self._seconds[service, method].observe(perf_counter() - started)
+
+        return answer
+
+    def _stream(self, behaviour: _Behaviour, service: str, method: str) -> _Behaviour:
+        async def answer(request: object, context: _Context) -> AsyncIterator[object]:
+            async with self._answering(service, method, context):
+                async for message in behaviour(request, context):
+                    yield message
+
+        return answer
+
+    @asynccontextmanager
+    async def _answering(self, service: str, method: str, context: _Context) -> AsyncIterator[None]:
+        code = "Cancelled"  # whatever ends the call from outside
+        try:
+            yield
+            code = "OK"
+        except Exception as error:  # noqa: BLE001 - the last one before the caller
+            status = next((status for kind, status in _STATUS if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
+            code = status.name.title().replace("_", "")
+            await context.abort(status, _words(error, status, method), _metadata(error))
+        finally:
+            self._handled[service, method, code].inc()
+
+
+def _words(error: Exception, status: grpc.StatusCode, method: str) -> str:
+    if status is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return "This reader fell too far behind and missed changes; watch again, and read what was missed by Get or List."
+    if status is not grpc.StatusCode.INTERNAL:
+        return str(error)
+    _log.error("%s failed", method, exc_info=error)
+    return "Something went wrong here; the service's log says what."
+
+
+def _metadata(error: Exception) -> tuple[tuple[str, str], ...]:
+    return ((OWNER, error.owner),) if isinstance(error, NotOwned) and error.owner else ()

@@ -1,0 +1,1 @@
+"""Tells somebody: what promises and standards say becomes notifications that reach the right people, once."""

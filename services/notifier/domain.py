@@ -1,0 +1,291 @@
+"""Who has been told what, and who must hear what next. Pure; it knows no Kafka, no protobuf and no clock.
+
+An `Incident` is all that one receiver group is being told: the promises and clocks in trouble (`Item`) and the messages
+about them (`Delivery`). It compares how each item stands with what each target believes, so a repeated or missed record
+changes nothing, and an older one is known by its offset.
+
+* `fold` takes in what was seen and how attempts ended, and decides what to tell: per target one message at a time, so
+  that a resolution never overtakes its breach, what happens meanwhile is told together, and one target that is down
+  holds up no other.
+* `due` turns what is to be sent into an attempt. The attempt is made once the record that says so is acknowledged; if
+  its end is never heard of, it is made again: at least once, under the same id.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from hashlib import blake2b
+from typing import NamedTuple
+
+from services.notifier.items import NONE, Item, Standing, Told
+from services.notifier.outbox import UNSETTLED, Delivery, DeliverySettled, Kind, attempt, pruned, settle
+from services.shared.instant import SECOND, Instant
+
+
+class IncidentState(IntEnum):
+    """Whether anything is open."""
+
+    OPEN = 1
+    RESOLVED = 2
+
+
+class Transition(IntEnum):
+    """What a write announces."""
+
+    OPENED = 1
+    UPDATED = 2
+    RESOLVED = 3
+
+
+class Incident(NamedTuple):
+    """The record: what one receiver group is being told."""
+
+    incident_id: str
+    route: str
+    state: int = IncidentState.RESOLVED
+    since: Instant = NONE
+    items: tuple[Item, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
+    next_sequence: int = 1
+
+
+class ItemSeen(NamedTuple):
+    """A record said how an item stands."""
+
+    route: str
+    item: Item
+
+    @property
+    def occurred_at(self) -> Instant:
+        return self.item.announced_at
+
+
+Fact = ItemSeen | DeliverySettled
+
+
+class Receivers(NamedTuple):
+    """Who is told on a route."""
+
+    #: Target → its channel.
+    targets: Mapping[str, str]
+    at_risk: bool = False
+
+
+class Plan(NamedTuple):
+    """What the notifier goes by."""
+
+    routes: Mapping[str, Receivers]
+    #: Severity → microseconds from the first attempt until retrying ends.
+    patience: Mapping[int, int]
+
+
+#: How many items a record follows: the 2,500 of 200 bytes that fit into a Kafka message with room to spare.
+MAX_ITEMS = 2_500
+#: How many items that are over are still known by their offset. Upstream re-reads the last seconds after a crash.
+MAX_OVER = 256
+#: How many items a message lists.
+MAX_LISTED = 10
+#: How many items keep their details while they wait to be told.
+MAX_DETAILED = 100
+
+#: A resolved incident is forgotten after a day, when nobody can have doubts about it any more.
+REMEMBERED = 86_400 * SECOND
+
+_NOBODY = Receivers({})
+
+#: What a target believes, and how things stand → what it must hear. Where nothing is listed, nothing.
+NEWS: Mapping[tuple[int, int], Kind] = {
+    (Standing.UNSPECIFIED, Standing.AT_RISK): Kind.AT_RISK,
+    (Standing.UNSPECIFIED, Standing.BROKEN): Kind.BREACH,
+    (Standing.AT_RISK, Standing.FINE): Kind.RESOLVED,
+    (Standing.AT_RISK, Standing.BROKEN): Kind.BREACH,
+    (Standing.AT_RISK, Standing.FULFILLED_LATE): Kind.RESOLVED,
+    (Standing.AT_RISK, Standing.WITHDRAWN): Kind.RESOLVED,
+    (Standing.BROKEN, Standing.FINE): Kind.RESOLVED,
+    (Standing.BROKEN, Standing.AT_RISK): Kind.RESOLVED,
+    (Standing.BROKEN, Standing.FULFILLED_LATE): Kind.RESOLVED,
+    (Standing.BROKEN, Standing.WITHDRAWN): Kind.RESOLVED,
+}
+
+
+def fold(incident_id: str, old: Incident | None, facts: Sequence[Fact], plan: Plan) -> Incident:
+    """The incident after more facts, and what it decides to tell. Equal to `old` where they say nothing new."""
+    seen = [fact for fact in facts if isinstance(fact, ItemSeen)]
+    incident = old or Incident(incident_id, seen[0].route if seen else "")
+    receivers = plan.routes.get(incident.route, _NOBODY)
+    items = {(item.service, item.record_id): item for item in incident.items}
+    for fact in seen:
+        _see(items, fact.item, receivers)
+    ends = (fact for fact in facts if isinstance(fact, DeliverySettled))
+    deliveries = settle(incident.deliveries, ends)
+    return _tidy(_decide(incident._replace(deliveries=deliveries), items, receivers), receivers)
+
+
+def due(incident: Incident, now: Instant, plan: Plan) -> Incident | None:
+    """The incident with an attempt at every message whose time has come; None once it may be forgotten."""
+    forget_at = _forget_at(incident, plan)
+    if forget_at is not None and now >= forget_at:
+        return None
+    return incident._replace(
+        deliveries=tuple(
+            attempt(delivery, now, plan.patience[delivery.severity])
+            if delivery.state in UNSETTLED and delivery.next_attempt_at <= now
+            else delivery
+            for delivery in incident.deliveries
+        )
+    )
+
+
+def next_deadline(incident: Incident, plan: Plan) -> Instant | None:
+    """The next instant at which `due` would change the incident; None if only facts can."""
+    attempts = [d.next_attempt_at for d in incident.deliveries if d.state in UNSETTLED]
+    return min(attempts) if attempts else _forget_at(incident, plan)
+
+
+def transition(old: Incident | None, new: Incident) -> Transition:
+    """What the step from `old` to `new` announces."""
+    before = old.state if old else IncidentState.RESOLVED
+    if new.state == before:
+        return Transition.UPDATED
+    return Transition.OPENED if new.state == IncidentState.OPEN else Transition.RESOLVED
+
+
+def news(item: Item, target: str, receivers: Receivers) -> Kind | None:
+    """What a target must hear about an item, if anything."""
+    believed = next((told.standing for told in item.told if told.target == target), Standing.UNSPECIFIED)
+    if not believed and not _concerns(item, receivers):
+        return None
+    return NEWS.get((believed, item.standing))
+
+
+def _concerns(item: Item, receivers: Receivers) -> bool:
+    """Whether those are to be told who were not yet."""
+    return not item.follow_up and (
+        item.standing == Standing.BROKEN or (item.standing == Standing.AT_RISK and receivers.at_risk)
+    )
+
+
+def _is_live(item: Item, receivers: Receivers) -> bool:
+    """Whether it is open, or somebody still believes so."""
+    return bool(item.told) or _concerns(item, receivers)
+
+
+def _see(items: dict[tuple[str, str], Item], seen: Item, receivers: Receivers) -> None:
+    """Takes in how an item stands, unless that is old or no news."""
+    key = seen.service, seen.record_id
+    known = items.get(key)
+    if known is None:
+        if _concerns(seen, receivers):
+            items[key] = seen
+    elif seen.offset > known.offset and _gist(seen) != _gist(known):
+        items[key] = seen._replace(told=known.told)
+
+
+def _gist(item: Item) -> tuple[object, ...]:
+    """What of an item can make a difference to anybody."""
+    return item.standing, item.severity, item.due_at, item.since, item.follow_up
+
+
+def _decide(incident: Incident, items: dict[tuple[str, str], Item], receivers: Receivers) -> Incident:
+    """Adds a message for every target that is free and has something to hear, and notes who believes what since."""
+    busy = {delivery.target for delivery in incident.deliveries if delivery.state in UNSETTLED}
+    deliveries, sequence = list(incident.deliveries), incident.next_sequence
+    for target, channel in receivers.targets.items():
+        to_tell: dict[Kind, list[Item]] = {}
+        if target not in busy:
+            for item in items.values():
+                if kind := news(item, target, receivers):
+                    to_tell.setdefault(kind, []).append(item)
+        if not to_tell:
+            continue
+        kind = min(to_tell)
+        delivery = _compose(incident.incident_id, sequence, kind, (target, channel), to_tell[kind])
+        deliveries.append(delivery)
+        sequence += 1
+        for item in to_tell[kind]:
+            items[item.service, item.record_id] = _believing(item, delivery)
+    return incident._replace(items=tuple(items.values()), deliveries=tuple(deliveries), next_sequence=sequence)
+
+
+def _compose(incident_id: str, sequence: int, kind: Kind, to: tuple[str, str], items: Sequence[Item]) -> Delivery:
+    target, channel = to
+    listed = tuple(item._replace(told=()) for item in sorted(items, key=_worst_first)[:MAX_LISTED])
+    answers = sorted({told.delivery_id for item in items for told in item.told if told.target == target})
+    # Sequences start anew once an incident was forgotten; what is told makes the id unique all the same.
+    content = [incident_id, str(sequence), target, *(f"{item.record_id}@{item.offset}" for item in listed)]
+    return Delivery(
+        delivery_id=blake2b("\n".join(content).encode(), digest_size=8).hexdigest(),
+        sequence=sequence,
+        kind=kind,
+        severity=max(item.severity for item in items),
+        target=target,
+        channel=channel,
+        items=listed,
+        item_count=len(items),
+        decided_at=max(item.announced_at for item in items),
+        answers=tuple(answers[:MAX_LISTED]),
+    )
+
+
+def _believing(item: Item, delivery: Delivery) -> Item:
+    """The item once its target is told. Who knows that it is over believes nothing any more."""
+    others = [told for told in item.told if told.target != delivery.target]
+    if delivery.kind != Kind.RESOLVED:
+        others.append(Told(delivery.target, item.standing, delivery.delivery_id))
+    return item._replace(told=tuple(sorted(others)))
+
+
+def _tidy(incident: Incident, receivers: Receivers) -> Incident:
+    """Drops what nobody needs any more, puts the rest in order and says whether anything is open."""
+    over: list[Item] = []
+    informed: list[Item] = []
+    waiting: list[Item] = []
+    for item in incident.items:
+        # A target that was taken out of the route can be told nothing more.
+        kept = item._replace(told=tuple(told for told in item.told if told.target in receivers.targets))
+        if not _is_live(kept, receivers):
+            over.append(kept)
+        elif any(news(kept, target, receivers) for target in receivers.targets):
+            waiting.append(kept)
+        else:
+            informed.append(kept)
+    waiting.sort(key=_worst_first)
+    room = MAX_ITEMS - MAX_OVER
+    items = [
+        *waiting[:MAX_DETAILED],
+        *map(_slim, waiting[MAX_DETAILED:room]),
+        *map(_slim, _newest(informed, max(room - len(waiting), 0))),
+        *map(_slim, _newest(over, MAX_OVER)),
+    ]
+    live = waiting + informed
+    return incident._replace(
+        state=IncidentState.OPEN if live else IncidentState.RESOLVED,
+        since=min((item.since for item in live), default=incident.since),
+        items=tuple(sorted(items, key=lambda item: (item.service, item.record_id))),
+        deliveries=pruned(incident.deliveries),
+    )
+
+
+def _worst_first(item: Item) -> tuple[object, ...]:
+    return item.details is None, -item.severity, item.since, item.record_id
+
+
+def _newest(items: list[Item], count: int) -> list[Item]:
+    if len(items) <= count:
+        return items
+    return sorted(items, key=lambda item: (item.announced_at, item.record_id), reverse=True)[:count]
+
+
+def _slim(item: Item) -> Item:
+    return item._replace(details=None)
+
+
+def _forget_at(incident: Incident, plan: Plan) -> Instant | None:
+    if any(delivery.state in UNSETTLED for delivery in incident.deliveries):
+        return None
+    if incident.route not in plan.routes:
+        return NONE
+    if incident.state == IncidentState.OPEN:
+        return None
+    last_heard = max((item.announced_at for item in incident.items), default=NONE)
+    last_said = max((delivery.settled_at for delivery in incident.deliveries), default=NONE)
+    return Instant(max(last_heard, last_said) + REMEMBERED)

@@ -1,0 +1,68 @@
+"""What is told of: promises and clocks, as far as their receivers are concerned. Pure."""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from services.shared.instant import Instant
+
+#: "No such instant".
+NONE = Instant(0)
+
+
+class Standing(IntEnum):
+    """How things stand with one promise or clock. Numbers as in the protobuf enum, as in all enums here."""
+
+    UNSPECIFIED = 0
+    FINE = 1
+    AT_RISK = 2
+    BROKEN = 3
+    FULFILLED_LATE = 4
+    WITHDRAWN = 5
+
+
+class Severity(IntEnum):
+    """How much it matters."""
+
+    UNSPECIFIED = 0
+    INFO = 1
+    WARNING = 2
+    CRITICAL = 3
+
+
+class Details(NamedTuple):
+    """What a message says of an item beyond its identity; dropped once all who should know do."""
+
+    original_due_at: Instant = NONE
+    customer_name: str = ""
+    customer_locale: str = ""
+    customer_time_zone: str = ""
+    customer_tier: str = ""
+    site: str = ""
+    team: str = ""
+    reason: str = ""
+
+
+class Told(NamedTuple):
+    """What one target was told and believes since."""
+
+    target: str
+    standing: int
+    delivery_id: str
+
+
+class Item(NamedTuple):
+    """One promise or clock, as far as its receivers are concerned."""
+
+    service: str
+    record_id: str
+    kind: str
+    standing: int
+    due_at: Instant
+    since: Instant
+    offset: int
+    announced_at: Instant
+    severity: int = Severity.UNSPECIFIED
+    #: It concerns this receiver group only where it was told of it before.
+    follow_up: bool = False
+    told: tuple[Told, ...] = ()
+    details: Details | None = None

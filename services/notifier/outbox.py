@@ -1,0 +1,170 @@
+"""Messages on their way: each to one target, tried until it is accepted or given up. Pure."""
+
+from collections.abc import Iterable
+from enum import IntEnum, StrEnum
+from hashlib import blake2b
+from typing import NamedTuple
+
+from services.notifier.items import NONE, Item
+from services.shared.instant import SECOND, Instant
+
+#: Where a message falls that could not be delivered: the channel that always works.
+FALLBACK_CHANNEL = "console"
+#: An attempt not heard of for this long is made again. Longer than any attempt lasts.
+LEASE = 60 * SECOND
+_FIRST_BACKOFF, _LONGEST_BACKOFF = 2 * SECOND, 300 * SECOND
+
+
+class Kind(IntEnum):
+    """What a message says. In the order of precedence."""
+
+    BREACH = 1
+    AT_RISK = 2
+    RESOLVED = 3
+
+
+class DeliveryState(IntEnum):
+    """How far a message got."""
+
+    PENDING = 1
+    SENDING = 2
+    ACCEPTED = 3
+    DEAD = 4
+
+
+class Failure(StrEnum):
+    """Why an attempt failed: a closed list, and a metric label."""
+
+    AUTH = "auth"
+    RATE_LIMITED = "rate_limited"
+    CLIENT_ERROR = "client_error"
+    SERVER_ERROR = "server_error"
+    TIMEOUT = "timeout"
+    NETWORK = "network"
+    TEMPLATE = "template"
+    TOO_LARGE = "too_large"
+    EXPIRED = "expired"
+    OTHER = "other"
+
+
+class Accepted(NamedTuple):
+    """The provider took the message."""
+
+    provider_id: str = ""
+
+
+class TryAgain(NamedTuple):
+    """Not now; perhaps later."""
+
+    failure: Failure
+    #: Microseconds that the provider asked to wait.
+    retry_after: int = 0
+
+
+class Refused(NamedTuple):
+    """Never, as the message or the target is."""
+
+    failure: Failure
+
+
+Outcome = Accepted | TryAgain | Refused
+
+
+class Delivery(NamedTuple):
+    """One message to one target."""
+
+    delivery_id: str
+    sequence: int
+    kind: int
+    severity: int
+    target: str
+    channel: str
+    items: tuple[Item, ...]
+    item_count: int
+    decided_at: Instant
+    answers: tuple[str, ...] = ()
+    state: int = DeliveryState.PENDING
+    attempts: int = 0
+    #: PENDING: when to try. SENDING: when the attempt counts as lost.
+    next_attempt_at: Instant = NONE
+    give_up_at: Instant = NONE
+    last_failure: str = ""
+    provider_id: str = ""
+    settled_at: Instant = NONE
+
+
+class DeliverySettled(NamedTuple):
+    """An attempt ended."""
+
+    occurred_at: Instant
+    delivery_id: str
+    outcome: Outcome
+
+
+UNSETTLED = frozenset({DeliveryState.PENDING, DeliveryState.SENDING})
+
+
+def settle(deliveries: Iterable[Delivery], ends: Iterable[DeliverySettled]) -> tuple[Delivery, ...]:
+    """The deliveries after attempts ended. What cannot be delivered is said on the console: no alert ends unseen."""
+    by_id = {delivery.delivery_id: delivery for delivery in deliveries}
+    for end in ends:
+        delivery = by_id.get(end.delivery_id)
+        if delivery is None or delivery.state not in UNSETTLED:
+            continue
+        ended = by_id[end.delivery_id] = settled(delivery, end)
+        if ended.state == DeliveryState.DEAD and ended.channel != FALLBACK_CHANNEL:
+            spoken = ended._replace(
+                delivery_id=f"{ended.delivery_id}-{FALLBACK_CHANNEL}",
+                channel=FALLBACK_CHANNEL,
+                state=DeliveryState.PENDING,
+                attempts=0,
+                next_attempt_at=NONE,
+                give_up_at=NONE,
+                settled_at=NONE,
+            )
+            by_id[spoken.delivery_id] = spoken
+    return tuple(by_id.values())
+
+
+def settled(delivery: Delivery, end: DeliverySettled) -> Delivery:
+    """The delivery after an attempt ended: accepted, given up, or waiting for the next attempt."""
+    match end.outcome:
+        case Accepted(provider_id):
+            return delivery._replace(state=DeliveryState.ACCEPTED, provider_id=provider_id, settled_at=end.occurred_at)
+        case Refused(failure):
+            return delivery._replace(state=DeliveryState.DEAD, last_failure=failure.value, settled_at=end.occurred_at)
+        case TryAgain(failure, retry_after):
+            wait = max(retry_after, backoff(delivery.delivery_id, delivery.attempts))
+            again = Instant(end.occurred_at + wait)
+            if again > delivery.give_up_at:
+                return settled(delivery, end._replace(outcome=Refused(Failure.EXPIRED)))
+            return delivery._replace(state=DeliveryState.PENDING, last_failure=failure.value, next_attempt_at=again)
+
+
+def backoff(delivery_id: str, attempts: int) -> int:
+    """Microseconds to wait after so many attempts: full jitter, yet always the same."""
+    bound = min(_FIRST_BACKOFF << min(attempts, 16), _LONGEST_BACKOFF)
+    digest = blake2b(f"{delivery_id} {attempts}".encode(), digest_size=4).digest()
+    return SECOND + bound * int.from_bytes(digest, "big") // 2**32
+
+
+def attempt(delivery: Delivery, now: Instant, patience: int) -> Delivery:
+    """The delivery as an attempt is about to be made. `patience`: microseconds until retrying ends."""
+    return delivery._replace(
+        state=DeliveryState.SENDING,
+        attempts=delivery.attempts + 1,
+        next_attempt_at=Instant(now + LEASE),
+        give_up_at=delivery.give_up_at or Instant(now + patience),
+    )
+
+
+def pruned(deliveries: Iterable[Delivery]) -> tuple[Delivery, ...]:
+    """All unsettled deliveries, and the last settled one of each target and channel; in order."""
+    kept: list[Delivery] = []
+    last: dict[tuple[str, str], Delivery] = {}
+    for delivery in sorted(deliveries, key=lambda delivery: (delivery.sequence, delivery.delivery_id)):
+        if delivery.state in UNSETTLED:
+            kept.append(delivery)
+        else:
+            last[delivery.target, delivery.channel] = delivery
+    return tuple(sorted((*kept, *last.values()), key=lambda delivery: (delivery.sequence, delivery.delivery_id)))

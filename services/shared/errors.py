@@ -7,6 +7,13 @@ class PuntualError(Exception):
     """The base of errors shown to people without a traceback."""
 
 
+class KafkaUnreachable(PuntualError):
+    """No broker answered."""
+
+    def __init__(self, bootstrap: str) -> None:
+        super().__init__(f"Kafka does not answer at {bootstrap}; is it running, and is PUNTUAL_KAFKA right?")
+
+
 class DeadLetterReason(StrEnum):
     """Why input could not be used: a closed list, and a metric label."""
 

@@ -1,0 +1,205 @@
+"""The topics: one table of what travels where and how it is kept, and the tool that creates and checks them.
+
+Nothing here alters a topic that exists: a changed partition count moves customers to other partitions, a changed
+retention deletes history. What differs from the table is reported, with the command that would put it right.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from google.protobuf.message import Message
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
+
+from puntual.events.v1.appointment_event_pb2 import AppointmentEvent
+from puntual.events.v1.callback_event_pb2 import CallbackEvent
+from puntual.events.v1.contact_event_pb2 import ContactEvent
+from puntual.events.v1.order_event_pb2 import OrderEvent
+from puntual.notifier.v1.incident_pb2 import Dispatch, Incident
+from puntual.promises.v1.promise_pb2 import Promise
+from puntual.sla.v1.clock_pb2 import Clock
+from services.shared.errors import KafkaUnreachable, PuntualError
+
+PREFIX = "puntual."
+PARTITIONS = 12
+CONNECT_MS = 10_000
+
+_DAY = 24 * 60 * 60 * 1000
+_MIB = 1024 * 1024
+# The broker's own time: announcements wait for what arrived before the takeover, and history is not retired on arrival.
+_STAMPED = {"message.timestamp.type": "LogAppendTime"}
+_INPUT = {**_STAMPED, "cleanup.policy": "delete", "retention.ms": str(30 * _DAY), "max.message.bytes": str(_MIB)}
+_RECORDS = {
+    **_STAMPED,
+    "cleanup.policy": "compact",
+    # Every transition can be read for a day; recovery never reads much more than the records themselves.
+    "min.compaction.lag.ms": str(_DAY),
+    "segment.ms": str(_DAY),  # the newest segment is never compacted
+    "max.message.bytes": str(4 * _MIB),
+}
+_PASSING = {**_STAMPED, "cleanup.policy": "delete", "retention.ms": str(7 * _DAY), "max.message.bytes": str(_MIB)}
+# Twice an input message: it carries one whole, and says where it came from.
+_DEAD = {**_STAMPED, "cleanup.policy": "delete", "retention.ms": str(90 * _DAY), "max.message.bytes": str(2 * _MIB)}
+
+
+class Topic(NamedTuple):
+    """One line of the table."""
+
+    #: Without the prefix.
+    name: str
+    #: What the message key says.
+    key: str
+    #: What the value is; None: whatever was sent.
+    message: type[Message] | None
+    #: Topic settings, as Kafka names them.
+    settings: Mapping[str, str]
+    #: None: as many as all the others, so that one customer is on one partition everywhere.
+    partitions: int | None = None
+
+    def under(self, prefix: str = PREFIX) -> str:
+        """The name in Kafka."""
+        return prefix + self.name
+
+
+_CUSTOMER = "customer id, or the subject's id where there is no customer"
+
+ORDERS = Topic("orders.v1", _CUSTOMER, OrderEvent, _INPUT)
+CALLBACKS = Topic("callbacks.v1", _CUSTOMER, CallbackEvent, _INPUT)
+APPOINTMENTS = Topic("appointments.v1", _CUSTOMER, AppointmentEvent, _INPUT)
+CONTACTS = Topic("contacts.v1", _CUSTOMER, ContactEvent, _INPUT)
+PROMISES = Topic("promises.v1", "promise id, on the customer's partition", Promise, _RECORDS)
+SLA = Topic("sla.v1", "clock id, on the customer's partition", Clock, _RECORDS)
+DISPATCH = Topic("dispatch.v1", "incident id", Dispatch, _PASSING)
+INCIDENTS = Topic("incidents.v1", "incident id", Incident, _RECORDS)
+DEAD_LETTERS = Topic("dead-letters.v1", "as it was sent", None, _DEAD, partitions=3)
+
+INPUTS = (ORDERS, CALLBACKS, APPOINTMENTS, CONTACTS)
+TOPICS = (*INPUTS, PROMISES, SLA, DISPATCH, INCIDENTS, DEAD_LETTERS)
+
+
+class Difference(NamedTuple):
+    """One thing about an existing topic that is not as the table says."""
+
+    topic: str
+    #: A topic setting, or "partitions".
+    setting: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        """What differs, and what to do about it."""
+        return f"{self.topic}: {self.setting} is {self.found}, expected {self.expected}. {self._remedy()}"
+
+    def _remedy(self) -> str:
+        if self.setting == "partitions":
+            return (
+                f"Run the services with PUNTUAL_PARTITIONS={self.found}, or move to new topics under another"
+                " PUNTUAL_TOPIC_PREFIX: partitions added to a topic part customers from their past."
+            )
+        change = f"{self.setting}={self.expected}"
+        return f"If nobody meant it: kafka-configs.sh --alter --topic {self.topic} --add-config {change}"
+
+
+class TopicsDiffer(PuntualError):
+    """Topics exist that are not as the table says; they were left as they are."""
+
+    def __init__(self, differences: Sequence[Difference]) -> None:
+        super().__init__("\n".join(map(str, differences)))
+        self.differences = differences
+
+
+class State(NamedTuple):
+    """How the topics of a cluster compare with the table."""
+
+    missing: Sequence[str]
+    differences: Sequence[Difference]
+
+
+def provision(
+    bootstrap: str, prefix: str = PREFIX, partitions: int = PARTITIONS, replication: int = 1
+) -> Sequence[str]:
+    """Create the topics that are missing and return their names.
+
+    Raises TopicsDiffer after that, where one that was there differs; KafkaUnreachable; PuntualError where the broker
+    refuses.
+    """
+    with _admin(bootstrap) as admin:
+        state = _examine(admin, prefix, partitions, replication)
+        wanted = {
+            topic.under(prefix): {
+                "num_partitions": topic.partitions or partitions,
+                "replication_factor": replication,
+                "configs": _settings(topic, replication),
+            }
+            for topic in TOPICS
+            if topic.under(prefix) in state.missing
+        }
+        if wanted:
+            _create(admin, wanted)
+        if state.differences:
+            raise TopicsDiffer(state.differences)
+        return state.missing
+
+
+def examine(bootstrap: str, prefix: str = PREFIX, partitions: int = PARTITIONS, replication: int = 1) -> State:
+    """Compare the topics of a cluster with the table; changes nothing. Raises KafkaUnreachable."""
+    with _admin(bootstrap) as admin:
+        return _examine(admin, prefix, partitions, replication)
+
+
+@contextlib.contextmanager
+def _admin(bootstrap: str) -> Iterator[KafkaAdminClient]:
+    try:
+        admin = KafkaAdminClient(bootstrap_servers=bootstrap, bootstrap_timeout_ms=CONNECT_MS)
+    except (KafkaConnectionError, KafkaTimeoutError) as error:
+        raise KafkaUnreachable(bootstrap) from error
+    try:
+        yield admin
+    finally:
+        admin.close()
+
+
+def _settings(topic: Topic, replication: int) -> dict[str, str]:
+    """The topic's settings on a cluster with this many replicas: one may be away, never two."""
+    return {**topic.settings, "min.insync.replicas": str(max(1, replication - 1))}
+
+
+def _examine(admin: KafkaAdminClient, prefix: str, partitions: int, replication: int) -> State:
+    names = [topic.under(prefix) for topic in TOPICS]
+    described = {found["name"]: found for found in admin.describe_topics(names) if found["error_code"] == 0}
+    resources = [ConfigResource("topic", name) for name in described]
+    settings = admin.describe_configs(resources, config_filter="all")["topic"] if resources else {}
+    differences = [
+        difference
+        for topic, name in zip(TOPICS, names, strict=True)
+        if name in described
+        for difference in _differences(
+            name,
+            # A topic with a number of its own holds no customer's history together: any number does.
+            _settings(topic, replication) | ({} if topic.partitions else {"partitions": str(partitions)}),
+            {"partitions": str(len(described[name]["partitions"])), **_values(settings[name])},
+        )
+    ]
+    return State([name for name in names if name not in described], differences)
+
+
+def _differences(name: str, expected: Mapping[str, str], found: Mapping[str, str]) -> Iterator[Difference]:
+    for setting, value in expected.items():
+        if found.get(setting) != value:
+            yield Difference(name, setting, found.get(setting, "unknown to this broker"), value)
+
+
+def _values(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    return {name: setting["value"] for name, setting in settings.items()}
+
+
+def _create(admin: KafkaAdminClient, wanted: Mapping[str, Mapping[str, Any]]) -> None:
+    created = admin.create_topics(dict(wanted), raise_errors=False)["topics"]
+    fine = {0, TopicAlreadyExistsError.errno}  # somebody else may have created it meanwhile
+    refused = [topic for topic in created if topic["error_code"] not in fine]
+    if refused:
+        reasons = (f"{topic['name']}: {topic['error_message'] or for_code(topic['error_code'])}" for topic in refused)
+        raise PuntualError("the broker refused to create topics:\n" + "\n".join(reasons))
+    admin.wait_for_topics(list(wanted))

@@ -206,9 +206,9 @@ class Incident(_message.Message):
 
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Item]:
-        """Ordered by service and record_id, at most 2,500. Once all who should know do, an item is cut down to its id, service,
-        kind, standing, told, severity, due_at, since, offset and announced_at. What is over stays for a while, so that an
-        older record read again is known as such.
+        """Ordered by service and record_id, at most 2,500. Once all who should know do, an item is cut down to
+        its id, service, kind, standing, told, severity, due_at, since, offset and announced_at. What is over stays for a
+        while, so that an older record read again is known as such.
         """
 
     @_builtins.property

@@ -1,0 +1,1 @@
+"""The `puntual` command: for developers who publish, operators who ask, and anybody who wants to see it run."""

@@ -1,0 +1,128 @@
+"""History: the rows of a CSV file, as a mapping reads them, turned into events and known outcomes."""
+
+import csv
+import gzip
+from collections.abc import Iterator, Mapping as Table
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import IO, NamedTuple, cast
+
+from google.protobuf.message import Message
+
+from services.cli.mapping import EventPlan, Mapping, Where
+from services.cli.progress import track
+from services.cli.wire import Event
+from services.shared.clock import set_timestamp
+from services.shared.errors import PuntualError
+from services.shared.instant import Instant, from_datetime
+from services.shared.keys import record_key
+
+Row = Table[str, str]
+
+
+class PastEvent(NamedTuple):
+    """One event of a history, ready to be judged or published."""
+
+    occurred_at: Instant
+    #: Short name, as in `wire.INPUTS`.
+    topic: str
+    #: Kafka's message key: customer or, without one, subject.
+    key: str
+    value: bytes
+
+
+@dataclass(slots=True)
+class History:
+    """What a file tells, as of an instant."""
+
+    rows: int = 0
+    #: Events later than the instant, which are left out: they were not known then.
+    later: int = 0
+    events: list[PastEvent] = field(default_factory=list)
+    #: Record key → the states its known outcome allows.
+    truths: dict[bytes, frozenset[str]] = field(default_factory=dict)
+
+
+class BadRow(PuntualError):
+    """A row that cannot be read as the mapping says."""
+
+
+def read(path: Path, mapping: Mapping, as_of: Instant) -> History:
+    """The events and known outcomes in a file. Raises BadRow at the first row that is not as the mapping says."""
+    history = History()
+    with _open(path) as file:
+        total = sum(1 for _ in file) - 1
+    with _open(path) as file:
+        reader = csv.DictReader(file)
+        if missing := sorted(mapping.columns() - {*(reader.fieldnames or ())}):
+            has = ", ".join(reader.fieldnames or ("nothing",))
+            raise BadRow(f"{path} has no column {missing[0]}, which {mapping.path} names; it has {has}")
+        for row in track(reader, total, "reading rows"):
+            history.rows += 1
+            if _counts(row, mapping.where):
+                try:
+                    _read_row(history, mapping, row, as_of)
+                except ValueError as error:
+                    raise BadRow(f"{path}, line {reader.line_num}: {error}. Is `format` in {mapping.path} right?") from error
+    return history
+
+
+def disturbed(events: list[PastEvent], seed: int | None, repeat: float) -> list[PastEvent]:
+    """The events with a share of them repeated and, given a seed, all of them shuffled: what a verdict must not mind."""
+    chance = Random(seed)  # noqa: S311 - nothing secret
+    if repeat:
+        events = events + chance.sample(events, round(repeat * len(events)))
+    if seed is not None:
+        events = chance.sample(events, len(events))
+    return events
+
+
+def _read_row(history: History, mapping: Mapping, row: Row, as_of: Instant) -> None:
+    event = None
+    for number, plan in enumerate(mapping.events, start=1):
+        if not _counts(row, plan.where) or any(fill.needed and not row[fill.column] for fill in plan.fills):
+            continue
+        event, at = _event(plan, mapping, row, number)
+        if at > as_of:
+            history.later += 1
+        else:
+            history.events.append(PastEvent(at, plan.topic, event.customer_id or event.subject_id, event.SerializeToString()))
+    truth = mapping.truth
+    if truth and event and (stated := row[truth.column]):
+        if stated not in truth.means:
+            raise ValueError(f"{truth.column} is {stated!r}, which verdict.means does not explain")
+        history.truths[record_key(event.customer_id, truth.kind, event.subject_id)] = truth.means[stated]
+
+
+def _event(plan: EventPlan, mapping: Mapping, row: Row, number: int) -> tuple[Event, Instant]:
+    event = type(plan.prototype)()
+    event.CopyFrom(plan.prototype)
+    at, written = Instant(0), ""
+    for fill in plan.fills:
+        target: Message = event
+        for name in fill.path[:-1]:
+            target = getattr(target, name)
+        text, name = row[fill.column], fill.path[-1]
+        if fill.is_time:
+            instant = from_datetime(mapping.read_time(text))
+            set_timestamp(getattr(target, name), instant)
+            if fill.path == ("occurred_at",):
+                at, written = instant, text
+        else:
+            setattr(target, name, text)
+    known = cast("Event", event)
+    # The same row read again is the same event: its id says what happened to what and when, not in which line it stood.
+    known.event_id = known.event_id or f"{known.subject_id}/{number}-{plan.arm}/{written}"
+    known.source = known.source or mapping.path.stem
+    return known, at
+
+
+def _counts(row: Row, where: Where) -> bool:
+    return all(row[column] in values if values else row[column] for column, values in where.items())
+
+
+def _open(path: Path) -> IO[str]:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8", newline="")
+    return path.open(encoding="utf-8", newline="")

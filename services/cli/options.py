@@ -1,0 +1,58 @@
+"""Options that several commands share."""
+
+import os
+from pathlib import Path
+
+import click
+
+from services.shared.instant import Instant, format_instant, parse_instant
+
+
+class InstantType(click.ParamType):
+    """A time with its offset on the command line."""
+
+    name = "instant"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Instant:
+        """Read the time; click's usage error says what is allowed."""
+        if isinstance(value, int):
+            return Instant(value)
+        try:
+            return parse_instant(str(value))
+        except ValueError as error:
+            self.fail(f"{error}; write for example 2026-11-26T17:00:00+01:00", param, ctx)
+
+
+INSTANT = InstantType()
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+kafka_option = click.option(
+    "--kafka",
+    envvar="PUNTUAL_KAFKA",
+    default="127.0.0.1:9092",
+    show_default=True,
+    show_envvar=True,
+    help="Where Kafka is: host:port, several separated by commas.",
+)
+prefix_option = click.option(
+    "--prefix", envvar="PUNTUAL_TOPIC_PREFIX", default="puntual.", show_default=True, show_envvar=True, help="What topic names begin with."
+)
+partitions_option = click.option(
+    "--partitions",
+    envvar="PUNTUAL_PARTITIONS",
+    default=12,
+    show_default=True,
+    show_envvar=True,
+    type=click.IntRange(1, 1000),
+    help="Partitions of every topic.",
+)
+rules_option = click.option(
+    "--rules", envvar="PUNTUAL_RULES", type=FILE, show_envvar=True, help="Rules to judge by instead of the built-in ones."
+)
+mapping_option = click.option(
+    "--mapping", "mapping_path", required=True, type=FILE, help="How the file's rows become events (YAML)."
+)
+as_of_option = click.option(
+    "--as-of", required=True, type=INSTANT, help="The instant to judge at, with offset: 2016-01-13T00:00:00-05:00."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")

@@ -1,14 +1,11 @@
-"""Between protobuf and the domain: events become facts, clocks become records and back.
+"""Protobuf ⇄ the clock domain, and the machine the engine runs.
 
 Hot code: a message's field is read once, and nested messages are written by attribute, which costs half of what keyword
 arguments do.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
-
-from google.protobuf.json_format import Parse, ParseError
-from google.protobuf.message import DecodeError
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.common_pb2 import CONSENT_ACCEPTED, PARTY_CUSTOMER, Cancelled
@@ -16,37 +13,157 @@ from puntual.events.v1.contact_event_pb2 import AUTHOR_AUTOMATIC, ContactEvent, 
 from puntual.events.v1.order_event_pb2 import MILESTONE_UNSPECIFIED, OrderDelivered, OrderEvent, OrderWaived
 from puntual.sla.v1 import clock_pb2 as pb
 from services.shared.clock import from_timestamp, set_timestamp
+from services.shared.engine.machine import Decoder, Machine
+from services.shared.envelope import Limits, open_envelope
 from services.shared.errors import DeadLetterReason, Unusable
-from services.shared.instant import Instant, parse_instant
 from services.shared.keys import customer_of, record_key, split_key
-from services.sla.domain import NO_CONTEXT, Clock, Context, Fact, FactKind, Identity, Metric
+from services.sla import domain
+from services.sla.domain import NO_CONTEXT, Clock, Context, Fact, FactKind, Identity, Metric, Standards, State
 
-Event: TypeAlias = ContactEvent | CallbackEvent | OrderEvent
+CONTACTS, CALLBACKS, ORDERS = "contacts.v1", "callbacks.v1", "orders.v1"
+RECORDS = "sla.v1"
+
+_METRIC_NAMES: Mapping[int, str] = {metric: metric.name.lower() for metric in Metric}
+_METRICS = {name: metric for metric, name in _METRIC_NAMES.items()}
+_STATE_NAMES: Mapping[int, str] = {state: state.name.lower() for state in State}
+_TRANSITION_NAMES = {transition: transition.name.lower() for transition in domain.Transition}
+
 #: What an event does to the clock, and what to call it; None: nothing this clock has to know.
-_Meaning: TypeAlias = tuple[FactKind, str] | None
-
-_EARLIEST, _LATEST = parse_instant("2000-01-01T00:00:00Z"), parse_instant("2200-01-01T00:00:00Z")
-
-
-def decode_contact(value: bytes, json: bool) -> list[tuple[bytes, Fact]]:
-    """The facts of a ContactEvent for clocks of the first reply. Raises Unusable."""
-    return _decode(ContactEvent(), value, json, Metric.FIRST_REPLY)
+_Meaning = tuple[FactKind, str] | None
+#: For each arm of an event that the clock knows, its meaning. Other events concern others.
+_Arms = Mapping[str, Callable[[Any], _Meaning]]
+E = TypeVar("E", ContactEvent, CallbackEvent, OrderEvent)
 
 
-def decode_callback(value: bytes, json: bool) -> list[tuple[bytes, Fact]]:
-    """The facts of a CallbackEvent for clocks of the returned call. Raises Unusable."""
-    return _decode(CallbackEvent(), value, json, Metric.CALLBACK_RETURNED)
-
-
-def decode_order(value: bytes, json: bool) -> list[tuple[bytes, Fact]]:
-    """The facts of an OrderEvent for clocks of the customer told. Raises Unusable."""
-    return _decode(OrderEvent(), value, json, Metric.CUSTOMER_TOLD)
+def machine(standards: Standards, limits: Limits, prefix: str = "puntual.") -> Machine[Clock, Fact]:
+    """The sla service as the engine sees it. `prefix` goes before every topic name."""
+    decoders: Mapping[str, Decoder[Fact]] = {
+        CONTACTS: _decoder(ContactEvent, _CONTACT, Metric.FIRST_REPLY, limits),
+        # What cannot be used here cannot be used by the promise service either, and one dead letter is enough.
+        CALLBACKS: _quiet(_decoder(CallbackEvent, _CALLBACK, Metric.CALLBACK_RETURNED, limits)),
+        ORDERS: _quiet(_decoder(OrderEvent, _ORDER, Metric.CUSTOMER_TOLD, limits)),
+    }
+    return Machine(
+        name="sla",
+        inputs={prefix + topic: decoder for topic, decoder in decoders.items()},
+        records=prefix + RECORDS,
+        pack=pack,
+        unpack=unpack,
+        fold=lambda key, old, facts: (
+            domain.fold(old, facts, standards) if old else domain.note(identity(key), facts, standards)
+        ),
+        due=lambda clock, now: domain.due(clock, now, standards),
+        next_deadline=lambda clock: domain.next_deadline(clock, standards),
+        transition=_transition,
+        labels=lambda clock: (_METRIC_NAMES[clock.metric], _STATE_NAMES[clock.state]),
+        margin=domain.margin,
+        breached_at=domain.breached_at,
+    )
 
 
 def identity(key: bytes) -> Identity:
     """Which clock a record key, as the decoders make it, names."""
-    _routing, metric, subject_id = split_key(key)
-    return Identity(key, _METRICS[metric], customer_of(key), subject_id)
+    _, metric, subject = split_key(key)
+    return key, _METRICS[metric], customer_of(key), subject
+
+
+def _transition(key: bytes, old: Clock | None, new: Clock | None) -> tuple[str, str]:
+    if new is None:
+        return "forgotten", f"{key.decode()}:forgotten"
+    name = _TRANSITION_NAMES[domain.transition(old, new)]
+    return name, f"{key.decode()}:{name}:{new.due_at}"
+
+
+# --- events to facts
+
+
+def _decoder(message_type: type[E], arms: _Arms, metric: Metric, limits: Limits) -> Decoder[Fact]:
+    """Reads the events of one topic as facts for the clocks of one metric."""
+    name = _METRIC_NAMES[metric]
+
+    def decode(value: bytes, is_json: bool) -> Iterable[tuple[bytes, Fact]]:
+        event, at = open_envelope(message_type, value, is_json, limits)
+        arm = event.WhichOneof("event")
+        if arm is None:
+            raise Unusable(DeadLetterReason.UNKNOWN_TYPE, "no event is set, or one that this version does not know")
+        read = arms.get(arm)
+        meaning = read(getattr(event, arm)) if read else None
+        if not meaning:
+            return ()
+        fact = Fact(at, event.source, event.event_id, *meaning, _context(event))
+        return ((record_key(event.customer_id, name, event.subject_id), fact),)
+
+    return decode
+
+
+def _quiet(decode: Decoder[Fact]) -> Decoder[Fact]:
+    """The decoder without complaints: input that it cannot use holds no facts."""
+
+    def decode_quietly(value: bytes, is_json: bool) -> Iterable[tuple[bytes, Fact]]:
+        try:
+            return decode(value, is_json)
+        except Unusable:
+            return ()
+
+    return decode_quietly
+
+
+def _is(kind: FactKind, what: str) -> Callable[[object], _Meaning]:
+    return lambda _event: (kind, what)
+
+
+def _replied(event: ContactReplied) -> _Meaning:
+    """Only people answer; a reply whose author is not stated is a person's."""
+    if event.author == AUTHOR_AUTOMATIC:
+        return FactKind.OTHER, "replied (automatic)"
+    return FactKind.STOPPED, "replied"
+
+
+def _callback_cancelled(event: Cancelled) -> _Meaning:
+    """Who asked to be called back may call it off, or agree to it; the company alone may not."""
+    if event.by == PARTY_CUSTOMER:
+        return FactKind.CANCELLED, "cancelled by the customer"
+    if event.consent == CONSENT_ACCEPTED:
+        return FactKind.CANCELLED, "cancelled by agreement"
+    return FactKind.OTHER, "cancelled by us"
+
+
+def _delivered(event: OrderDelivered) -> _Meaning:
+    """Who has the whole order need not be told that it is ready."""
+    if event.HasField("in_full") and not event.in_full:
+        return FactKind.OTHER, "delivered in part"
+    return FactKind.STOPPED, "delivered"
+
+
+def _order_waived(event: OrderWaived) -> _Meaning:
+    """A waiver of one promise of the order is no waiver of this standard."""
+    return (FactKind.CANCELLED, "waived") if event.milestone == MILESTONE_UNSPECIFIED else None
+
+
+_CONTACT: _Arms = {
+    "received": _is(FactKind.STARTED, "received"),
+    "replied": _replied,
+    # Settled without a reply: none was needed.
+    "resolved": _is(FactKind.CANCELLED, "resolved"),
+    "closed": _is(FactKind.CANCELLED, "closed"),
+}
+_CALLBACK: _Arms = {
+    "requested": _is(FactKind.STARTED, "requested"),
+    "attempted": _is(FactKind.OTHER, "attempted"),
+    "returned": _is(FactKind.STOPPED, "returned"),
+    "cancelled": _callback_cancelled,
+    "waived": _is(FactKind.CANCELLED, "waived"),
+}
+_ORDER: _Arms = {
+    "ready": _is(FactKind.STARTED, "ready"),
+    "customer_told": _is(FactKind.STOPPED, "customer told"),
+    "delivered": _delivered,
+    "cancelled": _is(FactKind.CANCELLED, "cancelled"),
+    "waived": _order_waived,
+}
+
+
+# --- records
 
 
 def pack(clock: Clock) -> bytes:
@@ -135,7 +252,7 @@ def _unpack_fact(message: pb.Fact) -> Fact:
     )
 
 
-def _context(stated: Event | pb.Context) -> Context:
+def _context(stated: ContactEvent | CallbackEvent | OrderEvent | pb.Context) -> Context:
     """Events and records name these fields alike."""
     return Context(
         stated.customer_name,
@@ -146,101 +263,3 @@ def _context(stated: Event | pb.Context) -> Context:
         stated.team,
         stated.channel,
     )
-
-
-def _decode(event: Event, value: bytes, json: bool, metric: Metric) -> list[tuple[bytes, Fact]]:
-    _parse(event, value, json)
-    arm = event.WhichOneof("event")
-    if arm is None:
-        raise Unusable(DeadLetterReason.UNKNOWN_TYPE, "no event that this version knows is set")
-    read = _MEANINGS[metric].get(arm)
-    meaning = read(getattr(event, arm)) if read else None
-    if not meaning:
-        return []
-    event_id, subject_id = event.event_id, event.subject_id
-    if not event_id:
-        raise Unusable(DeadLetterReason.NO_EVENT_ID, "event_id is empty; give each event an id of its own")
-    if not subject_id:
-        raise Unusable(DeadLetterReason.NO_SUBJECT, "subject_id is empty; name the contact, callback or order")
-    fact = Fact(_occurred_at(event), event.source, event_id, meaning[0], meaning[1], _context(event))
-    return [(record_key(event.customer_id, _NAMES[metric], subject_id), fact)]
-
-
-def _parse(event: Event, value: bytes, json: bool) -> None:
-    try:
-        if json:
-            Parse(value, event)
-        else:
-            event.ParseFromString(value)
-    except (DecodeError, ParseError, UnicodeDecodeError, RecursionError) as error:
-        form = "JSON of" if json else "protobuf"
-        raise Unusable(DeadLetterReason.UNDECODABLE, f"is no {form} {event.DESCRIPTOR.full_name}") from error
-
-
-def _occurred_at(event: Event) -> Instant:
-    if not event.HasField("occurred_at"):
-        raise Unusable(DeadLetterReason.NO_TIME, "occurred_at is missing; say when it happened")
-    at = from_timestamp(event.occurred_at)
-    if not _EARLIEST <= at < _LATEST:
-        raise Unusable(DeadLetterReason.ABSURD_TIME, "occurred_at lies before 2000 or after 2199")
-    return at
-
-
-def _is(kind: FactKind, what: str) -> Callable[[object], _Meaning]:
-    return lambda _event: (kind, what)
-
-
-def _replied(event: ContactReplied) -> _Meaning:
-    """Only people answer; a reply whose author is not stated is a person's."""
-    if event.author == AUTHOR_AUTOMATIC:
-        return FactKind.OTHER, "replied (automatic)"
-    return FactKind.STOPPED, "replied"
-
-
-def _callback_cancelled(event: Cancelled) -> _Meaning:
-    """Who asked to be called back may call it off, or agree to it; the company alone may not."""
-    if event.by == PARTY_CUSTOMER:
-        return FactKind.CANCELLED, "cancelled by the customer"
-    if event.consent == CONSENT_ACCEPTED:
-        return FactKind.CANCELLED, "cancelled by agreement"
-    return FactKind.OTHER, "cancelled by us"
-
-
-def _delivered(event: OrderDelivered) -> _Meaning:
-    """Who has the whole order need not be told that it is ready."""
-    if event.HasField("in_full") and not event.in_full:
-        return FactKind.OTHER, "delivered in part"
-    return FactKind.STOPPED, "delivered"
-
-
-def _order_waived(event: OrderWaived) -> _Meaning:
-    """A waiver of one promise of the order is no waiver of this standard."""
-    return (FactKind.CANCELLED, "waived") if event.milestone == MILESTONE_UNSPECIFIED else None
-
-
-#: For each metric, which events of its topic it knows, and what they mean to it. Other events concern others.
-_MEANINGS: Mapping[Metric, Mapping[str, Callable[[Any], _Meaning]]] = {
-    Metric.FIRST_REPLY: {
-        "received": _is(FactKind.STARTED, "received"),
-        "replied": _replied,
-        # Settled without a reply: none was needed.
-        "resolved": _is(FactKind.CANCELLED, "resolved"),
-        "closed": _is(FactKind.CANCELLED, "closed"),
-    },
-    Metric.CALLBACK_RETURNED: {
-        "requested": _is(FactKind.STARTED, "requested"),
-        "attempted": _is(FactKind.OTHER, "attempted"),
-        "returned": _is(FactKind.STOPPED, "returned"),
-        "cancelled": _callback_cancelled,
-        "waived": _is(FactKind.CANCELLED, "waived"),
-    },
-    Metric.CUSTOMER_TOLD: {
-        "ready": _is(FactKind.STARTED, "ready"),
-        "customer_told": _is(FactKind.STOPPED, "customer told"),
-        "delivered": _delivered,
-        "cancelled": _is(FactKind.CANCELLED, "cancelled"),
-        "waived": _order_waived,
-    },
-}
-_NAMES: Mapping[int, str] = {metric: metric.name.lower() for metric in Metric}
-_METRICS = {name: metric for metric, name in _NAMES.items()}

@@ -115,21 +115,12 @@ class Standards(NamedTuple):
     horizon: int | None = None
 
 
-class Identity(NamedTuple):
-    """Which clock it is: the parts of its key."""
-
-    key: bytes
-    metric: int
-    #: Empty where the events name no customer.
-    customer_id: str
-    subject_id: str
-
-
 class Clock(NamedTuple):
     """The record: identity, verdict and the facts it was judged from, in order."""
 
     key: bytes
     metric: int
+    #: Empty where the events name no customer.
     customer_id: str
     subject_id: str
     state: int
@@ -147,17 +138,24 @@ class Clock(NamedTuple):
     facts: tuple[Fact, ...]
 
 
-def fold(identity: Identity, old: Clock | None, facts: Sequence[Fact], standards: Standards) -> Clock:
+#: Which clock it is, the first four fields of the record: key, metric, customer_id, subject_id.
+Identity = tuple[bytes, int, str, str]
+
+
+def note(identity: Identity, facts: Sequence[Fact], standards: Standards) -> Clock:
+    """The record of a key met for the first time."""
+    return judge(identity, merge((), facts), standards, _LONG_AGO)
+
+
+def fold(old: Clock, facts: Sequence[Fact], standards: Standards) -> Clock:
     """The record with more facts. Returns `old` itself where they say nothing new."""
-    if old is None:
-        return judge(identity, merge((), facts), standards, _LONG_AGO)
     merged = merge(old.facts, facts)
     if merged == old.facts:
         return old
-    new = judge(identity, merged, standards, _implied_now(old))
+    new = judge(old[:4], merged, standards, _implied_now(old))
     if new.state == State.BREACHED and old.state != State.BREACHED:
         # An earlier start moved the limit into the past. Its stop may be unread: `due` decides, once all is read.
-        return judge(identity, merged, standards, new.breach_at)
+        return judge(old[:4], merged, standards, new.breach_at)
     return new
 
 
@@ -166,8 +164,7 @@ def due(clock: Clock, now: Instant, standards: Standards) -> Clock | None:
     forget_at = _forget_at(clock, standards)
     if clock.metric not in standards.metrics or (forget_at is not None and now >= forget_at):
         return None
-    identity = Identity(clock.key, clock.metric, clock.customer_id, clock.subject_id)
-    return judge(identity, clock.facts, standards, now)
+    return judge(clock[:4], clock.facts, standards, now)
 
 
 def next_deadline(clock: Clock, standards: Standards) -> Instant | None:
@@ -191,7 +188,7 @@ def merge(known: tuple[Fact, ...], new: Iterable[Fact]) -> tuple[Fact, ...]:
 
 def judge(identity: Identity, facts: tuple[Fact, ...], standards: Standards, now: Instant) -> Clock:
     """The verdict on a set of facts (sorted) as of an instant. Raises KeyError where no standard times the metric."""
-    standard = standards.metrics[identity.metric]
+    standard = standards.metrics[identity[1]]
     started_at = _first(facts, FactKind.STARTED)
     if not started_at:
         return Clock(

@@ -14,7 +14,7 @@ BUILT_IN = Path(__file__).with_name("standards.yaml")
 
 _METRICS = {metric.name.lower(): metric for metric in Metric}
 _DOCUMENT_FIELDS = frozenset({"version", "standards"})
-_FIELDS = frozenset({"metric", "name", "limit", "preferred", "warn", "grace"})
+_FIELDS = frozenset({"metric", "name", "limit", "preferred", "warning", "grace"})
 
 
 class StandardsError(PuntualError):
@@ -72,12 +72,12 @@ class _Reader:
             name=self._text(fields, "name", path),
             limit=self._span(fields, "limit", path),
             preferred=self._span(fields, "preferred", path),
-            warning=self._span(fields, "warn", path),
+            warning=self._span(fields, "warning", path),
             grace=self._span(fields, "grace", path),
         )
         if not standard.limit:
             raise self._error(f"{path}.limit", "is missing", "write a duration, for example 2h")
-        for name, span in (("preferred", standard.preferred), ("warn", standard.warning)):
+        for name, span in (("preferred", standard.preferred), ("warning", standard.warning)):
             if span >= standard.limit:
                 raise self._error(f"{path}.{name}", f"{fields[name]!r} is not below the limit", "write a shorter one")
         return _METRICS[metric], standard

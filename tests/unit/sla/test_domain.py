@@ -85,7 +85,7 @@ def test_the_preferred_level_is_answered_once_the_clock_ends(
 
 def test_a_standard_may_do_without_preferred_level_warning_and_grace() -> None:
     """Then the clock goes straight from running to breached, a microsecond after the limit."""
-    bare = STANDARDS._replace(metrics={CLOCK.metric: STANDARD._replace(preferred=0, warning=0, grace=0)})
+    bare = STANDARDS._replace(metrics={CLOCK[1]: STANDARD._replace(preferred=0, warning=0, grace=0)})
     clock = judged(START, minutes=60, standards=bare)
     assert (clock.state, clock.preferred_due_at, clock.warn_at) == (State.RUNNING, NONE, NONE)
     assert next_deadline(clock, bare) == at(60) + 1
@@ -104,12 +104,12 @@ def test_each_field_of_the_context_is_the_one_last_stated() -> None:
 def test_facts_that_are_known_already_leave_the_very_same_record() -> None:
     """The engine writes nothing then."""
     clock = judged(START, minutes=50)
-    assert fold(CLOCK, clock, [START, START], STANDARDS) is clock
+    assert fold(clock, [START, START], STANDARDS) is clock
 
 
 def test_an_earlier_start_never_lets_fold_announce_a_breach_by_the_clock() -> None:
     """The stop may still be unread; only `due` says breached, and it is asked at once."""
-    clock = fold(CLOCK, judged(a_fact(STARTED, 30), minutes=80), [START], STANDARDS)
+    clock = fold(judged(a_fact(STARTED, 30), minutes=80), [START], STANDARDS)
     assert (clock.state, clock.due_at, clock.preferred_met) == (State.AT_RISK, at(60), None)
     assert next_deadline(clock, STANDARDS) == at(62) + 1
 

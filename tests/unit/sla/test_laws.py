@@ -17,6 +17,7 @@ from services.sla.domain import (
     fold,
     merge,
     next_deadline,
+    note,
     transition,
 )
 from tests.unit.sla.builders import CLOCK, MINUTE, STANDARD, STANDARDS, at, judged
@@ -42,7 +43,7 @@ def delivered(batches: list[list[Fact]], sweeps: list[float]) -> list[Clock]:
     record: Clock | None = None
     written = []
     for index, batch in enumerate(batches):
-        record = fold(CLOCK, record, batch, STANDARDS)
+        record = fold(record, batch, STANDARDS) if record else note(CLOCK, batch, STANDARDS)
         written.append(record)
         if index < len(sweeps):
             record = swept(record, at(sweeps[index]))
@@ -64,7 +65,7 @@ def test_known_facts_change_nothing(data: st.DataObject, events: list[Fact]) -> 
     """A replay of any part of the input returns the very same record."""
     record = judged(*events, minutes=data.draw(instants()))
     again = data.draw(st.lists(st.sampled_from(record.facts)))
-    assert fold(CLOCK, record, again, STANDARDS) is record
+    assert fold(record, again, STANDARDS) is record
 
 
 @given(data=st.data(), events=fact_sets())
@@ -72,7 +73,7 @@ def test_never_early(data: st.DataObject, events: list[Fact]) -> None:
     """No breach is announced before limit and grace have passed, and none by the arrival of facts."""
     record: Clock | None = None
     for batch in data.draw(deliveries(events)):
-        folded = fold(CLOCK, record, batch, STANDARDS)
+        folded = fold(record, batch, STANDARDS) if record else note(CLOCK, batch, STANDARDS)
         if folded.state == State.BREACHED:
             assert record is not None
             assert record.state == State.BREACHED
@@ -85,7 +86,7 @@ def test_never_early(data: st.DataObject, events: list[Fact]) -> None:
 @given(events=fact_sets())
 def test_always(events: list[Fact]) -> None:
     """What was started and neither stopped nor called off is breached once the deadlines have been swept."""
-    record = swept(fold(CLOCK, None, events, STANDARDS), at(10_000))
+    record = swept(note(CLOCK, events, STANDARDS), at(10_000))
     kinds = {fact.kind for fact in record.facts}
     if FactKind.STARTED in kinds and not kinds & {FactKind.STOPPED, FactKind.CANCELLED}:
         assert record.state == State.BREACHED
@@ -115,7 +116,7 @@ def test_truth_that_arrives_late_retracts(events: list[Fact], minutes_before: in
     breached = judged(*silent, minutes=10_000)
     assert breached.state == State.BREACHED
     truth = Fact(Instant(breached.due_at - minutes_before * MINUTE), "crm", "late truth", kind)
-    corrected = fold(CLOCK, breached, [truth], STANDARDS)
+    corrected = fold(breached, [truth], STANDARDS)
     assert corrected.state == (State.MET if kind == FactKind.STOPPED else State.CANCELLED)
     assert transition(breached, corrected) == Transition.RETRACTED
 

@@ -15,7 +15,7 @@ standards:
     name: answered within the hour
     limit: 1h
     preferred: 20min
-    warn: 15min
+    warning: 15min
     grace: 2min
 """
 
@@ -56,9 +56,9 @@ def test_preferred_warn_and_grace_may_be_left_out() -> None:
         (
             "preferred: 20min",
             "preferred: 1h",
-            "standards[0].preferred: '1h' is not below the limit; write a sh",
+            "standards[0].preferred: '1h' is not below the limit; write a shorter",
         ),
-        ("warn: 15min", "warn: 2h", "standards[0].warn: '2h' is not below the limit; write a sh"),
+        ("warning: 15min", "warning: 2h", "standards[0].warning: '2h' is not below the limit; write a shorter"),
         ("first_reply", "last_reply", "standards[0].metric: 'last_reply' is no metric; write one of first_reply, "),
         ("name: answered within the hour", "name: ''", "standards[0].name: '' is no text; write it in quotes"),
         ("  - metric", "    metric", "standards: {'metric': 'first_reply', "),

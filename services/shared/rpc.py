@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
@@ -38,9 +38,9 @@ _OPTIONS = (
 _HEALTH_EVERY = 0.2  # seconds
 _SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
-_Handler = grpc.RpcMethodHandler[Any, Any]
-_Behaviour = Any  # the library's types know only the synchronous kind
-_Context = grpc.aio.ServicerContext[Any, Any]
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
+_Behaviour: TypeAlias = Any  # the library's types know only the synchronous kind
+_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class Service(NamedTuple):
@@ -103,9 +103,9 @@ class _Guard(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler | None:
+    ) -> _Handler:
         handler = await continuation(handler_call_details)
         _, service, method = handler_call_details.method.split("/")
         if handler is None or (service, method) not in self._seconds:
@@ -150,7 +150,9 @@ class _Guard(grpc.aio.ServerInterceptor):
 
 def _words(error: Exception, status: grpc.StatusCode, method: str) -> str:
     if status is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return "This reader fell too far behind and missed changes; watch again, and read what was missed by Get or List."
+        return (
+            "This reader fell too far behind and missed changes; watch again, and read what was missed by Get or List."
+        )
     if status is not grpc.StatusCode.INTERNAL:
         return str(error)
     _log.error("%s failed", method, exc_info=error)

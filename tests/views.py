@@ -1,0 +1,67 @@
+"""A worker's records in memory, as gRPC and the sender see them."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+from kafka.partitioner.default import murmur2
+
+from services.shared.engine.view import Announcement, SlowReader
+from services.shared.instant import Instant
+
+PARTITIONS = 12
+
+
+class MemoryView:
+    """A `RecordView` that owns every partition until told otherwise."""
+
+    def __init__(self) -> None:
+        self.owners: dict[int, str | None] = {}
+        self.records: dict[int, dict[bytes, bytes]] = defaultdict(dict)
+        self.watchers: list[asyncio.Queue[Announcement | None]] = []
+
+    def put(self, routing: str, key: str, value: bytes) -> None:
+        self.records[self.partition_of(routing)][key.encode()] = value
+
+    def announce(self, routing: str, key: str, value: bytes | None, transition: str) -> None:
+        change = Announcement(self.partition_of(routing), key.encode(), value, transition, Instant(1_000_000))
+        for watcher in self.watchers:
+            watcher.put_nowait(change)
+
+    def lose_patience(self) -> None:
+        """Treat every watcher as too slow."""
+        for watcher in self.watchers:
+            watcher.put_nowait(None)
+
+    def partition_of(self, routing_key: str) -> int:
+        return int(murmur2(routing_key.encode()) & 0x7FFFFFFF) % PARTITIONS
+
+    def owns(self, partition: int) -> bool:
+        return partition not in self.owners
+
+    def owner_of(self, partition: int) -> str | None:
+        return self.owners[partition]
+
+    def partitions(self) -> list[int]:
+        return [partition for partition in range(PARTITIONS) if self.owns(partition)]
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        return self.records[partition].get(key)
+
+    def keys(self, partition: int) -> list[bytes]:
+        return list(self.records[partition])
+
+    @contextmanager
+    def watch(self) -> Iterator[AsyncIterator[Announcement]]:
+        queue = asyncio.Queue[Announcement | None]()
+        self.watchers.append(queue)
+        try:
+            yield self._changes(queue)
+        finally:
+            self.watchers.remove(queue)
+
+    async def _changes(self, queue: "asyncio.Queue[Announcement | None]") -> AsyncIterator[Announcement]:
+        while change := await queue.get():
+            yield change
+        raise SlowReader

@@ -65,14 +65,14 @@ def _records(noun: str) -> dict[str, Spec]:
     }
 
 
-def _margins(noun: str, kept: str, broken: str) -> dict[str, Spec]:
+def _margins(noun: str, ended: str) -> dict[str, Spec]:
     """How near to due, and how far past it. Two histograms, because negative observations would break a sum."""
     return {
         f"puntual_{noun}_margin_seconds": Spec(
-            Histogram, f"Time to spare of {noun}s {kept} in time.", {"kind": GIVEN}, _MARGIN
+            Histogram, f"Time to spare of {noun}s that were {ended} by their due time.", {"kind": GIVEN}, _MARGIN
         ),
         f"puntual_{noun}_overrun_seconds": Spec(
-            Histogram, f"Time past due of {noun}s {broken}.", {"kind": GIVEN}, _MARGIN
+            Histogram, f"Time past due of {noun}s that were {ended} after it.", {"kind": GIVEN}, _MARGIN
         ),
     }
 
@@ -116,9 +116,9 @@ METRICS: Mapping[str, Spec] = {
         Histogram, "From the first instant a breach could be announced to its announcement.", {}, _INSTANTLY
     ),
     **_records("promise"),
-    **_margins("promise", "kept", "kept late or broken"),
+    **_margins("promise", "fulfilled"),
     **_records("clock"),
-    **_margins("clock", "met", "missed or breached"),
+    **_margins("clock", "stopped"),
     **_records("incident"),
     # Answering
     "grpc_server_handled_total": Spec(
@@ -199,7 +199,7 @@ class PrometheusMeter:
         self._transitions = registry.series(
             Counter, f"puntual_{noun}_transitions_total", kind=kinds, transition=words.transitions
         )
-        margins = [name for name in _margins(noun, "", "") if name in METRICS]
+        margins = [name for name in _margins(noun, "") if name in METRICS]
         self._margins = [registry.series(Histogram, name, kind=kinds) for name in margins]
 
     def consumed(self, topic: str, outcome: str, count: int) -> None:

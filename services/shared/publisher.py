@@ -21,6 +21,8 @@ from puntual.events.v1.appointment_event_pb2 import AppointmentEvent
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.contact_event_pb2 import ContactEvent
 from puntual.events.v1.order_event_pb2 import OrderEvent
+from services.shared.clock import wall_clock
+from services.shared.envelope import Limits, open_envelope
 from services.shared.errors import DeadLetterReason, KafkaUnreachable, PuntualError, Unusable
 from services.shared.instant import Instant, format_instant
 from services.shared.topics import CONNECT_MS, INPUTS, PREFIX, Topic
@@ -28,6 +30,7 @@ from services.shared.topics import CONNECT_MS, INPUTS, PREFIX, Topic
 Event: TypeAlias = OrderEvent | CallbackEvent | AppointmentEvent | ContactEvent
 Headers: TypeAlias = Sequence[tuple[str, bytes]]
 
+_LIMITS = Limits(now=wall_clock)
 TOPIC_OF: Mapping[type[Message], Topic] = {topic.message: topic for topic in INPUTS if topic.message}
 
 # Bytes. Below what the input topics take: a message refused by the broker would end an idempotent producer.
@@ -43,17 +46,14 @@ def key_of(event: Event) -> str:
     return event.customer_id or event.subject_id
 
 
-def check(event: Event) -> None:
-    """Raise Unusable where the services could not use an event: better here than among the dead letters."""
-    if not event.event_id:
-        raise Unusable(DeadLetterReason.NO_EVENT_ID, "give every event an event_id that is its own")
-    if not event.subject_id:
-        raise Unusable(DeadLetterReason.NO_SUBJECT, "set subject_id to the id of the order, callback, ...")
-    if not event.HasField("occurred_at"):
-        raise Unusable(DeadLetterReason.NO_TIME, "set occurred_at to when it happened")
+def checked(event: Event) -> bytes:
+    """The bytes of an event. Raises Unusable where the services could not use it: better here than as a dead letter."""
+    value = event.SerializeToString()
+    open_envelope(type(event), value, False, _LIMITS)
     if event.WhichOneof("event") is None:
         arms = ", ".join(field.name for field in event.DESCRIPTOR.oneofs_by_name["event"].fields)
         raise Unusable(DeadLetterReason.UNKNOWN_TYPE, f"say what happened: one of {arms}")
+    return value
 
 
 def parse(topic: Topic, event: Mapping[str, Any]) -> Event:
@@ -93,9 +93,8 @@ class Publisher:
             raise KafkaUnreachable(bootstrap) from error
 
     def publish(self, event: Event) -> None:
-        """Publish one event. Raises Unusable where it lacks what the services need."""
-        check(event)
-        self.send(TOPIC_OF[type(event)].under(self._prefix), key_of(event).encode(), event.SerializeToString())
+        """Publish one event. Raises Unusable where the services could not use it."""
+        self.send(TOPIC_OF[type(event)].under(self._prefix), key_of(event).encode(), checked(event))
 
     def publish_json(self, topic: Topic, event: Mapping[str, Any]) -> None:
         """Publish one event given in protobuf's JSON mapping. Raises Unusable where it is none."""

@@ -6,6 +6,7 @@ retention deletes history. What differs from the table is reported, with the com
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
@@ -44,7 +45,8 @@ _PASSING = {**_STAMPED, "cleanup.policy": "delete", "retention.ms": str(7 * _DAY
 _DEAD = {**_STAMPED, "cleanup.policy": "delete", "retention.ms": str(90 * _DAY), "max.message.bytes": str(2 * _MIB)}
 
 
-class Topic(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Topic:
     """One line of the table."""
 
     #: Without the prefix.

@@ -13,7 +13,7 @@ from services.shared.instant import SECOND, Instant
 from services.shared.publisher import Publisher, PublishFailed
 from services.shared.topics import CALLBACKS, INPUTS, ORDERS, TOPICS, TopicsDiffer, examine, provision
 
-_TIME = "2026-11-26T17:00:00Z"
+_TIME = "2025-11-27T17:00:00Z"
 
 
 @pytest.fixture

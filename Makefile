@@ -1,0 +1,84 @@
+# Everything runs in .venv, made from the lock files at the first use. Only Python >= 3.11 and make are needed.
+
+SHELL := /bin/bash -o pipefail
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+           --no-annotate --no-header --no-emit-index-url --upgrade
+
+.PHONY: run
+run: .venv/run  ## start everything on this machine and watch promises being kept and broken
+	@exec $(BIN)/puntual up $(ARGS)
+
+.PHONY: test
+test: .venv/dev  ## all tests this machine can run; says what it leaves out and why (ARGS="-k renegotiated")
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: check
+check: style types imports contracts stubs monitoring  ## all that is checked without running it; what CI runs
+
+.PHONY: style
+style: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: types
+types: .venv/dev
+	$(BIN)/mypy
+
+.PHONY: imports
+imports: .venv/dev
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: contracts
+contracts: .venv/dev
+	$(BIN)/buf lint protos
+	.ci/breaking
+
+.PHONY: stubs
+stubs: .venv/dev
+	.ci/stubs
+
+.PHONY: monitoring
+monitoring:
+	.ci/monitoring
+
+.PHONY: protos
+protos: .venv/dev  ## generate the Python stubs beside the .proto files
+	.ci/generate protos
+
+.PHONY: format
+format: .venv/dev  ## format the code and fix what can be fixed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: .venv/dev  ## measure throughput against idiomatic Faust, on a real broker
+	$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: lock
+lock: .venv/dev  ## bring requirements*.lock up to date with pyproject.toml
+	$(COMPILE) --extra build --output-file requirements.lock
+	$(COMPILE) --extra build --extra dev --constraints requirements.lock --output-file requirements-dev.lock
+
+.PHONY: clean
+clean:  ## remove .venv, caches and the data of `make run`
+	rm -rf .venv .cache .puntual .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.PHONY: help
+help:
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/run: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || .ci/venv "$(PYTHON)"
+	@echo "Installing what requirements.lock names into .venv ..."
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev: .venv/run requirements-dev.lock
+	@echo "Installing what requirements-dev.lock names into .venv ..."
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@

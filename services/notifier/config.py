@@ -1,0 +1,172 @@
+"""Reads `notifier.yaml`. Whoever edits it is told everything that is wrong at once: place, value and remedy."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import yaml
+
+from services.notifier.channels import CHANNELS
+from services.notifier.channels.channel import Channel
+from services.notifier.domain import Plan, Receivers
+from services.notifier.fields import Fields
+from services.notifier.items import Severity
+from services.notifier.routing import GROUP_LABELS, ROUTE_LABELS, SEVERITY_LABELS, Match, Route, Routing, SeverityRule
+from services.notifier.wording import LANGUAGES, Style
+from services.shared.errors import PuntualError
+
+#: What applies where PUNTUAL_NOTIFIER names no other file.
+BUILT_IN = Path(__file__).with_name("notifier.yaml")
+
+#: Severity → until when an attempt is repeated, where the document does not say.
+_GIVE_UP_AFTER = {"critical": "24h", "warning": "12h", "info": "4h"}
+#: Names stand in ids, headers and metric labels.
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_CLOSED: Mapping[str, frozenset[str]] = {
+    "service": frozenset({"promises", "sla"}),
+    "standing": frozenset({"at_risk", "broken"}),
+    "severity": frozenset(_GIVE_UP_AFTER),
+}
+
+
+class InvalidConfig(PuntualError):
+    """A notifier document that cannot be used: all its problems."""
+
+
+class Target(NamedTuple):
+    """Somebody to tell: the way there, and how to put it."""
+
+    name: str
+    channel_name: str
+    channel: Channel
+    style: Style
+
+
+class Config(NamedTuple):
+    """The document, read."""
+
+    targets: Mapping[str, Target]
+    routing: Routing
+    plan: Plan
+
+
+def load(file: Path) -> Config:
+    """The configuration in a file. Raises InvalidConfig."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidConfig(f"{file}: cannot be read ({error}); name a readable UTF-8 file") from error
+    return parse(text, str(file))
+
+
+def parse(text: str, file: str) -> Config:
+    """The configuration in a YAML text; `file` is for errors only. Raises InvalidConfig."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InvalidConfig(f"{file}: is no YAML ({' '.join(str(error).split())}); mend that line") from error
+    problems: list[str] = []
+    fields = Fields(document, "", problems)
+    targets = _targets(fields.section("targets"))
+    severities = tuple(_severity_rule(rule) for rule in fields.sections("severity"))
+    routes = _routes(fields, targets)
+    patience = fields.section("give_up_after")
+    give_up_after: dict[int, int] = {
+        Severity[name.upper()]: patience.span(name, default) for name, default in _GIVE_UP_AFTER.items()
+    }
+    patience.done()
+    fields.done()
+    if problems:
+        raise InvalidConfig("\n".join(f"{file}: {problem}" for problem in problems))
+    receivers = {
+        route.name: Receivers({name: targets[name].channel_name for name in route.targets}, route.at_risk)
+        for route in routes
+    }
+    return Config(targets, Routing(severities, routes), Plan(receivers, give_up_after))
+
+
+def _targets(fields: Fields) -> Mapping[str, Target]:
+    if not fields.names():
+        fields.problem("", "none is there; add one, for example console: {channel: console}")
+    return {name: _target(name, fields) for name in fields.names() if _is_name(name, name, fields)}
+
+
+def _target(name: str, targets: Fields) -> Target:
+    fields = targets.section(name)
+    channel_name = fields.text("channel", one_of=CHANNELS)
+    settings = fields.section("settings")
+    # Without a channel the settings mean nothing; the console's are none.
+    channel = CHANNELS.get(channel_name, CHANNELS["console"])(settings)
+    if channel_name:
+        settings.done()
+    style = Style(
+        language=fields.text("language", "", one_of=LANGUAGES),
+        time_zone=_zone(fields),
+        show_customer=fields.flag("show_customer"),
+    )
+    fields.done()
+    return Target(name, channel_name, channel, style)
+
+
+def _zone(fields: Fields) -> str:
+    name = fields.text("time_zone", "")
+    try:
+        if name:
+            ZoneInfo(name)
+    except (OSError, ValueError):
+        fields.problem("time_zone", f"{name!r} is no time zone; write one of IANA's, for example Europe/Madrid")
+    return name
+
+
+def _severity_rule(fields: Fields) -> SeverityRule:
+    name = fields.text("severity", one_of=_GIVE_UP_AFTER)
+    rule = SeverityRule(_match(fields, SEVERITY_LABELS), Severity[name.upper()] if name else Severity.WARNING)
+    fields.done()
+    return rule
+
+
+def _routes(document: Fields, targets: Mapping[str, Target]) -> tuple[Route, ...]:
+    sections = document.sections("routes")
+    routes = [_route(fields, targets) for fields in sections]
+    seen: set[str] = set()
+    for route, fields in zip(routes, sections, strict=True):
+        if route.name in seen:
+            fields.problem("name", f"{route.name!r} is taken by a route above; name every route differently")
+        seen.add(route.name)
+    if not routes or routes[-1].match:
+        document.problem("routes", "the last one does not match everything; add one without match")
+    for route, fields in zip(routes[:-1], sections[:-1], strict=True):
+        if not route.match:
+            fields.problem("match", "is missing, so that no later route is ever reached; say what it matches")
+    return tuple(routes)
+
+
+def _route(fields: Fields, targets: Mapping[str, Target]) -> Route:
+    name = fields.text("name")
+    if name:
+        _is_name(name, "name", fields)
+    route = Route(
+        name=name,
+        match=_match(fields, ROUTE_LABELS),
+        targets=fields.texts("targets", one_of=targets),
+        group_by=tuple(sorted(fields.texts("group_by", (), one_of=GROUP_LABELS))),
+        at_risk=fields.flag("at_risk"),
+    )
+    fields.done()
+    return route
+
+
+def _match(fields: Fields, labels: Iterable[str]) -> Match:
+    section = fields.section("match")
+    match = {label: frozenset(section.texts(label, (), one_of=_CLOSED.get(label, ()))) for label in sorted(labels)}
+    section.done()
+    return {label: values for label, values in match.items() if values}
+
+
+def _is_name(name: str, field: str, fields: Fields) -> bool:
+    if _NAME.fullmatch(name):
+        return True
+    fields.problem(field, f"{name!r} is no name; write at most 40 small letters, digits, - and _")
+    return False

@@ -1,0 +1,158 @@
+"""Reads a mapping of `notifier.yaml` field by field and collects every problem: place, value and remedy."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from services.shared.duration import parse_duration
+
+
+class Secret:
+    """A reference to a secret: "env:NAME" or "file:/path". The value is read when used, so a file can be replaced."""
+
+    def __init__(self, reference: str) -> None:
+        self._source, _, self._name = reference.partition(":")
+        if self._source not in {"env", "file"} or not self._name:
+            # Whatever was written may be the secret itself: never repeat it.
+            raise ValueError("is no reference to a secret; write env:NAME or file:/path")
+
+    def reveal(self) -> str:
+        """The secret. Raises ValueError where it cannot be had, without saying more than where it should be."""
+        if self._source == "file":
+            try:
+                value = Path(self._name).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ValueError(f"names the file {self._name}, which cannot be read; put the secret there") from error
+        else:
+            value = os.environ.get(self._name, "")
+        if not value:
+            raise ValueError(f"is empty; set {self._name}")
+        return value
+
+
+class Fields:
+    """One mapping of the document. Where a field is wrong it notes the problem and returns something harmless."""
+
+    def __init__(self, value: object, path: str, problems: list[str]) -> None:
+        self.path = path
+        self._problems = problems
+        self._asked: set[str] = set()
+        self._fields: Mapping[object, object] = {}
+        if isinstance(value, Mapping):
+            self._fields = value
+        elif value is not None:
+            problems.append(f"{path or 'the document'}: {value!r} has no fields; write name: value pairs")
+
+    def __contains__(self, name: str) -> bool:
+        return self._fields.get(name) is not None
+
+    def names(self) -> list[str]:
+        """The names of all fields, where they are free to choose. They all count as known."""
+        names = [str(name) for name in self._fields]
+        self._asked.update(names)
+        return names
+
+    def problem(self, name: str, what: str) -> None:
+        """Note a problem with a field: `what` says what is wrong, and after a semicolon how to put it right."""
+        self._problems.append(f"{self._where(name)}: {what}")
+
+    def text(self, name: str, default: str | None = None, one_of: Iterable[str] = ()) -> str:
+        """A text. Without a default it is required; `one_of` lists the values allowed, if not all are."""
+        value = self._value(name)
+        allowed = sorted(one_of)
+        if value is None and default is not None:
+            return default
+        if value is None:
+            self.problem(name, f"is missing; write {_either(allowed) if allowed else 'it'}")
+        elif not isinstance(value, str) or not value.strip():
+            self.problem(name, f"{value!r} is no text; write it in quotes")
+        elif allowed and value not in allowed:
+            self.problem(name, f"{value!r} is unknown; write {_either(allowed)}")
+        else:
+            return value.strip()
+        return default or ""
+
+    def texts(self, name: str, default: Sequence[str] | None = None, one_of: Iterable[str] = ()) -> tuple[str, ...]:
+        """A list of texts, at least one. Without a default it is required."""
+        value = self._value(name)
+        if value is None and default is not None:
+            return tuple(default)
+        allowed = sorted(one_of)
+        example = allowed[0] if allowed else "..."
+        if not isinstance(value, list) or not value or not all(isinstance(text, str) and text for text in value):
+            self.problem(name, f"{value!r} is no list of texts; write for example [{example}]")
+            return tuple(default or ())
+        for text in value:
+            if allowed and text not in allowed:
+                self.problem(name, f"{text!r} is unknown; write {_either(allowed)}")
+        return tuple(value)
+
+    def flag(self, name: str) -> bool:
+        """True or false; false where absent."""
+        value = self._value(name)
+        if not isinstance(value, bool | None):
+            self.problem(name, f"{value!r} is neither true nor false; write one of them")
+        return value is True
+
+    def port(self, name: str, default: int) -> int:
+        """A TCP port."""
+        value = self._value(name)
+        if value is None:
+            return default
+        if not isinstance(value, int) or not 0 < value < 65_536:  # noqa: PLR2004 - the ports there are
+            self.problem(name, f"{value!r} is no port; write a number from 1 to 65535")
+            return default
+        return value
+
+    def span(self, name: str, default: str) -> int:
+        """A duration above zero, in microseconds."""
+        value = self._value(name)
+        try:
+            span = parse_duration(str(default if value is None else value))
+        except ValueError as error:
+            self.problem(name, str(error))
+            return 0
+        if span <= 0:
+            self.problem(name, f"{value!r} is no time at all; write for example {default}")
+        return span
+
+    def secret(self, name: str) -> Secret | None:
+        """A reference to a secret that can be had now; None where absent."""
+        if name not in self:
+            self._asked.add(name)
+            return None
+        try:
+            secret = Secret(str(self._value(name)))
+            secret.reveal()
+        except ValueError as error:
+            self.problem(name, str(error))
+            return None
+        return secret
+
+    def section(self, name: str) -> "Fields":
+        """The mapping in a field; empty where absent."""
+        return Fields(self._value(name), self._where(name), self._problems)
+
+    def sections(self, name: str) -> list["Fields"]:
+        """The mappings in a list; none where absent."""
+        value = self._value(name)
+        if value is not None and not isinstance(value, list):
+            self.problem(name, f"{value!r} is no list; begin each entry with a dash")
+            return []
+        return [Fields(entry, f"{self._where(name)}[{i}]", self._problems) for i, entry in enumerate(value or [])]
+
+    def done(self) -> None:
+        """Complain about the fields that nobody asked for."""
+        for name in sorted(map(str, self._fields.keys() - self._asked)):
+            self.problem(name, f"is no field; write {_either(sorted(self._asked))}")
+
+    def _value(self, name: str) -> object:
+        self._asked.add(name)
+        return self._fields.get(name)
+
+    def _where(self, name: str) -> str:
+        return ".".join(filter(None, (self.path, name)))
+
+
+def _either(allowed: Sequence[str]) -> str:
+    return " or ".join(allowed) if len(allowed) < 3 else f"one of {', '.join(allowed)}"  # noqa: PLR2004 - "a or b"

@@ -1,0 +1,129 @@
+"""Where an item belongs: how much it matters, which route takes it, which receiver group it joins. Pure."""
+
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from typing import NamedTuple
+from urllib.parse import quote
+
+from services.notifier.items import Details, Item, Severity, Standing
+from services.shared.keys import customer_of
+
+#: Label → the values it may have, any of them. No label: everything matches.
+Match = Mapping[str, frozenset[str]]
+
+_NO_DETAILS = Details()
+_TROUBLE = frozenset({Standing.AT_RISK, Standing.BROKEN})
+#: More places than this no promise has been at; a bound all the same on what one record can cause.
+_MAX_PLACES = 64
+
+
+def _detail(name: str) -> Callable[[Item], str]:
+    def of(item: Item) -> str:
+        value: str = getattr(item.details or _NO_DETAILS, name)
+        return value
+
+    return of
+
+
+#: What conditions can speak of.
+LABELS: Mapping[str, Callable[[Item], str]] = {
+    "service": lambda item: item.service,
+    "kind": lambda item: item.kind,
+    "standing": lambda item: Standing(item.standing).name.lower(),
+    "severity": lambda item: Severity(item.severity).name.lower(),
+    "reason": _detail("reason"),
+    "customer": lambda item: customer_of(item.record_id.encode()),
+    "tier": _detail("customer_tier"),
+    "site": _detail("site"),
+    "team": _detail("team"),
+}
+#: What severity can depend on, routes can match, and groups can be formed by.
+SEVERITY_LABELS = frozenset(LABELS) - {"severity"}
+ROUTE_LABELS = frozenset(LABELS) - {"standing", "reason", "customer"}
+GROUP_LABELS = frozenset(LABELS) - {"standing", "reason", "severity"}
+
+
+class Place(NamedTuple):
+    """What may change about where a promise belongs."""
+
+    tier: str = ""
+    site: str = ""
+    team: str = ""
+
+
+class SeverityRule(NamedTuple):
+    """How much what matches matters."""
+
+    match: Match
+    severity: Severity
+
+
+class Route(NamedTuple):
+    """Who is told about what matches, and what is told together."""
+
+    name: str
+    match: Match
+    targets: tuple[str, ...]
+    group_by: tuple[str, ...] = ()
+    #: Whether they are warned, too, of what is at risk.
+    at_risk: bool = False
+
+
+class Routing(NamedTuple):
+    """The rules. The first that matches decides; the last route matches everything."""
+
+    severities: tuple[SeverityRule, ...]
+    routes: tuple[Route, ...]
+
+    @property
+    def tells_risk(self) -> bool:
+        """Whether anybody is told of what is at risk."""
+        return any(route.at_risk for route in self.routes)
+
+
+class Address(NamedTuple):
+    """A receiver group: the incident's id, and its route."""
+
+    incident_id: str
+    route: str
+
+
+def dispatch(item: Item, places: Iterable[Place], routing: Routing) -> list[tuple[Address, Item]]:
+    """Whom to tell how an item stands: those it concerns, and as a follow-up all who may have been told of it before.
+
+    `places`: where it belonged at any time, the present included. It is sent also to where an earlier severity or place
+    would have led, because nobody keeps a list of who was told; a receiver group that was not ignores it.
+    """
+    item = item._replace(severity=severity_of(item, routing.severities))
+    addressed: dict[Address, Item] = {}
+    if item.standing in _TROUBLE:
+        addressed[address(item, routing.routes)] = item
+    follow_up = item._replace(follow_up=True)
+    for place in islice(dict.fromkeys(places), _MAX_PLACES):
+        details = (item.details or _NO_DETAILS)._replace(customer_tier=place.tier, site=place.site, team=place.team)
+        for severity in {rule.severity for rule in routing.severities} | {_DEFAULT_SEVERITY}:
+            was = item._replace(severity=severity, details=details)
+            addressed.setdefault(address(was, routing.routes), follow_up)
+    return list(addressed.items())
+
+
+def severity_of(item: Item, rules: Iterable[SeverityRule]) -> Severity:
+    """How much it matters: by the first rule that matches; what is no trouble is for information."""
+    if item.standing not in _TROUBLE:
+        return Severity.INFO
+    return next((rule.severity for rule in rules if matches(rule.match, item)), _DEFAULT_SEVERITY)
+
+
+def address(item: Item, routes: Iterable[Route]) -> Address:
+    """The receiver group of the first route that matches. The last of the routes must match everything."""
+    route = next(route for route in routes if matches(route.match, item))
+    labels = [f"{label}={quote(value, safe='')}" for label in route.group_by if (value := LABELS[label](item))]
+    return Address(f"{route.name}/{','.join(labels)}" if labels else route.name, route.name)
+
+
+def matches(match: Match, item: Item) -> bool:
+    """Whether an item meets every condition."""
+    return all(LABELS[label](item) in accepted for label, accepted in match.items())
+
+
+_DEFAULT_SEVERITY = Severity.WARNING

@@ -1,0 +1,223 @@
+"""Puts a delivery into words: for people from a template in their language, for machines as JSON.
+
+What comes from events anybody may have written: it is cut, freed of line breaks and other control characters, and only
+ever filled in, never interpreted.
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import yaml
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from services.notifier.channels.channel import Message
+from services.notifier.items import Details, Item, Severity, Standing
+from services.notifier.outbox import Delivery, Kind
+from services.shared.duration import format_duration
+from services.shared.instant import Instant, format_instant, to_datetime
+from services.shared.keys import customer_of, split_key
+
+_TEMPLATES = Path(__file__).with_name("templates")
+#: One file of words each.
+LANGUAGES = frozenset(path.stem for path in _TEMPLATES.glob("*.yaml"))
+
+_NO_DETAILS = Details()
+_LONGEST = 120
+_FALLBACK_LANGUAGE = "en"
+
+
+class Unwordable(Exception):
+    """The template failed."""
+
+
+class Style(NamedTuple):
+    """How a target wants to be addressed."""
+
+    #: Empty: the language that most customers in the message speak, if there is a template for it.
+    language: str = ""
+    #: IANA zone. Empty: each customer's, or UTC.
+    time_zone: str = ""
+    #: Whether customers' names may be told; otherwise only ids are.
+    show_customer: bool = False
+
+
+class Line(NamedTuple):
+    """An item, as the template sees it."""
+
+    kind: str
+    subject: str
+    #: Name and id, or only the id; empty where the events name no customer.
+    customer: str
+    due: str
+    #: Where the time in force is not the first word given.
+    first_due: str
+    standing: str
+    reason: str
+    #: Where it was fulfilled late: by how much.
+    late: str
+    #: Team and site.
+    where: str
+
+
+class Notice(NamedTuple):
+    """A delivery, as the template sees it."""
+
+    kind: str
+    #: "promises", "sla" or "both".
+    service: str
+    #: Of items, listed or not; `NamedTuple` has a method `count` already.
+    total: int
+    lines: tuple[Line, ...]
+    #: On the console in place of a target that could not be reached: its name, and why.
+    missed: str
+    failure: str
+
+
+def word(delivery: Delivery, incident_id: str, style: Style, *, instead: bool = False) -> Message:
+    """The message. `instead`: it is said here because its target could not be reached. Raises Unwordable."""
+    services = {item.service for item in delivery.items}
+    notice = Notice(
+        kind=Kind(delivery.kind).name.lower(),
+        service=services.pop() if len(services) == 1 else "both",
+        total=delivery.item_count,
+        lines=tuple(_line(item, style) for item in delivery.items),
+        missed=delivery.target if instead else "",
+        failure=delivery.last_failure if instead else "",
+    )
+    try:
+        template = _environment().get_template("message.j2")
+        words: Any = template.make_module({"notice": notice, "words": _words(_language(delivery, style))})
+        subject, text = str(words.subject()), str(words.text()).strip()
+    except (TemplateError, KeyError, IndexError) as error:
+        raise Unwordable(str(error)) from error
+    return Message(
+        delivery_id=delivery.delivery_id,
+        incident_id=incident_id,
+        answers=delivery.answers,
+        severity=Severity(delivery.severity).name.lower(),
+        subject=subject,
+        text=text,
+        payload=_payload(delivery, incident_id, style, (subject, text)),
+    )
+
+
+@cache
+def _environment() -> ImmutableSandboxedEnvironment:
+    # No HTML is made, so nothing is escaped as if it were.
+    return ImmutableSandboxedEnvironment(
+        loader=FileSystemLoader(_TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+    )
+
+
+@cache
+def _words(language: str) -> Mapping[str, object]:
+    words: Mapping[str, object] = yaml.safe_load((_TEMPLATES / f"{language}.yaml").read_text(encoding="utf-8"))
+    return words
+
+
+def _language(delivery: Delivery, style: Style) -> str:
+    spoken = Counter((item.details or _NO_DETAILS).customer_locale[:2].lower() for item in delivery.items)
+    language = style.language or spoken.most_common(1)[0][0]
+    return language if language in LANGUAGES else _FALLBACK_LANGUAGE
+
+
+def _line(item: Item, style: Style) -> Line:
+    details = item.details or _NO_DETAILS
+    original = details.original_due_at
+    late = item.since - original if item.standing == Standing.FULFILLED_LATE and original else 0
+    return Line(
+        kind=item.kind,
+        subject=clean(_subject(item)),
+        customer=_customer(item, style),
+        due=_when(item.due_at, details, style) if item.due_at else "",
+        first_due=_when(original, details, style) if original and original != item.due_at else "",
+        standing=Standing(item.standing).name.lower(),
+        reason=clean(details.reason),
+        late=format_duration(late) if late > 0 else "",
+        where=", ".join(filter(None, (clean(details.team), clean(details.site)))),
+    )
+
+
+def _subject(item: Item) -> str:
+    return split_key(item.record_id.encode())[2]
+
+
+def _customer(item: Item, style: Style) -> str:
+    customer_id = clean(customer_of(item.record_id.encode()))
+    name = clean((item.details or _NO_DETAILS).customer_name) if style.show_customer else ""
+    return f"{name} ({customer_id})" if name and customer_id else name or customer_id
+
+
+def _when(at: Instant, details: Details, style: Style) -> str:
+    """An instant as people there read it: 2026-11-26 17:00 Europe/Madrid."""
+    zone = _zone(style.time_zone or details.customer_time_zone)
+    return f"{to_datetime(at).astimezone(zone):%Y-%m-%d %H:%M} {zone.key}"
+
+
+@cache
+def _zone(name: str) -> ZoneInfo:
+    """The zone of that name; UTC where an event made it up."""
+    try:
+        return ZoneInfo(name or "UTC")
+    except (OSError, ValueError):
+        return ZoneInfo("UTC")
+
+
+def _payload(delivery: Delivery, incident_id: str, style: Style, words: tuple[str, str]) -> Mapping[str, object]:
+    subject, text = words
+    return {
+        "type": f"incident.{Kind(delivery.kind).name.lower()}",
+        "timestamp": format_instant(delivery.decided_at),
+        "data": {
+            "delivery_id": delivery.delivery_id,
+            "incident_id": incident_id,
+            "answers": list(delivery.answers),
+            "severity": Severity(delivery.severity).name.lower(),
+            "subject": subject,
+            "text": text,
+            "item_count": delivery.item_count,
+            "items": [_item(item, style) for item in delivery.items],
+        },
+    }
+
+
+def _item(item: Item, style: Style) -> Mapping[str, object]:
+    details = item.details or _NO_DETAILS
+    fields: dict[str, object] = {
+        "record_id": item.record_id,
+        "service": item.service,
+        "kind": item.kind,
+        "customer_id": clean(customer_of(item.record_id.encode())),
+        "subject_id": clean(_subject(item)),
+        "standing": Standing(item.standing).name.lower(),
+        "severity": Severity(item.severity).name.lower(),
+        "reason": clean(details.reason),
+        "original_due_at": format_instant(details.original_due_at) if details.original_due_at else "",
+        "due_at": format_instant(item.due_at) if item.due_at else "",
+        "since": format_instant(item.since) if item.since else "",
+        "site": clean(details.site),
+        "team": clean(details.team),
+        "customer_name": clean(details.customer_name) if style.show_customer else "",
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def clean(text: str) -> str:
+    """Text from an event, safe to show: one line, no control or direction characters, no longer than 120."""
+    visible = "".join(" " if unicodedata.category(char) in _UNSEEN else char for char in text[: 2 * _LONGEST])
+    short = " ".join(visible.split())
+    return short if len(short) <= _LONGEST else f"{short[: _LONGEST - 1]}…"
+
+
+#: Control, format, surrogate, private, line and paragraph separator.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})

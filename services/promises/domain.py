@@ -193,7 +193,13 @@ def note(identity: Identity, facts: Sequence[Fact], rules: Rules) -> Promise:
 def fold(old: Promise, facts: Sequence[Fact], rules: Rules) -> Promise:
     """The record with more facts. Returns `old` itself where they say nothing new."""
     merged = merge(old.facts, facts)
-    return old if merged == old.facts else judge(old[:4], merged, rules, _implied_now(old))
+    if merged == old.facts:
+        return old
+    new = judge(old[:4], merged, rules, _implied_now(old))
+    if new.reason == Reason.DUE_PASSED != old.reason:
+        # An earlier word put due into the past. Its fulfilment may be unread: `due` decides, once all is read.
+        return judge(old[:4], merged, rules, new.breach_at)
+    return new
 
 
 def due(promise: Promise, now: Instant, rules: Rules) -> Promise | None:
@@ -300,7 +306,7 @@ def _word(facts: tuple[Fact, ...]) -> _Word | None:
     original = due = announced = first.due_at
     given_at, agreed = first.occurred_at, False
     for fact in facts:
-        if not fact.due_at or fact is first:
+        if not fact.due_at or fact is first or fact.occurred_at < first.occurred_at:
             continue
         announced = fact.due_at
         if fact.due_at != due and fact.occurred_at <= due and _accepted(fact):
@@ -316,9 +322,9 @@ def _accepted(fact: Fact) -> bool:
 def _settled(facts: tuple[Fact, ...], latest: Instant) -> tuple[State, Reason, Instant]:
     """What the facts alone decide; OPEN where only time can tell. `latest` is the last instant that keeps the word.
 
-    The first of these that holds: fulfilled in time; waived; called off by the customer (or with the customer's consent)
-    before anything else decided; fulfilled late; called off or not attended by the company. What the customer calls off
-    after the word was broken leaves it broken.
+    The first of these that holds: fulfilled in time; waived; called off by the customer, or with the customer's
+    consent, before anything else decided; fulfilled late; called off or not attended by the company. What the customer
+    calls off after the word was broken leaves it broken.
     """
     fulfilled = ended = waived = None
     for fact in facts:

@@ -1,0 +1,28 @@
+"""Puts the promise service together: the only place that constructs."""
+
+from services.promises.codec import machine
+from services.promises.domain import PromiseKind, State, Transition
+from services.promises.rpc import promise_service
+from services.promises.rules import read_rules
+from services.promises.settings import PromiseSettings
+from services.shared.clock import wall_clock
+from services.shared.engine.worker import Worker
+from services.shared.envelope import Limits
+from services.shared.metrics import PrometheusMeter, Registry, Vocabulary
+from services.shared.service import horizon, serve, worker_settings
+
+WORDS = Vocabulary(
+    "promise",
+    kinds=tuple(kind.name.lower() for kind in PromiseKind),
+    states=tuple(state.name.lower() for state in State),
+    transitions=tuple(transition.name.lower() for transition in Transition),
+)
+
+
+async def app(settings: PromiseSettings) -> None:
+    """Run the service until it is told to stop."""
+    book = read_rules(settings.rules, horizon=horizon(settings))
+    promises = machine(book, Limits(wall_clock, horizon=horizon(settings)), settings.topic_prefix)
+    registry = Registry()
+    worker = Worker(worker_settings("promises", settings), promises, PrometheusMeter(registry, promises.inputs, WORDS))
+    await serve(worker, settings, registry, promise_service)

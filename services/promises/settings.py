@@ -1,0 +1,16 @@
+"""Settings of the promise service."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.promises.rules import BUILT_IN
+from services.shared.settings import Port, Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromiseSettings(Settings):
+    """What the promise service needs to know."""
+
+    metrics_port: Port = 9101
+    grpc_port: Port = 50051
+    rules: Path = BUILT_IN

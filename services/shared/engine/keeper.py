@@ -1,0 +1,203 @@
+"""The stateful stage: facts are folded into one record per key, and deadlines are swept.
+
+It holds the stores of the partitions this worker owns. Everything here is synchronous: what it returns must be produced
+before anything else happens to the partition, which the lane sees to.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Generic
+
+from services.shared.engine.machine import F, Machine, R
+from services.shared.engine.meter import Meter
+from services.shared.engine.stage import (
+    JSON_HEADER,
+    Headers,
+    Message,
+    Notice,
+    Result,
+    Write,
+    count_outcomes,
+    dead_letter,
+    tick_of,
+)
+from services.shared.engine.store import PartitionStore
+from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.instant import SECOND, Instant, format_instant
+
+log = logging.getLogger(__name__)
+
+#: A record must fit into one Kafka message of the default size.
+MAX_RECORD_BYTES = 900_000
+
+
+class Keeper(Generic[R, F]):
+    """Runs one machine over the partitions it is given."""
+
+    def __init__(self, machine: Machine[R, F], meter: Meter, *, dead_letters: str, dead_letter_partitions: int) -> None:
+        self.machine = machine
+        self.stores: dict[int, PartitionStore[R, F]] = {}
+        self._meter = meter
+        self._dead_letters = dead_letters
+        self._dead_letter_partitions = dead_letter_partitions
+
+    @property
+    def inputs(self) -> Iterable[str]:
+        return self.machine.inputs
+
+    def process(self, partition: int, messages: Sequence[Message], now: Instant) -> Result:
+        """Fold a batch: one write for each record that changed, one dead letter for each message that is unusable."""
+        batch = _Batch(self, partition, now)
+        topic = messages[0].topic
+        facts: dict[bytes, list[F]] = {}
+        latest, ignored, dead, ticks = Instant(0), 0, 0, 0
+        decode = self.machine.inputs[topic]
+        for message in messages:
+            try:
+                headers = message.headers
+                if headers and (tick := tick_of(message)):
+                    latest, ticks = max(latest, tick), ticks + 1
+                    continue
+                found = decode(message.value or b"", bool(headers) and JSON_HEADER in headers)
+            except Exception as error:  # noqa: BLE001 - no message may stop those behind it
+                batch.writes.append(self._refuse(message, error))
+                dead += 1
+                continue
+            used = False
+            for key, fact in found:
+                used = True
+                if fact.occurred_at > latest:
+                    latest = fact.occurred_at
+                known = facts.get(key)
+                if known is None:
+                    facts[key] = [fact]
+                else:
+                    known.append(fact)
+            ignored += not used
+        for key, new in facts.items():
+            if not batch.fold(key, new):
+                dead += self._set_aside(batch, key, messages)
+        used_count = len(messages) - ignored - dead - ticks
+        count_outcomes(
+            self._meter, topic, (("used", used_count), ("ignored", ignored), ("dead", dead), ("tick", ticks))
+        )
+        if latest:
+            self._meter.event_age(topic, (now - latest) / SECOND)
+        return batch.result(latest or None)
+
+    def submit(self, partition: int, key: bytes, fact: F, now: Instant) -> Result:
+        """Fold one fact that did not come from Kafka: the outcome of something this worker did."""
+        batch = _Batch(self, partition, now)
+        batch.fold(key, [fact])
+        return batch.result(None)
+
+    def sweep(self, partition: int, clock: Instant, now: Instant, limit: int) -> Result:
+        """Judge again what is due by `clock`, at most `limit` records; `now` is when it is announced."""
+        store, machine = self.stores[partition], self.machine
+        batch = _Batch(self, partition, now)
+        for _, key in list(store.deadlines.pop_due(clock, limit)):
+            old = store.get(key)
+            deadline = None if old is None else machine.next_deadline(old)
+            if old is None or deadline is None:
+                continue
+            if deadline > clock:
+                store.deadlines.add(deadline, key)
+                continue
+            batch.write(key, old, machine.due(old, clock), look_again=True)
+        return batch.result(None)
+
+    def _refuse(self, message: Message, error: Exception) -> Write:
+        if not isinstance(error, Unusable):
+            log.error("decoding %s/%d@%d failed", message.topic, message.partition, message.offset, exc_info=error)
+            error = Unusable(
+                DeadLetterReason.INVALID, f"it could not be read ({type(error).__name__}); see the worker's log"
+            )
+        self._meter.dead_letter(message.topic, error.reason.value)
+        return dead_letter(self._dead_letters, message, error, self._dead_letter_partitions)
+
+    def _set_aside(self, batch: "_Batch[R, F]", key: bytes, messages: Sequence[Message]) -> int:
+        """Dead-letter the messages of a record that has grown too large. Rare, so they are decoded again."""
+        problem = Unusable(
+            DeadLetterReason.TOO_LARGE, "the record has too many facts; it stays as it was without this one"
+        )
+        decode, count = self.machine.inputs[messages[0].topic], 0
+        for message in messages:
+            try:
+                found = decode(message.value or b"", JSON_HEADER in message.headers)
+            except Unusable:
+                continue
+            if any(found_key == key for found_key, _ in found):
+                batch.writes.append(self._refuse(message, problem))
+                count += 1
+        return count
+
+
+class _Batch(Generic[R, F]):
+    """The writes of one batch, sweep or submission."""
+
+    def __init__(self, keeper: Keeper[R, F], partition: int, now: Instant) -> None:
+        self._machine = keeper.machine
+        self._meter = keeper._meter  # noqa: SLF001 - the keeper's own helper
+        self._store = keeper.stores[partition]
+        self._partition = partition
+        self._now = now
+        self._announced_at = ("announced-at", format_instant(now).encode())
+        self.writes: list[Write] = []
+        self._notices: list[Notice] = []
+
+    def fold(self, key: bytes, facts: Sequence[F]) -> bool:
+        """Fold facts into the record of a key. False where the record would grow too large; it then stays as it was."""
+        old = self._store.get(key)
+        new = self._machine.fold(key, old, facts)
+        return new is old or new == old or self.write(key, old, new)
+
+    def write(self, key: bytes, old: R | None, new: R | None, *, look_again: bool = False) -> bool:
+        """Keep and announce a record; None forgets it. `look_again`: the deadline entry of `old` was consumed."""
+        machine, store = self._machine, self._store
+        if new is None:
+            value = None
+            store.records.pop(key, None)
+        else:
+            value = machine.pack(new)
+            if len(value) > MAX_RECORD_BYTES:
+                return False
+            store.records[key] = value
+            self._expect(key, None if look_again or old is None else machine.next_deadline(old), new)
+        transition, transition_id = machine.transition(key, old, new)
+        headers: Headers = [
+            ("transition", transition.encode()),
+            ("transition-id", transition_id.encode()),
+            self._announced_at,
+        ]
+        self.writes.append(Write(machine.records, self._partition, key, value, headers))
+        self._notices.append(Notice(key, value, transition))
+        self._measure(old, new, transition)
+        return True
+
+    def result(self, event_time: Instant | None) -> Result:
+        """All of it."""
+        return Result(self.writes, self._notices, event_time)
+
+    def _expect(self, key: bytes, waiting: Instant | None, new: R) -> None:
+        """Make sure the queue will look at the record in time. `waiting`: what is already queued for it."""
+        deadline = self._machine.next_deadline(new)
+        # An entry that comes too early is moved when its time comes: one entry a record, whatever it is renegotiated to.
+        if deadline is not None and (waiting is None or deadline < waiting):
+            self._store.deadlines.add(deadline, key)
+
+    def _measure(self, old: R | None, new: R | None, transition: str) -> None:
+        machine, meter, counts = self._machine, self._meter, self._store.counts
+        before = None if old is None else machine.labels(old)
+        after = None if new is None else machine.labels(new)
+        if before != after:
+            for labels, delta in ((before, -1), (after, 1)):
+                if labels is not None:
+                    counts[labels] += delta
+                    meter.records(*labels, delta)
+        if new is None or after is None:
+            return
+        meter.transition(after[0], transition)
+        if (margin := machine.margin(old, new)) is not None:
+            meter.settled(*after, margin)
+        if (breached_at := machine.breached_at(old, new)) is not None:
+            meter.detection_delay((self._now - breached_at) / SECOND)

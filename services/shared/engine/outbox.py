@@ -1,0 +1,153 @@
+"""Produces writes in order and says when all replicas have them. A failure here ends the process: memory is ahead of the log."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import NamedTuple, Protocol
+
+from services.shared.engine.stage import Write
+
+#: What is produced but not yet acknowledged, at most, in batches.
+MAX_IN_FLIGHT = 16
+
+
+class Ack(NamedTuple):
+    """Part of a submission that all in-sync replicas have: where it lies in its topic."""
+
+    topic: str
+    partition: int
+    base_offset: int
+    size: int
+
+
+Done = Callable[[Sequence[Ack]], None]
+
+
+class Metadata(Protocol):
+    """What the broker answers."""
+
+    offset: int
+
+
+class BatchBuilder(Protocol):
+    """aiokafka's builder of one record batch."""
+
+    def append(
+        self, *, timestamp: int | None, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]
+    ) -> object | None: ...
+
+    def close(self) -> None: ...
+
+    def record_count(self) -> int: ...
+
+
+class Producer(Protocol):
+    """The part of aiokafka's producer that batches need."""
+
+    def create_batch(self) -> BatchBuilder: ...
+
+    async def send_batch(self, batch: BatchBuilder, topic: str, *, partition: int) -> Awaitable[Metadata]: ...
+
+
+class _Sent(NamedTuple):
+    topic: str
+    partition: int
+    size: int
+    answer: Awaitable[Metadata]
+
+
+class Outbox:
+    """Sends submitted writes strictly in the order of submission and reports each submission once acknowledged."""
+
+    def __init__(self, producer: Callable[[], Producer], fail: Callable[[BaseException], None]) -> None:
+        self._producer = producer
+        self._fail = fail
+        self._queue: asyncio.Queue[tuple[Sequence[Write], Done]] = asyncio.Queue()
+        self._unacknowledged: deque[tuple[list[_Sent], Done]] = deque()
+        self._in_flight = 0
+        self._changed = asyncio.Event()
+        self._sent = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._tasks = [asyncio.create_task(self._guard(work())) for work in (self._send_all, self._await_all)]
+
+    async def stop(self) -> None:
+        """End at once; what is not acknowledged is unknown."""
+        for task in self._tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def submit(self, writes: Sequence[Write], done: Done) -> None:
+        """Queue writes; `done` is called once all of them are acknowledged, and every earlier submission is."""
+        self._in_flight += 1
+        self._queue.put_nowait((writes, done))
+
+    async def room(self) -> None:
+        """Wait until another submission may be made."""
+        await self._until(lambda: self._in_flight < MAX_IN_FLIGHT)
+
+    async def drained(self) -> None:
+        """Wait until everything submitted is acknowledged."""
+        await self._until(lambda: self._in_flight == 0)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _send_all(self) -> None:
+        while True:
+            writes, done = await self._queue.get()
+            self._unacknowledged.append((await self._send(writes), done))
+            self._sent.set()
+
+    async def _send(self, writes: Sequence[Write]) -> list[_Sent]:
+        """One record batch for each topic and partition, more where one is full."""
+        producer = self._producer()
+        open_batches: dict[tuple[str, int], BatchBuilder] = {}
+        sent = []
+        for write in writes:
+            target = write.topic, write.partition
+            batch = open_batches.get(target)
+            if batch is None:
+                batch = open_batches[target] = producer.create_batch()
+            if _append(batch, write) is None:
+                sent.append(await _dispatch(producer, batch, *target))
+                batch = open_batches[target] = producer.create_batch()
+                _append(batch, write)
+        for target, batch in open_batches.items():
+            sent.append(await _dispatch(producer, batch, *target))
+        return sent
+
+    async def _await_all(self) -> None:
+        while True:
+            while not self._unacknowledged:
+                self._sent.clear()
+                await self._sent.wait()
+            sent, done = self._unacknowledged[0]
+            acks = [Ack(part.topic, part.partition, (await part.answer).offset, part.size) for part in sent]
+            self._unacknowledged.popleft()
+            done(acks)
+            self._in_flight -= 1
+            self._changed.set()
+
+    async def _guard(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the log no longer follows memory
+            self._fail(error)
+
+
+async def _dispatch(producer: Producer, batch: BatchBuilder, topic: str, partition: int) -> _Sent:
+    batch.close()
+    return _Sent(topic, partition, batch.record_count(), await producer.send_batch(batch, topic, partition=partition))
+
+
+def _append(batch: BatchBuilder, write: Write) -> object | None:
+    return batch.append(timestamp=None, key=write.key, value=write.value, headers=write.headers)

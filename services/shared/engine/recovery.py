@@ -1,0 +1,205 @@
+"""From an assignment to reading: restore the records from the changelog, then start every lane where it was committed."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from time import monotonic
+from typing import Any, cast
+
+from faust.tables.manager import TableManager
+from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
+from faust.types import TP
+from mode import Service
+
+from services.shared.engine.lane import Lane
+from services.shared.engine.meter import Meter
+from services.shared.engine.runtime import Runtime
+from services.shared.engine.store import PartitionStore
+from services.shared.engine.transport import LaneConsumer
+
+log = logging.getLogger(__name__)
+
+#: Seconds without a record after which the position is asked for: the end of a changelog can be empty of records.
+_SILENCE = 0.5
+
+
+class TruncatedChangelog(Exception):
+    """The changelog is shorter than what this worker knows to have written: somebody deleted records or the topic."""
+
+
+class LaneRecovery(Recovery):
+    """Faust's recovery with its loop replaced: whole batches, and explicit positions."""
+
+    runtime: Runtime
+    meter: Meter
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Faust's signature
+        super().__init__(*args, **kwargs)
+        self._ends: dict[TP, int] = {}
+        self._heard = asyncio.Event()
+
+    @property
+    def consumer(self) -> LaneConsumer:
+        return cast(LaneConsumer, self.app.consumer)
+
+    @Service.task
+    async def _restart_recovery(self) -> None:
+        while not self.should_stop:
+            if await self.wait_for_stopped(self.signal_recovery_start):  # type: ignore[arg-type]  # Faust's own idiom
+                return
+            self.signal_recovery_start.clear()
+            try:
+                await self._recover(self._generation_id)
+            except RebalanceAgain:
+                continue
+            except ServiceStopped:
+                return
+            except Exception as error:  # noqa: BLE001 - without state there is nothing to serve
+                await self.crash(error)
+
+    @Service.task
+    async def _slurp_changelogs(self) -> None:
+        """Nothing: `restore` is called with whole batches instead."""
+
+    async def _recover(self, generation: int) -> None:
+        started = monotonic()
+        self._set_recovery_started()
+        self.completed.clear()
+        self.meter.rebalanced()
+        self.meter.ready(is_ready=False)
+        await self._wait(self._restore_all())
+        await self._wait(self._start_lanes())
+        if self.app.consumer_generation_id != generation:
+            return
+        self._set_recovery_ended()
+        self.meter.recovered(monotonic() - started)
+        await self._resume()
+
+    # --- records
+
+    async def _restore_all(self) -> None:
+        stores = self.runtime.keeper.stores
+        owned = {tp.partition: tp for tp in self.active_tps}
+        for partition in stores.keys() - owned.keys():
+            self._drop(partition)
+        for partition in owned.keys() - stores.keys():
+            stores[partition] = PartitionStore(self.runtime.keeper.machine)
+        if owned:
+            await self._read_changelog(owned)
+            await self._index_all(owned)
+
+    def _drop(self, partition: int) -> None:
+        store = self.runtime.keeper.stores.pop(partition)
+        for labels, count in store.counts.items():
+            self.meter.records(*labels, -count)
+
+    async def _read_changelog(self, owned: dict[int, TP]) -> None:
+        stores, tps = self.runtime.keeper.stores, list(owned.values())
+        starts = await self.consumer.earliest_offsets(*tps)
+        self._ends = dict(await self.consumer.highwaters(*tps))
+        for partition, tp in owned.items():
+            store = stores[partition]
+            if store.next_offset > self._ends[tp]:
+                raise TruncatedChangelog(f"{tp} ends at {self._ends[tp]}, but {store.next_offset} was acknowledged")
+            store.next_offset = max(store.next_offset, starts[tp])
+        unread = {tp: stores[tp.partition].next_offset for tp in tps if not self._restored(tp)}
+        if not unread:
+            return
+        total = sum(self._ends[tp] - offset for tp, offset in unread.items())
+        log.info("Restoring up to %d records of %d partitions", total, len(unread))
+        await self.consumer.seek_wait(unread)
+        await self._flow(unread)
+        while unread:
+            await self._next_records()
+            for tp in [tp for tp in unread if self._restored(tp)]:
+                del unread[tp]
+                self.consumer.pause_partitions([tp])
+            left = sum(self._ends[tp] - stores[tp.partition].next_offset for tp in unread)
+            self.meter.recovery(total - left, total)
+        self.consumer.stop_flow()
+
+    async def _next_records(self) -> None:
+        """Wait for records; after a silence, believe the consumer's position (compaction can empty a log's end)."""
+        self._heard.clear()
+        try:
+            await asyncio.wait_for(self._heard.wait(), _SILENCE)
+        except TimeoutError:
+            for tp in self._ends:
+                store = self.runtime.keeper.stores[tp.partition]
+                position = await self.consumer.position(tp) if not self._restored(tp) else None
+                store.next_offset = max(store.next_offset, position or 0)
+
+    def restore(self, tp: TP, records: Sequence[Any], epoch: int) -> None:
+        """Apply a fetched changelog batch."""
+        store = self.runtime.keeper.stores.get(tp.partition)
+        if store is None or epoch != self.runtime.epoch or tp not in self.active_tps or self._restored(tp):
+            return
+        store.restore((record.key, record.value) for record in records)
+        store.next_offset = records[-1].offset + 1
+        self._heard.set()
+
+    def _restored(self, tp: TP) -> bool:
+        return self.runtime.keeper.stores[tp.partition].next_offset >= self._ends[tp]
+
+    async def _index_all(self, owned: dict[int, TP]) -> None:
+        for partition in owned:
+            store = self.runtime.keeper.stores[partition]
+            if store.indexed:
+                continue
+            for labels, count in store.counts.items():
+                self.meter.records(*labels, -count)
+            for _ in store.index():
+                await asyncio.sleep(0)
+            for labels, count in store.counts.items():
+                self.meter.records(*labels, count)
+
+    # --- lanes
+
+    async def _start_lanes(self) -> None:
+        inputs = set(self.runtime.inputs)
+        tps = [tp for tp in self.consumer.assignment() if tp.topic in inputs]
+        if not tps:
+            self.runtime.start([])
+            await self._flow([])
+            return
+        committed = await self.consumer.committed(tps)
+        starts, ends = await self.consumer.earliest_offsets(*tps), await self.consumer.highwaters(*tps)
+        lanes = [self._lane(tp, committed[tp], starts[tp], ends[tp]) for tp in tps]
+        await self.consumer.seek_wait({TP(lane.topic, lane.partition): lane.position for lane in lanes})
+        self.runtime.start(lanes)
+        await self._flow(tps)
+
+    def _lane(self, tp: TP, committed: int | None, start: int, end: int) -> Lane:
+        position = max(committed or 0, start)
+        if committed is not None and committed < start:
+            log.error("%s: offsets %d to %d expired before they were read", tp, committed, start - 1)
+            self.meter.jump(tp.topic, "expired")
+        if position > end:
+            raise TruncatedChangelog(f"{tp} ends at {end}, but {position} was committed; was the topic created anew?")
+        return Lane(tp.topic, tp.partition, position, end)
+
+    async def _flow(self, tps: Iterable[TP]) -> None:
+        self.consumer.resume_partitions(tps)
+        self.app.flow_control.resume()
+        self.consumer.resume_flow()
+        await cast(Any, self.app)._fetcher.maybe_start()  # noqa: SLF001 - as Faust's own recovery does
+
+    async def _resume(self) -> None:
+        app = cast(Any, self.app)
+        await app.on_rebalance_complete.send()
+        self.completed.set()
+        self.tables.on_actives_ready()
+        self.tables.on_standbys_ready()
+        app.on_rebalance_end()
+        log.info("Serving %d partitions", len(self.runtime.partitions()))
+
+
+class LaneTables(TableManager):
+    """Faust's table manager with the lane's recovery."""
+
+    @property
+    def recovery(self) -> LaneRecovery:
+        """The recovery service."""
+        if self._recovery is None:
+            self._recovery = LaneRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return cast(LaneRecovery, self._recovery)

@@ -1,0 +1,247 @@
+"""Moves lanes: batches in, writes out, deadlines swept, commits only what is acknowledged. It knows no Faust.
+
+Everything that changes a partition happens while the gate is held, and memory is changed only together with the
+submission of the writes that say so. A rebalance freezes the runtime (nothing moves, all is acknowledged), then starts
+a new epoch; what was fetched under an earlier epoch is dropped.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Protocol
+
+from services.shared.clock import Now
+from services.shared.engine.keeper import Keeper
+from services.shared.engine.lane import Jump, Lane
+from services.shared.engine.meter import Meter
+from services.shared.engine.outbox import Ack, Outbox
+from services.shared.engine.stage import Message, Result, Stage
+from services.shared.engine.view import Announcement, SlowReader
+from services.shared.instant import SECOND, Instant
+
+#: Messages decoded and folded before others get their turn; within it, a key is written once.
+SLICE = 2_000
+#: Deadlines looked at before others get their turn.
+SWEEP = 1_000
+_WATCHER_BACKLOG = 10_000
+
+TopicPartition = tuple[str, int]
+
+
+class Reader(Protocol):
+    """What the runtime asks of the consumer."""
+
+    def log_end(self, topic: str, partition: int) -> tuple[int | None, Instant]:
+        """The end of the log as the broker last told (None: not yet), and when."""
+
+
+class Runtime:
+    """The stages of one service over the partitions this worker owns."""
+
+    def __init__(  # noqa: PLR0913 - the one place where everything meets
+        self,
+        *,
+        stages: Sequence[Stage],
+        keeper: Keeper[Any, Any],
+        outbox: Outbox,
+        meter: Meter,
+        now: Now,
+        event_clock: bool,
+        acknowledged: Callable[[Announcement], None] | None = None,
+    ) -> None:
+        self.keeper = keeper
+        self.epoch = 0
+        self.lanes: dict[TopicPartition, Lane] = {}
+        #: Whether an assignment, be it empty, is recovered and served.
+        self.assigned = False
+        self.reader: Reader | None = None
+        self._stage_of: Mapping[str, Stage] = {topic: stage for stage in stages for topic in stage.inputs}
+        self._outbox = outbox
+        self._meter = meter
+        self._now = now
+        self._event_clock = event_clock
+        self._event_time: dict[int, Instant] = {}
+        self._gate = asyncio.Lock()
+        self._acknowledged = acknowledged
+        self._watchers: list[asyncio.Queue[Announcement | None]] = []
+
+    @property
+    def inputs(self) -> Iterable[str]:
+        """Every topic the stages read."""
+        return self._stage_of
+
+    # --- rebalancing
+
+    async def freeze(self) -> None:
+        """Stop everything: when this returns, all that was read is acknowledged and nothing moves until `start`."""
+        self.epoch += 1
+        async with self._gate:
+            await self._outbox.drained()
+
+    def start(self, lanes: Iterable[Lane]) -> None:
+        """Move on with these lanes. The stores of their partitions must be recovered."""
+        self.lanes = {(lane.topic, lane.partition): lane for lane in lanes}
+        self.assigned = True
+
+    def clear(self) -> None:
+        """Own nothing, as long as an assignment is being recovered."""
+        self.lanes = {}
+        self.assigned = False
+
+    # --- input
+
+    async def feed(self, topic: str, partition: int, messages: Sequence[Message], epoch: int) -> Jump | None:
+        """Process a fetched batch. Returns the jump where it does not follow what was read before.
+
+        A batch fetched under an earlier epoch is dropped. Waits while too much is unacknowledged.
+        """
+        while messages:
+            await self._outbox.room()
+            async with self._gate:
+                lane = self.lanes.get((topic, partition))
+                if lane is None or epoch != self.epoch:
+                    return None
+                admitted = lane.admit(messages[:SLICE])
+                if isinstance(admitted, Jump):
+                    return admitted
+                if admitted:
+                    self._process(lane, admitted)
+            messages = messages[SLICE:]
+            await asyncio.sleep(0)
+        return None
+
+    def _process(self, lane: Lane, messages: Sequence[Message]) -> None:
+        if messages[0].offset != lane.position:
+            self._meter.jump(lane.topic, "believed")
+        result = self._stage_of[lane.topic].process(lane.partition, messages, self._now())
+        if result.event_time is not None:
+            known = self._event_time.get(lane.partition, result.event_time)
+            self._event_time[lane.partition] = max(known, result.event_time)
+        self._meter.batch(lane.topic, len(messages))
+        self._send(lane.partition, result, partial(lane.acknowledge, lane.advance(messages)))
+
+    def jumped(self, topic: str, outcome: str) -> None:
+        """Note a gap in offsets and what was done about it."""
+        self._meter.jump(topic, outcome)
+
+    def committed(self, lanes: Iterable[TopicPartition]) -> None:
+        """Note that the frontiers of these lanes were committed."""
+        for topic, partition in lanes:
+            self._meter.committed(topic, partition)
+
+    async def submit(self, partition: int, key: bytes, fact: object) -> bool:
+        """Fold a fact of this worker's own making. False where the partition is no longer its own."""
+        async with self._gate:
+            if partition not in self.partitions():
+                return False
+            self._send(partition, self.keeper.submit(partition, key, fact, self._now()), None)
+        return True
+
+    def _send(self, partition: int, result: Result, done: Callable[[], None] | None) -> None:
+        if result.writes or done:
+            self._outbox.submit(result.writes, partial(self._after, partition, result, done))
+
+    def _after(self, partition: int, result: Result, done: Callable[[], None] | None, acks: Sequence[Ack]) -> None:
+        """Everything in the log: now it may be committed and told."""
+        for ack in acks:
+            if ack.topic == self.keeper.machine.records:
+                self.keeper.stores[ack.partition].follow(ack.base_offset, ack.size)
+        if done:
+            done()
+        if self._acknowledged is None and not self._watchers:
+            return
+        now = self._now()
+        for key, value, transition in result.notices:
+            announcement = Announcement(partition, key, value, transition, now)
+            if self._acknowledged is not None:
+                self._acknowledged(announcement)
+            for watcher in self._watchers:
+                _offer(watcher, announcement)
+
+    # --- time
+
+    def partitions(self) -> frozenset[int]:
+        """The partitions owned and recovered."""
+        return frozenset(lane.partition for lane in self.lanes.values())
+
+    def caught_up(self) -> bool:
+        """Whether all that was in the logs at take-over has been read."""
+        return all(lane.caught_up for lane in self.lanes.values())
+
+    def clock(self, partition: int) -> Instant:
+        """How far the partition's time has come: nothing unread happened before it."""
+        lanes = [lane for lane in self.lanes.values() if lane.partition == partition]
+        if not all(lane.caught_up for lane in lanes):
+            return Instant(0)
+        if self._event_clock:
+            return self._event_time.get(partition, Instant(0))
+        assert self.reader is not None  # noqa: S101 - set before the first lane starts
+        now = self._now()
+        return min(lane.time(now, *self.reader.log_end(lane.topic, lane.partition)) for lane in lanes)
+
+    async def sweep(self) -> None:
+        """Announce everything that is due, in every partition, and measure how reading stands."""
+        overdue = 0.0
+        for partition in self.partitions():
+            while True:
+                await self._outbox.room()
+                async with self._gate:
+                    if partition not in self.partitions():
+                        break
+                    clock = self.clock(partition)
+                    store = self.keeper.stores[partition]
+                    before = len(store.deadlines)
+                    result = self.keeper.sweep(partition, clock, self._now(), SWEEP)
+                    self._send(partition, result, None)
+                    if not self._event_clock and clock:
+                        overdue = max(overdue, (self._now() - clock) / SECOND)
+                await asyncio.sleep(0)
+                if len(result.writes) < SWEEP and before - len(store.deadlines) < SWEEP:
+                    break
+        self._meter.sweep(overdue)
+        self._measure_lag()
+
+    def _measure_lag(self) -> None:
+        now = self._now()
+        for lane in self.lanes.values():
+            end, _ = self.reader.log_end(lane.topic, lane.partition) if self.reader else (None, now)
+            behind = end is not None and lane.position < end
+            seconds = (now - lane.read_until) / SECOND if behind and lane.read_until else 0.0
+            self._meter.lag(lane.topic, lane.partition, seconds)
+
+    # --- readers
+
+    @contextmanager
+    def watch(self) -> Any:  # noqa: ANN401 - the protocol RecordView says what it is
+        """Announcements from now on."""
+        queue: asyncio.Queue[Announcement | None] = asyncio.Queue(_WATCHER_BACKLOG)
+        self._watchers.append(queue)
+        try:
+            yield _announcements(queue)
+        finally:
+            self._watchers.remove(queue)
+
+
+def _offer(watcher: asyncio.Queue[Announcement | None], announcement: Announcement) -> None:
+    try:
+        watcher.put_nowait(announcement)
+    except asyncio.QueueFull:
+        while not watcher.empty():
+            watcher.get_nowait()
+        watcher.put_nowait(None)
+
+
+async def _announcements(queue: asyncio.Queue[Announcement | None]) -> AsyncIterator[Announcement]:
+    while (announcement := await queue.get()) is not None:
+        yield announcement
+    raise SlowReader
+
+
+async def every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Do `work` again and again, starting at most once in `seconds`."""
+    loop = asyncio.get_running_loop()
+    while True:
+        started = loop.time()
+        await work()
+        await asyncio.sleep(max(0.0, started + seconds - loop.time()))

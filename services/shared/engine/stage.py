@@ -1,0 +1,96 @@
+"""What a lane does with a batch: a stage turns messages into writes. Pure but for the store it keeps."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from services.shared.engine.meter import Meter
+from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.instant import Instant, parse_instant
+
+Headers = Sequence[tuple[str, bytes]]
+
+JSON_HEADER = ("content-type", b"application/json")
+TICK_HEADER = "tick"
+
+
+class Message(Protocol):
+    """A fetched record, as aiokafka has it."""
+
+    topic: str
+    partition: int
+    offset: int
+    #: Broker time in milliseconds.
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Write(NamedTuple):
+    """A record to produce."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Notice(NamedTuple):
+    """What to tell readers inside the worker once a record write is acknowledged."""
+
+    key: bytes
+    value: bytes | None
+    transition: str
+
+
+class Result(NamedTuple):
+    """What a batch came to."""
+
+    writes: list[Write]
+    notices: Sequence[Notice] = ()
+    #: The latest event time seen; None: none.
+    event_time: Instant | None = None
+
+
+class Stage(Protocol):
+    """One step of a service; `inputs` says which topics it reads."""
+
+    @property
+    def inputs(self) -> Iterable[str]: ...
+
+    def process(self, partition: int, messages: Sequence[Message], now: Instant) -> Result:
+        """Turn a contiguous batch of one topic and partition into writes."""
+
+
+def dead_letter(topic: str, message: Message, problem: Unusable, partitions: int) -> Write:
+    """The write that puts a message aside with its reason, its bytes and where it came from."""
+    headers = [
+        ("reason", problem.reason.value.encode()),
+        ("detail", problem.detail.encode()[:2_000]),
+        ("topic", message.topic.encode()),
+        ("partition", str(message.partition).encode()),
+        ("offset", str(message.offset).encode()),
+        *((f"original-{name}", value) for name, value in message.headers),
+    ]
+    return Write(topic, message.partition % partitions, message.key, message.value, headers)
+
+
+def tick_of(message: Message) -> Instant | None:
+    """The instant a tick message moves the event clock to; None where it is no tick. Raises `Unusable`."""
+    for name, value in message.headers:
+        if name == TICK_HEADER:
+            try:
+                return parse_instant(value.decode())
+            except ValueError as error:
+                raise Unusable(
+                    DeadLetterReason.INVALID, "the header `tick` must be an instant, such as 2026-11-26T17:00:00Z"
+                ) from error
+    return None
+
+
+def count_outcomes(meter: Meter, topic: str, outcomes: Iterable[tuple[str, int]]) -> None:
+    """Report how the messages of a batch were used."""
+    for outcome, count in outcomes:
+        if count:
+            meter.consumed(topic, outcome, count)

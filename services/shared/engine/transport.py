@@ -1,0 +1,152 @@
+"""Where the lane meets Faust: a transport whose consumer hands over whole batches and commits only the lanes' frontiers.
+
+Faust keeps group membership, assignment and the worker's lifecycle. Its own way from recovery to reading
+skips records at rebalances and commits past them; here every lane therefore starts at a position sought explicitly, and
+what was fetched under an earlier assignment is dropped.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+from aiokafka.errors import ConsumerStoppedError
+from aiokafka.structs import TopicPartition
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from mode.types import ServiceT
+
+from services.shared.engine.lane import Jump
+from services.shared.engine.runtime import Runtime
+from services.shared.instant import Instant
+
+T = TypeVar("T")
+_POLL = 1.0  # seconds
+
+
+class LaneProducer(driver.Producer):
+    """Idempotent, so that a retried batch stands in the log once and in order."""
+
+    def _settings_extra(self) -> Mapping[str, Any]:
+        return {"acks": "all", "enable_idempotence": True}
+
+
+class LaneConsumer(driver.Consumer):
+    """Hands batches to the runtime."""
+
+    runtime: Runtime
+    #: Called with a changelog partition, its records and the epoch they were fetched under.
+    restore: Callable[[TP, Sequence[Any], int], None]
+
+    async def _drain_messages(self, fetcher: ServiceT) -> None:
+        """Faust's fetch loop, by whole batches."""
+        runtime = self.runtime
+        stopped = cast(Any, fetcher)._stopped.is_set  # noqa: SLF001 - as Faust's own loop does
+        try:
+            while not (self._stopped.is_set() or stopped()):
+                await asyncio.sleep(0)
+                epoch = runtime.epoch
+                batches, _ = await self._wait_next_records(_POLL)
+                for tp, records in (batches or {}).items():
+                    if epoch != runtime.epoch or not self.flow_active:
+                        break
+                    await self._hand_over(tp, records, epoch)
+        except ConsumerStoppedError:
+            if not self.transport.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            if not self.transport.app.should_stop:
+                raise
+        except Exception as error:  # noqa: BLE001 - reading must never stop silently
+            await self.crash(error)
+
+    async def _hand_over(self, tp: TP, records: Sequence[Any], epoch: int) -> None:
+        if self._is_changelog_tp(tp) and tp.topic not in self.runtime.inputs:
+            self.restore(tp, records, epoch)
+            return
+        jump = await self.runtime.feed(tp.topic, tp.partition, records, epoch)
+        if jump is not None and epoch == self.runtime.epoch:
+            await self._explain(tp, jump)
+
+    async def _explain(self, tp: TP, jump: Jump) -> None:
+        """Read again from where the last batch ended, or from where the log now begins."""
+        earliest = (await self.earliest_offsets(tp))[tp]
+        lane = self.runtime.lanes.get((tp.topic, tp.partition))
+        if lane is None:
+            return
+        if earliest > jump.expected:
+            self.log.error("%s: offsets %d to %d expired before they were read", tp, jump.expected, earliest - 1)
+            lane.skip(earliest)
+            self.runtime.jumped(tp.topic, "expired")
+        else:
+            self.log.warning("%s: expected offset %d, got %d; reading again", tp, jump.expected, jump.found)
+            self.runtime.jumped(tp.topic, "refetched")
+        await self.seek_wait({tp: lane.position})
+
+    # --- what Faust asks of a consumer
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Bring everything to rest and commit it before the partitions are given away."""
+        await self._rest()
+        self.runtime.clear()
+        await super().on_partitions_revoked(revoked)
+
+    async def wait_empty(self) -> None:
+        """On the way out: all that was read is acknowledged and committed."""
+        await self._rest()
+
+    async def _rest(self) -> None:
+        await self.runtime.freeze()
+        await self.maybe_wait_for_commit_to_finish()
+        await self.force_commit()
+
+    async def perform_seek(self) -> None:
+        """Nothing: lanes are sought explicitly after recovery."""
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:  # noqa: ANN401, ARG002 - Faust's signature
+        return (TP(*key) for key in self.runtime.lanes)
+
+    def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
+        frontiers = {tp: self.runtime.lanes[tp.topic, tp.partition].frontier for tp in tps}
+        return {tp: offset for tp, offset in frontiers.items() if offset > (self._committed_offset[tp] or 0)}
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:  # noqa: FBT002
+        committed = await super()._commit_offsets(offsets, start_new_transaction)
+        if committed:
+            self.runtime.committed((tp.topic, tp.partition) for tp in offsets)
+        return committed
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: Faust's detector knows nothing of lanes, and would cry wolf."""
+
+    # --- what the runtime and recovery ask of Kafka
+
+    def log_end(self, topic: str, partition: int) -> tuple[int | None, Instant]:
+        """The end of the log as the broker last told (None: not yet), and when."""
+        with suppress(AttributeError, KeyError, AssertionError):
+            assignment = self._thread._ensure_consumer()._subscription.subscription.assignment  # noqa: SLF001
+            state = assignment.state_value(TopicPartition(topic, partition))
+            if state.highwater is not None:
+                return state.highwater, Instant(state.timestamp * 1_000)
+        return None, Instant(0)
+
+    async def committed(self, tps: Iterable[TP]) -> dict[TP, int | None]:
+        """The committed offset of each partition; None where there is none."""
+        consumer = self._thread._ensure_consumer()  # noqa: SLF001 - the driver's way to its thread
+        keys = [TopicPartition(*tp) for tp in tps]
+
+        async def ask() -> list[int | None]:
+            return list(await asyncio.gather(*map(consumer.committed, keys)))
+
+        offsets = await self._in_thread(ask)
+        return {TP(*key): offset for key, offset in zip(keys, offsets, strict=True)}
+
+    async def _in_thread(self, work: Callable[[], Awaitable[T]]) -> T:
+        return cast(T, await self._thread.call_thread(work))
+
+
+class LaneTransport(driver.Transport):
+    """Faust's aiokafka transport with the lane's consumer and producer."""
+
+    Consumer = LaneConsumer
+    Producer = LaneProducer

@@ -1,0 +1,281 @@
+"""One worker process: a Faust app whose hot topics go through the lane, its servers' view of the records, its end.
+
+Any failure ends the process: its memory would be ahead of the log. A supervisor starts it again and it recovers.
+"""
+
+import asyncio
+import logging
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from typing import Any, cast
+
+import faust
+from aiokafka.producer.producer import AIOKafkaProducer
+from faust.types import TP
+from kafka.partitioner.default import murmur2
+from yarl import URL
+
+from services.shared.clock import Now, wall_clock
+from services.shared.engine.keeper import Keeper
+from services.shared.engine.machine import Machine
+from services.shared.engine.meter import Meter
+from services.shared.engine.outbox import Outbox
+from services.shared.engine.recovery import LaneRecovery, LaneTables
+from services.shared.engine.runtime import Runtime, every
+from services.shared.engine.stage import Stage
+from services.shared.engine.transport import LaneConsumer, LaneTransport
+from services.shared.engine.view import Announcement
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at the deadlines.
+SWEEP_INTERVAL = 0.05
+#: Seconds without progress after which the worker is considered stuck.
+STUCK = 60.0
+_STOP_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """How a worker takes part in its group."""
+
+    name: str
+    kafka: str
+    partitions: int
+    dead_letters: str
+    dead_letter_partitions: int = 3
+    event_clock: bool = False
+    #: Static group membership; None: dynamic.
+    instance: str | None = None
+    #: "host:port" of this worker's gRPC server, told to the other workers.
+    address: str = "127.0.0.1:0"
+
+
+class Worker:
+    """Runs one machine (and, before it, relays) over the partitions Kafka assigns. Implements `RecordView`."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        machine: Machine[Any, Any],
+        meter: Meter,
+        *,
+        relays: Sequence[Stage] = (),
+        now: Now = wall_clock,
+        acknowledged: Callable[[Announcement], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._machine = machine
+        self._meter = meter
+        self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self._swept_at = asyncio.get_running_loop().time()
+        keeper = Keeper(
+            machine,
+            meter,
+            dead_letters=settings.dead_letters,
+            dead_letter_partitions=settings.dead_letter_partitions,
+        )
+        self._outbox = Outbox(self._producer, self.fail)
+        self.runtime = Runtime(
+            stages=[*relays, keeper],
+            keeper=keeper,
+            outbox=self._outbox,
+            meter=meter,
+            now=now,
+            event_clock=settings.event_clock,
+            acknowledged=acknowledged,
+        )
+        self._app = self._build_app()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # --- life
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT, then drain and commit. Raises what made the worker fail."""
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        try:
+            await self.serve_until(stop)
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    async def serve_until(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set. Raises what made the worker fail."""
+        self._outbox.start()
+        starting = asyncio.create_task(self._app.start())
+        self._tasks = [
+            asyncio.create_task(self._guarded(every(SWEEP_INTERVAL, self._sweep))),
+            asyncio.create_task(self._guarded(self._watch_app(starting))),
+        ]
+        stopping = asyncio.create_task(stop.wait())
+        waited: set[asyncio.Future[Any]] = {stopping, self._failure}
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        await self._end(starting)
+        if self._failure.done():
+            raise self._failure.result()
+
+    def fail(self, error: BaseException) -> None:
+        """End the process because of `error`."""
+        if not self._failure.done():
+            log.critical("The worker ends: %s", error, exc_info=error)
+            self._failure.set_result(error)
+
+    async def _end(self, starting: asyncio.Task[None]) -> None:
+        """Leave the group properly; after a failure only as far as it takes no time."""
+        failed = self._failure.done()
+        for task in self._tasks:
+            task.cancel()
+        if not starting.done():
+            starting.cancel()
+        with suppress(Exception, asyncio.CancelledError):
+            await starting
+        if failed:
+            # What is in memory must not be committed; and without its outbox the app could wait for ever.
+            await self._outbox.stop()
+            return
+        try:
+            async with asyncio.timeout(_STOP_TIMEOUT):
+                await self._app.stop()
+        except TimeoutError:
+            log.error("Stopping took longer than %.0f s; the rest is left to the log", _STOP_TIMEOUT)
+        await self._outbox.stop()
+
+    async def _guarded(self, work: Any) -> None:  # noqa: ANN401 - any coroutine
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - nothing may stop silently
+            self.fail(error)
+
+    async def _watch_app(self, starting: asyncio.Task[None]) -> None:
+        """Faust reports a crash by a flag."""
+        app = cast(Any, self._app)
+        while True:
+            if app.crashed:
+                self.fail(app.crash_reason or RuntimeError("Faust stopped without saying why"))
+            if starting.done() and not starting.cancelled() and (error := starting.exception()):
+                self.fail(error)
+            await asyncio.sleep(0.2)
+
+    async def _sweep(self) -> None:
+        await self.runtime.sweep()
+        self._swept_at = asyncio.get_running_loop().time()
+        self._meter.ready(is_ready=self.not_ready() is None)
+
+    # --- health
+
+    def not_ready(self) -> str | None:
+        """Why this worker cannot answer for its partitions yet; None when it can."""
+        if self._app.rebalancing or not self.runtime.assigned:
+            return "Partitions are being assigned or restored."
+        if not self.runtime.caught_up():
+            return "Input that was waiting at take-over is still being read."
+        return None
+
+    def stuck(self) -> str | None:
+        """Why this worker should be restarted; None while all is well. Called from another thread."""
+        idle = self._loop.time() - self._swept_at
+        return f"Deadlines were last looked at {idle:.0f} s ago." if idle > STUCK else None
+
+    # --- Faust
+
+    def _build_app(self) -> faust.App:
+        self._loop = asyncio.get_running_loop()
+        settings, machine = self._settings, self._machine
+        app = faust.App(
+            settings.name,
+            broker=f"kafka://{settings.kafka.replace(',', ';')}",
+            store="memory://",
+            datadir=tempfile.gettempdir(),
+            autodiscover=False,
+            web_enabled=False,
+            canonical_url=URL(f"http://{settings.address}"),
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            topic_partitions=settings.partitions,
+            table_standby_replicas=0,
+            TableManager=LaneTables,
+            consumer_group_instance_id=settings.instance,
+            consumer_auto_offset_reset="earliest",
+            consumer_max_fetch_size=4 << 20,
+            broker_max_poll_records=20_000,
+            broker_commit_interval=1.0,
+            broker_session_timeout=30.0,
+            broker_heartbeat_interval=3.0,
+            broker_request_timeout=60.0,
+            producer_request_timeout=60.0,
+            producer_acks=-1,
+            producer_linger=0.0,
+            producer_max_batch_size=512 << 10,
+            producer_max_request_size=4 << 20,
+            stream_wait_empty=True,
+            worker_redirect_stdouts=False,
+            key_serializer="raw",
+            value_serializer="raw",
+        )
+        app.transport = LaneTransport(app.conf.broker_consumer, app)
+        app.producer_transport = LaneTransport(app.conf.broker_producer, app)
+        app.in_worker = True
+        for topic in self.runtime.inputs:
+            app.topics.add(app.topic(topic, key_type=bytes, value_type=bytes))
+        app.Table(
+            machine.records,
+            key_type=bytes,
+            value_type=bytes,
+            partitions=settings.partitions,
+            changelog_topic=app.topic(machine.records, key_type=bytes, value_type=bytes, internal=False),
+        )
+        app.finalize()
+        recovery = cast(LaneRecovery, cast(Any, app.tables).recovery)
+        recovery.runtime, recovery.meter = self.runtime, self._meter
+        consumer = cast(LaneConsumer, app.consumer)
+        consumer.runtime, consumer.restore = self.runtime, recovery.restore
+        self.runtime.reader = consumer
+        return app
+
+    def _producer(self) -> AIOKafkaProducer:
+        return cast(Any, self._app.producer)._ensure_producer()  # noqa: SLF001 - send_batch is aiokafka's
+
+    # --- RecordView
+
+    def partition_of(self, routing_key: str) -> int:
+        """The partition of a customer id, or of the subject id where there is no customer."""
+        return int(murmur2(routing_key.encode()) & 0x7FFFFFFF) % self._settings.partitions
+
+    def owns(self, partition: int) -> bool:
+        """Whether absence from the records is knowledge."""
+        return partition in self.runtime.partitions()
+
+    def owner_of(self, partition: int) -> str | None:
+        """The gRPC address of the worker that owns the partition; None while unknown."""
+        urls = cast(Any, self._app.assignor)._tps_url  # noqa: SLF001 - Faust's router offers only keys, not partitions
+        url = urls.get(TP(self._machine.records, partition))
+        return URL(url).authority if url else None
+
+    def partitions(self) -> Iterable[int]:
+        """The partitions owned and recovered."""
+        return self.runtime.partitions()
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        """The packed record, or None."""
+        return self.runtime.keeper.stores[partition].records.get(key)
+
+    def keys(self, partition: int) -> list[bytes]:
+        """All keys of a partition: a snapshot."""
+        return list(self.runtime.keeper.stores[partition].records)
+
+    def watch(self) -> AbstractContextManager[AsyncIterator[Announcement]]:
+        """Announcements from now on."""
+        return cast(AbstractContextManager[AsyncIterator[Announcement]], self.runtime.watch())
+
+    async def submit(self, partition: int, key: bytes, fact: object) -> bool:
+        """Fold a fact of this worker's own making. False where the partition is no longer its own."""
+        return await self.runtime.submit(partition, key, fact)

@@ -1,0 +1,80 @@
+"""A service's process: its worker, its gRPC server and its metrics, started and stopped together."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import uvloop
+
+from services.shared import log as logs
+from services.shared.engine.view import RecordView
+from services.shared.engine.worker import Worker, WorkerSettings
+from services.shared.errors import PuntualError
+from services.shared.health import serve_http
+from services.shared.instant import SECOND
+from services.shared.metrics import Registry
+from services.shared.rpc import RpcServer, Service
+from services.shared.settings import ClockKind, Settings, read
+from services.shared.topics import DEAD_LETTERS
+
+log = logging.getLogger(__name__)
+
+S = TypeVar("S", bound=Settings)
+_GRACE = 2.0  # seconds that calls get to end
+
+
+def worker_settings(name: str, settings: Settings) -> WorkerSettings:
+    """How the worker of a service takes part in its group. The group is named after the topics' prefix."""
+    return WorkerSettings(
+        name=f"{settings.topic_prefix}{name}",
+        kafka=settings.kafka,
+        partitions=settings.partitions,
+        dead_letters=DEAD_LETTERS.under(settings.topic_prefix),
+        dead_letter_partitions=DEAD_LETTERS.partitions or settings.partitions,
+        event_clock=settings.clock is ClockKind.EVENT,
+        instance=settings.instance,
+        address=f"{settings.host}:{settings.grpc_port}",
+    )
+
+
+def horizon(settings: Settings) -> int | None:
+    """How long the past is remembered, in microseconds; None: for ever, as a replay of history needs."""
+    return None if settings.clock is ClockKind.EVENT else settings.horizon_days * 86_400 * SECOND
+
+
+async def serve(
+    worker: Worker, settings: Settings, registry: Registry, make_service: Callable[[RecordView], Service]
+) -> None:
+    """Run a worker with its servers until the process is told to stop. Raises what made it fail."""
+    rpc = RpcServer(registry, make_service(worker), worker.not_ready)
+    http = serve_http(settings.host, settings.metrics_port, registry.collector, worker.stuck, worker.not_ready)
+    try:
+        port = await rpc.start(settings.host, settings.grpc_port)
+        log.info("metrics on http://%s:%d/metrics, gRPC on %s:%d", settings.host, http.port, settings.host, port)
+        await worker.run()
+    finally:
+        await rpc.stop(_GRACE)
+        http.close()
+
+
+def main(name: str, settings_type: type[S], app: Callable[[S], Awaitable[None]]) -> None:
+    """The entry point of a service: settings from the environment, logging, the app, an exit code."""
+    try:
+        settings = read(settings_type, os.environ)
+        logs.set_up(name, settings.log)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_awaited(app(settings)))
+    except PuntualError as error:
+        sys.exit(f"{name}: {error}")
+    except Exception:
+        log.exception("%s ends", name)
+        # Threads of a failed worker may hang; what is in memory is worth nothing now.
+        logging.shutdown()
+        os._exit(1)
+
+
+async def _awaited(work: Awaitable[None]) -> None:
+    await work

@@ -2,8 +2,14 @@
 
 import click
 
+from services.cli.dead_letters import dead_letters
 from services.cli.exits import EXIT_CODES, Group
+from services.cli.explain import explain
 from services.cli.judge import judge
+from services.cli.publish import publish
+from services.cli.replay import replay
+from services.cli.topics import topics
+from services.cli.watch import watch
 
 
 @click.group(
@@ -16,7 +22,7 @@ def main() -> None:
     """Puntual keeps a company's word: what was promised to whom by when, and whether it was kept."""
 
 
-for command in (judge,):
+for command in (publish, replay, judge, watch, explain, topics, dead_letters):
     main.add_command(command)
 
 

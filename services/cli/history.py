@@ -2,21 +2,19 @@
 
 import csv
 import gzip
-from collections.abc import Iterator, Mapping as Table
+from collections.abc import Mapping as Table
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import IO, NamedTuple, cast
-
-from google.protobuf.message import Message
+from typing import IO, Any, NamedTuple
 
 from services.cli.mapping import EventPlan, Mapping, Where
 from services.cli.progress import track
-from services.cli.wire import Event
 from services.shared.clock import set_timestamp
 from services.shared.errors import PuntualError
 from services.shared.instant import Instant, from_datetime
 from services.shared.keys import record_key
+from services.shared.publisher import Event, key_of
 
 Row = Table[str, str]
 
@@ -64,12 +62,14 @@ def read(path: Path, mapping: Mapping, as_of: Instant) -> History:
                 try:
                     _read_row(history, mapping, row, as_of)
                 except ValueError as error:
-                    raise BadRow(f"{path}, line {reader.line_num}: {error}. Is `format` in {mapping.path} right?") from error
+                    raise BadRow(
+                        f"{path}, line {reader.line_num}: {error}. Is `format` in {mapping.path} right?"
+                    ) from error
     return history
 
 
 def disturbed(events: list[PastEvent], seed: int | None, repeat: float) -> list[PastEvent]:
-    """The events with a share of them repeated and, given a seed, all of them shuffled: what a verdict must not mind."""
+    """The events, a share of them repeated and, given a seed, all shuffled: what a verdict must not mind."""
     chance = Random(seed)  # noqa: S311 - nothing secret
     if repeat:
         events = events + chance.sample(events, round(repeat * len(events)))
@@ -87,7 +87,7 @@ def _read_row(history: History, mapping: Mapping, row: Row, as_of: Instant) -> N
         if at > as_of:
             history.later += 1
         else:
-            history.events.append(PastEvent(at, plan.topic, event.customer_id or event.subject_id, event.SerializeToString()))
+            history.events.append(PastEvent(at, plan.topic, key_of(event), event.SerializeToString()))
     truth = mapping.truth
     if truth and event and (stated := row[truth.column]):
         if stated not in truth.means:
@@ -96,11 +96,11 @@ def _read_row(history: History, mapping: Mapping, row: Row, as_of: Instant) -> N
 
 
 def _event(plan: EventPlan, mapping: Mapping, row: Row, number: int) -> tuple[Event, Instant]:
-    event = type(plan.prototype)()
+    event: Any = type(plan.prototype)()
     event.CopyFrom(plan.prototype)
     at, written = Instant(0), ""
     for fill in plan.fills:
-        target: Message = event
+        target = event
         for name in fill.path[:-1]:
             target = getattr(target, name)
         text, name = row[fill.column], fill.path[-1]
@@ -111,11 +111,10 @@ def _event(plan: EventPlan, mapping: Mapping, row: Row, number: int) -> tuple[Ev
                 at, written = instant, text
         else:
             setattr(target, name, text)
-    known = cast("Event", event)
     # The same row read again is the same event: its id says what happened to what and when, not in which line it stood.
-    known.event_id = known.event_id or f"{known.subject_id}/{number}-{plan.arm}/{written}"
-    known.source = known.source or mapping.path.stem
-    return known, at
+    event.event_id = event.event_id or f"{event.subject_id}/{number}-{plan.arm}/{written}"
+    event.source = event.source or mapping.path.stem
+    return event, at
 
 
 def _counts(row: Row, where: Where) -> bool:

@@ -13,8 +13,7 @@ from services.cli.exits import EXIT_CODES, Failure
 from services.cli.history import History, disturbed, read
 from services.cli.mapping import load
 from services.cli.options import FILE, as_of_option, json_option, mapping_option, rules_option
-from services.cli.verdicts import Verdicts, as_json_counts, as_table, fingerprint
-from services.cli.verdicts import judge as judge_events
+from services.cli.verdicts import Verdicts, as_json_counts, as_table, fingerprint, judge as judge_events
 from services.shared.clock import from_timestamp
 from services.shared.instant import Instant, format_instant
 
@@ -88,7 +87,7 @@ def _verdict(value: bytes) -> dict[str, Any]:
     times = {
         name: format_instant(from_timestamp(getattr(promise, name)))
         for name in ("original_due_at", "due_at", "settled_at")
-        if promise.HasField(name)  # type: ignore[arg-type]
+        if promise.HasField(name)
     }
     return {
         "promise_id": promise.promise_id,
@@ -120,4 +119,4 @@ def _print(verdicts: Verdicts, history: History, as_of: Instant) -> None:
     if history.truths:
         equal = len(history.truths) - len(_mismatches(verdicts, history))
         console.print(f"known outcome: {equal:,} of {len(history.truths):,} verdicts equal")
-    console.print(f"fingerprint of all records: {fingerprint(verdicts.packed)}")
+    console.print(f"fingerprint: {fingerprint(verdicts.packed)}", soft_wrap=True)

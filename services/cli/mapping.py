@@ -1,7 +1,7 @@
 """Mapping files: how the rows of somebody's CSV become events.
 
-A mapping is YAML. Each of its `events` is a line as `puntual publish` takes it (protobuf's JSON mapping with a `topic`),
-except that a value "$column" is filled from the row: text as it is, times read in the mapping's zone. Keys:
+A mapping is YAML. Each of its `events` is what `puntual publish` takes (protobuf's JSON mapping with a `topic`), except
+that a value "$column" is filled from the row: text as it is, times read in the mapping's zone. Keys:
 
     zone          IANA zone of the times in the file. In the hour that exists twice (the clock goes back) the first is
                   meant; a time that never was (the clock goes forward) counts on from before the gap.
@@ -19,16 +19,16 @@ from collections.abc import Iterator, Mapping as Table
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.json_format import ParseDict, ParseError
-from google.protobuf.message import Message
 
 from services.cli.wire import INPUTS
 from services.shared.errors import PuntualError
+from services.shared.publisher import Event
 
 _KEYS = {"zone", "format", "where", "every_event", "events", "verdict"}
 _STATES = {"noted", "open", "at_risk", "broken", "kept", "kept_late", "withdrawn"}
@@ -56,7 +56,7 @@ class EventPlan:
     #: Short name, as in `wire.INPUTS`.
     topic: str
     arm: str
-    prototype: Message
+    prototype: Event
     fills: tuple[Fill, ...]
     where: Where
 
@@ -137,7 +137,7 @@ class _Reader:
         where = self._where(f"{key}.where", fields.pop("where", {}))
         if topic not in INPUTS:
             raise self._wrong(f"{key}.topic", f"is {topic!r}; choose one of {', '.join(INPUTS)}")
-        prototype = INPUTS[topic][1]()
+        prototype = cast("type[Event]", INPUTS[topic].message)()
         fixed, filled = _split(fields)
         try:
             ParseDict(fixed, prototype)
@@ -174,7 +174,9 @@ class _Reader:
         means = {}
         for value, states in self._dict("verdict.means", fields["means"]).items():
             if unknown := sorted({*_listed(states)} - _STATES):
-                raise self._wrong(f"verdict.means.{value}", f"{unknown[0]} is no state; known are {', '.join(sorted(_STATES))}")
+                raise self._wrong(
+                    f"verdict.means.{value}", f"{unknown[0]} is no state; known are {', '.join(sorted(_STATES))}"
+                )
             means[str(value)] = frozenset(_listed(states))
         return Truth(str(fields["column"]), str(fields["kind"]), means)
 
@@ -203,7 +205,9 @@ def _listed(values: object) -> Iterator[str]:
     yield from map(str, values if isinstance(values, list) else [values])
 
 
-def _split(fields: dict[str, Any], at: tuple[str, ...] = ()) -> tuple[dict[str, Any], list[tuple[tuple[str, ...], str]]]:
+def _split(
+    fields: dict[str, Any], at: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], list[tuple[tuple[str, ...], str]]]:
     """What is fixed, and which paths are filled from which columns."""
     fixed: dict[str, Any] = {}
     filled: list[tuple[tuple[str, ...], str]] = []

@@ -1,11 +1,10 @@
 """Options that several commands share."""
 
-import os
 from pathlib import Path
 
 import click
 
-from services.shared.instant import Instant, format_instant, parse_instant
+from services.shared.instant import Instant, parse_instant
 
 
 class InstantType(click.ParamType):
@@ -35,7 +34,12 @@ kafka_option = click.option(
     help="Where Kafka is: host:port, several separated by commas.",
 )
 prefix_option = click.option(
-    "--prefix", envvar="PUNTUAL_TOPIC_PREFIX", default="puntual.", show_default=True, show_envvar=True, help="What topic names begin with."
+    "--prefix",
+    envvar="PUNTUAL_TOPIC_PREFIX",
+    default="puntual.",
+    show_default=True,
+    show_envvar=True,
+    help="What topic names begin with.",
 )
 partitions_option = click.option(
     "--partitions",
@@ -47,7 +51,11 @@ partitions_option = click.option(
     help="Partitions of every topic.",
 )
 rules_option = click.option(
-    "--rules", envvar="PUNTUAL_RULES", type=FILE, show_envvar=True, help="Rules to judge by instead of the built-in ones."
+    "--rules",
+    envvar="PUNTUAL_RULES",
+    type=FILE,
+    show_envvar=True,
+    help="Rules to judge by instead of the built-in ones.",
 )
 mapping_option = click.option(
     "--mapping", "mapping_path", required=True, type=FILE, help="How the file's rows become events (YAML)."

@@ -21,7 +21,13 @@ class _Rate(ProgressColumn):
 
 def track(items: Iterable[T], total: int, doing: str) -> Iterator[T]:
     """The items, with a bar that says what is being done, how fast, and how long it will still take."""
-    columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(compact=True))
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(compact=True),
+    )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(doing, total=total)
         done = 0

@@ -8,13 +8,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from puntual.promises.v1 import promise_pb2 as pb
 from services.cli.history import PastEvent
 from services.cli.progress import track
 from services.cli.wire import INPUTS
 from services.promises.codec import machine
-from services.promises.domain import Fact, Promise, State
+from services.promises.domain import Fact, Promise, PromiseKind, State
 from services.promises.rules import BUILT_IN, read_rules
 from services.shared.engine.machine import Machine
 from services.shared.envelope import Limits
@@ -68,7 +70,7 @@ def _facts(
     """Record key → the new facts about it."""
     found: defaultdict[bytes, list[Fact]] = defaultdict(list)
     for event in events:
-        decode = promises.inputs.get(INPUTS[event.topic][0].under(PREFIX))
+        decode = promises.inputs.get(INPUTS[event.topic].under(PREFIX))
         try:
             for key, fact in decode(event.value, False) if decode else ():
                 found[key].append(fact)
@@ -85,12 +87,18 @@ def fingerprint(packed: Mapping[bytes, bytes]) -> str:
     return digest.hexdigest()
 
 
+def label(value: bytes) -> tuple[str, str]:
+    """(kind, state) of a packed promise."""
+    promise = pb.Promise.FromString(value)
+    return PromiseKind(promise.kind).name.lower(), State(promise.state).name.lower()
+
+
 def as_table(tally: Tally) -> Table:
     """Kinds down, states across, for people."""
     states = [state.name.lower() for state in State]
-    table = Table("promises")
+    table = Table("promises", box=SIMPLE_HEAD)
     for state in states:
-        table.add_column(state.replace("_", " "), justify="right", style=_COLOURS.get(state))
+        table.add_column(state.replace("_", " "), justify="right", no_wrap=True, style=_COLOURS.get(state))
     for kind in sorted({kind for kind, _ in tally}):
         table.add_row(kind.replace("_", " "), *(f"{tally[kind, state]:,}" for state in states))
     return table

@@ -6,7 +6,6 @@ from services.promises.domain import (
     Consent,
     Fact,
     FactKind,
-    Identity,
     KindRules,
     Party,
     Promise,
@@ -84,21 +83,17 @@ def _what(fact: Fact, clock: Local) -> str:
     when = f" for {clock.time(fact.due_at)}" if fact.due_at else ""
     if fact.due_day:
         when += f" (as the day {fact.due_day})"
-    match fact.kind:
-        case FactKind.PROMISED:
-            return f"promised{when}"
-        case FactKind.RENEGOTIATED:
-            return f"new time proposed{_BY[Party(fact.by)]}{when}{_ANSWER[Consent(fact.consent)]}"
-        case FactKind.ATTEMPTED:
-            return "something done, but not all that was promised"
-        case FactKind.CANCELLED:
-            return f"cancelled{_BY[Party(fact.by)]}{_ANSWER[Consent(fact.consent)]}{_because(fact)}"
-        case FactKind.NO_SHOW:
-            return f"no-show{_BY[Party(fact.by)]}"
-        case FactKind.WAIVED:
-            return f"waived{_because(fact)}"
-        case _:
-            return "fulfilled"
+    by, answer = _BY[Party(fact.by)], _ANSWER[Consent(fact.consent)]
+    words: Mapping[int, str] = {
+        FactKind.PROMISED: f"promised{when}",
+        FactKind.RENEGOTIATED: f"new time asked for{by}{when}{answer}",
+        FactKind.FULFILLED: "fulfilled",
+        FactKind.ATTEMPTED: "something done, but not what was promised",
+        FactKind.CANCELLED: f"cancelled{by}{answer}{_because(fact)}",
+        FactKind.NO_SHOW: f"no-show{by}",
+        FactKind.WAIVED: f"waived{_because(fact)}",
+    }
+    return words[fact.kind]
 
 
 def _because(fact: Fact) -> str:
@@ -109,24 +104,19 @@ def _effect(promise: Promise, number: int, decisive: Fact | None, clock: Local) 
     fact = promise.facts[number]
     if fact is decisive:
         return "decides the verdict"
-    if not fact.due_at:
-        return "changes nothing"
     before, after = _due_after(promise, number), _due_after(promise, number + 1)
-    if not before:
-        return "the word given"
     if after != before:
-        return "counts: the new due time"
-    if fact.due_at == before:
-        return "says the same again"
-    if fact.occurred_at > before:
+        return "counts: the new due time" if before else "the word given"
+    if not fact.due_at or fact.due_at == before:
+        return "changes nothing"
+    if before and fact.occurred_at > before:
         return f"does not count: {clock.time(before)} had passed"
-    return "does not count: the customer did not accept it"
+    return "does not count: the customer did not accept it" if before else "does not count: nothing was promised before"
 
 
 def _due_after(promise: Promise, count: int) -> Instant:
     """The due time in force after the first `count` facts. It does not depend on tolerances or the present."""
-    identity = Identity(promise.key, promise.kind, promise.customer_id, promise.subject_id)
-    return judge(identity, promise.facts[:count], Rules("", {promise.kind: KindRules()}), _LONG_AGO).due_at
+    return judge(promise[:4], promise.facts[:count], Rules("", {promise.kind: KindRules()}), _LONG_AGO).due_at
 
 
 def _reasoning(promise: Promise, clock: Local) -> tuple[str, ...]:

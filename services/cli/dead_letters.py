@@ -1,0 +1,168 @@
+"""`puntual dead-letters`: what could not be used, why, and sending it again once the cause is gone."""
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from services.cli.exits import EXIT_CODES
+from services.cli.options import INSTANT, json_option, kafka_option, prefix_option
+from services.cli.reading import read_to_end
+from services.shared.engine.stage import Message
+from services.shared.errors import DeadLetterReason
+from services.shared.instant import Instant, format_instant
+from services.shared.publisher import Publisher
+from services.shared.topics import DEAD_LETTERS
+
+_ORIGINAL = "original-"
+_MILLISECOND = 1000
+
+
+class DeadLetter(NamedTuple):
+    """A message that was put aside, and why."""
+
+    reason: str
+    detail: str
+    topic: str
+    partition: int
+    offset: int
+    #: When it was put aside.
+    at: Instant
+    key: bytes | None
+    value: bytes | None
+    #: As they were sent.
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class Filter(NamedTuple):
+    """Which dead letters are meant; None: all."""
+
+    reason: str | None
+    topic: str | None
+    since: Instant | None
+    limit: int | None
+
+
+def _filtered(command: Callable[..., None]) -> Callable[..., None]:
+    options = (
+        click.option("--reason", type=click.Choice(list(DeadLetterReason)), help="Only this reason."),
+        click.option("--topic", help="Only those sent to this topic (full name)."),
+        click.option("--since", type=INSTANT, help="Only those put aside at or after this time (with its offset)."),
+        click.option("--limit", type=click.IntRange(1), help="At most so many, the oldest of a partition first."),
+        kafka_option,
+        prefix_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group("dead-letters", epilog=EXIT_CODES)
+def dead_letters() -> None:
+    """Messages that could not be used: see why, put the cause right, send them again."""
+
+
+@dead_letters.command(
+    "list",
+    epilog="""\b
+Examples:
+  puntual dead-letters list --reason undecodable --limit 20
+  puntual dead-letters list --since 2026-11-26T09:00:00+01:00 --json""",
+)
+@_filtered
+@json_option
+def list_(
+    reason: str | None,
+    topic: str | None,
+    since: Instant | None,
+    limit: int | None,
+    kafka: str,
+    prefix: str,
+    as_json: bool,
+) -> None:
+    """Show reason, origin, time, size and detail. Never the content: that may be a customer's."""
+    found = _read(kafka, prefix, Filter(reason, topic, since, limit))
+    if as_json:
+        for letter in found:
+            click.echo(json.dumps(_facts(letter)))
+        return
+    table = Table("reason", "from", "put aside", "bytes", "detail", box=SIMPLE_HEAD)
+    for letter in found:
+        facts = _facts(letter)
+        table.add_row(letter.reason, facts["origin"], facts["at"], str(facts["bytes"]), letter.detail)
+    Console().print(table if table.row_count else "No dead letters.")
+
+
+@dead_letters.command(
+    epilog="""They stay among the dead letters (Kafka's topics are append-only); sending one twice changes nothing.
+
+\b
+Examples:
+  puntual dead-letters replay --reason too_late --dry-run
+  puntual dead-letters replay --topic puntual.orders.v1 --since 2026-11-26T09:00:00+01:00"""
+)
+@_filtered
+@click.option("--dry-run", is_flag=True, help="Only say what would be sent.")
+def replay(
+    reason: str | None,
+    topic: str | None,
+    since: Instant | None,
+    limit: int | None,
+    kafka: str,
+    prefix: str,
+    dry_run: bool,
+) -> None:
+    """Send them again: the original bytes and headers, to the topic they came from."""
+    letters = list(_read(kafka, prefix, Filter(reason, topic, since, limit)))
+    if letters and not dry_run:
+        with Publisher(kafka, prefix) as publisher:
+            for letter in letters:
+                # The key decides; a message without one goes where it was.
+                partition = None if letter.key else letter.partition
+                publisher.send(letter.topic, letter.key, letter.value, letter.headers, partition)
+    click.echo(f"{len(letters):,} {'would be sent' if dry_run else 'sent'} again", err=True)
+
+
+def _read(kafka: str, prefix: str, wanted: Filter) -> Iterator[DeadLetter]:
+    letters = map(_letter, read_to_end(kafka, DEAD_LETTERS.under(prefix)))
+    return islice((letter for letter in letters if _matches(letter, wanted)), wanted.limit)
+
+
+def _letter(message: Message) -> DeadLetter:
+    # What is Puntual's own comes first; an original header of the same name is prefixed, so it cannot be mistaken.
+    own = {name: value.decode(errors="replace") for name, value in reversed(message.headers)}
+    originals = ((name.removeprefix(_ORIGINAL), value) for name, value in message.headers if name.startswith(_ORIGINAL))
+    return DeadLetter(
+        own.get("reason", ""),
+        own.get("detail", ""),
+        own.get("topic", ""),
+        int(own.get("partition", 0)),
+        int(own.get("offset", 0)),
+        Instant(message.timestamp * _MILLISECOND),
+        message.key,
+        message.value,
+        tuple(originals),
+    )
+
+
+def _matches(letter: DeadLetter, wanted: Filter) -> bool:
+    return (
+        wanted.reason in {None, letter.reason}
+        and wanted.topic in {None, letter.topic}
+        and (wanted.since is None or letter.at >= wanted.since)
+    )
+
+
+def _facts(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "reason": letter.reason,
+        "origin": f"{letter.topic}/{letter.partition}@{letter.offset}",
+        "at": format_instant(letter.at),
+        "bytes": len(letter.value or b""),
+        "detail": letter.detail,
+    }

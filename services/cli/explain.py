@@ -1,0 +1,102 @@
+"""`puntual explain`: why a promise's or a clock's verdict is what it is."""
+
+import json
+from typing import Any
+
+import click
+import grpc
+from google.protobuf.json_format import MessageToDict
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from puntual.promises.v1.promise_service_pb2 import GetPromiseRequest
+from puntual.promises.v1.promise_service_pb2_grpc import PromiseServiceStub
+from puntual.sla.v1.sla_service_pb2 import GetClockRequest
+from puntual.sla.v1.sla_service_pb2_grpc import SlaServiceStub
+from services.cli.exits import EXIT_CODES, Failure, NotFound, Unreachable
+from services.cli.options import json_option
+from services.promises import codec as promises_codec, explain as promises_explain
+from services.promises.domain import PromiseKind
+from services.shared.explanation import Explanation
+from services.shared.keys import split_key
+from services.shared.rpc import OWNER
+from services.sla import codec as sla_codec, explain as sla_explain
+from services.sla.domain import Metric
+
+_SECONDS = 10
+_PROMISES = {kind.name.lower() for kind in PromiseKind}
+_CLOCKS = {metric.name.lower() for metric in Metric}
+
+
+@click.command(
+    epilog=f"""{EXIT_CODES}
+
+\b
+Examples:
+  puntual explain c-7/order_ready/o-1              # a promise: customer/kind/subject
+  puntual explain c-7/first_reply/mail-3 --json    # a clock: customer/metric/subject
+  puntual explain '~o-1/order_delivered/o-1'       # of events that name no customer"""
+)
+@click.argument("record_id")
+@click.option("--promises", default="127.0.0.1:50051", show_default=True, help="gRPC address of the promises service.")
+@click.option("--sla", default="127.0.0.1:50052", show_default=True, help="gRPC address of the sla service.")
+@json_option
+def explain(record_id: str, promises: str, sla: str, as_json: bool) -> None:
+    """Print a promise's timeline, what each event did to it, and why its verdict is what it is."""
+    try:
+        kind = split_key(record_id.encode())[1]
+    except ValueError as error:
+        raise Failure(str(error)) from error
+    if kind in _PROMISES:
+        record, explanation = _promise(promises, record_id)
+    elif kind in _CLOCKS:
+        record, explanation = _clock(sla, record_id)
+    else:
+        known = ", ".join(sorted(_PROMISES | _CLOCKS))
+        raise Failure(f"{record_id!r}: there is no kind {kind!r}; there are {known}")
+    if as_json:
+        steps = [step._asdict() for step in explanation.timeline]
+        click.echo(
+            json.dumps({"record": record, "explanation": {**explanation._asdict(), "timeline": steps}}, indent=2)
+        )
+    else:
+        _print(explanation)
+
+
+def _promise(address: str, record_id: str) -> tuple[dict[str, Any], Explanation]:
+    answer = _ask(address, PromiseServiceStub, "GetPromise", GetPromiseRequest(promise_id=record_id)).promise
+    return MessageToDict(answer), promises_explain.explain(promises_codec.unpack(answer.SerializeToString()))
+
+
+def _clock(address: str, record_id: str) -> tuple[dict[str, Any], Explanation]:
+    answer = _ask(address, SlaServiceStub, "GetClock", GetClockRequest(clock_id=record_id)).clock
+    return MessageToDict(answer), sla_explain.explain(sla_codec.unpack(answer.SerializeToString()))
+
+
+def _ask(address: str, stub: Any, method: str, request: object, *, elsewhere: bool = True) -> Any:  # noqa: ANN401
+    """Ask a worker and, where it names the one that can answer, that one."""
+    try:
+        with grpc.insecure_channel(address) as channel:
+            return getattr(stub(channel), method)(request, timeout=_SECONDS)
+    except grpc.RpcError as error:
+        details = error.details() or error.code().name
+        owner = next((str(each[1]) for each in error.trailing_metadata() or () if each[0] == OWNER), "")
+        if owner and elsewhere:
+            return _ask(owner, stub, method, request, elsewhere=False)
+        if error.code() == grpc.StatusCode.NOT_FOUND:
+            raise NotFound(details) from error
+        if error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
+            raise Unreachable(f"{address} cannot answer: {details}") from error
+        raise Failure(f"{address}: {details}") from error
+
+
+def _print(explanation: Explanation) -> None:
+    console = Console()
+    console.print(explanation.headline, style="bold", markup=False)
+    table = Table("when", "what", "effect", "event", box=SIMPLE_HEAD)
+    for step in explanation.timeline:
+        table.add_row(step.at, step.what, step.effect, step.event)
+    console.print(table)
+    for line in explanation.reasoning:
+        console.print(line, markup=False)

@@ -1,0 +1,64 @@
+"""`puntual publish`: JSON lines into Kafka."""
+
+import json
+from typing import Any, TextIO
+
+import click
+
+from services.cli.exits import EXIT_CODES, Failure
+from services.cli.options import kafka_option, prefix_option
+from services.cli.wire import INPUTS
+from services.shared.errors import Unusable
+from services.shared.publisher import Publisher
+from services.shared.topics import Topic
+
+
+@click.command(
+    epilog=f"""{EXIT_CODES}
+
+\b
+Examples:
+  puntual publish events.jsonl
+  echo '{{"topic": "orders", "event_id": "1", "occurred_at": "2026-11-26T09:00:00Z", "customer_id": "c-7",
+         "subject_id": "o-1", "ready": {{}}}}' | puntual publish
+  jq -c .events[] export.json | puntual publish --topic callbacks -"""
+)
+@click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
+@click.option("--topic", type=click.Choice(list(INPUTS)), help='The topic of lines that name none ("topic": "orders").')
+@kafka_option
+@prefix_option
+def publish(file: TextIO, topic: str | None, kafka: str, prefix: str) -> None:
+    """Publish events: one JSON object a line, in protobuf's JSON mapping, from FILE or standard input.
+
+    Each line is an OrderEvent, CallbackEvent, AppointmentEvent or ContactEvent, with "topic" beside its fields. Lines
+    that cannot be used are reported with their number and the remedy; all others are sent, and the command ends with 1.
+    """
+    sent = bad = 0
+    with Publisher(kafka, prefix) as publisher:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                publisher.publish_json(*_event(line, topic))
+                sent += 1
+            except (Unusable, ValueError) as error:
+                bad += 1
+                click.echo(f"line {number}: {error}", err=True)
+    click.echo(f"{sent:,} published", err=True)
+    if bad:
+        raise Failure(f"{bad:,} lines could not be published; put them right and send those again")
+
+
+def _event(line: str, default: str | None) -> tuple[Topic, dict[str, Any]]:
+    """The topic and the event on a line. Raises ValueError with the remedy."""
+    try:
+        event = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"no JSON: {error.msg} at column {error.colno}") from error
+    if not isinstance(event, dict):
+        raise ValueError(f"a JSON object is expected, not {type(event).__name__}")  # noqa: TRY004 - reported like the rest
+    topic = event.pop("topic", default)
+    if topic not in INPUTS:
+        named = "names no topic" if topic is None else f"names the topic {topic!r}"
+        raise ValueError(f'the line {named}; add "topic" or --topic: one of {", ".join(INPUTS)}')
+    return INPUTS[topic], event

@@ -1,0 +1,91 @@
+"""Reading topics from outside the services, without a consumer group: it disturbs nobody and leaves no trace."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError
+
+from services.shared.engine.stage import Message
+from services.shared.errors import KafkaUnreachable, PuntualError
+from services.shared.topics import CONNECT_MS
+
+_POLL_MS = 250
+
+
+class NoSuchTopic(PuntualError):
+    """A topic that is to be read does not exist."""
+
+
+def read_to_end(bootstrap: str, topic: str) -> Iterator[Message]:
+    """Everything in a topic as of now, by partition and offset within what is fetched together."""
+    with _consumer(bootstrap, [topic]) as consumer:
+        ends = consumer.end_offsets(consumer.assignment())
+        consumer.seek_to_beginning()
+        while any(consumer.position(partition) < end for partition, end in ends.items()):
+            for partition, messages in consumer.poll(timeout_ms=_POLL_MS).items():
+                yield from (message for message in messages if message.offset < ends[partition])
+
+
+def follow(
+    bootstrap: str, topics: Sequence[str], *, from_start: bool, ready: Callable[[], None] = lambda: None
+) -> Iterator[Message | None]:
+    """What is written to topics from now on, without end; `from_start`: after everything in them.
+
+    Yields None whenever nothing came for a moment, so that the reader can do something else. `ready` is called once
+    nothing can be missed any more.
+    """
+    with _consumer(bootstrap, topics) as consumer:
+        if from_start:
+            consumer.seek_to_beginning()
+        else:
+            consumer.seek_to_end()
+        for partition in consumer.assignment():
+            consumer.position(partition)
+        ready()
+        while True:
+            fetched = consumer.poll(timeout_ms=_POLL_MS)
+            for messages in fetched.values():
+                yield from messages
+            if not fetched:
+                yield None
+
+
+def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
+    """Partition → the offset the next message will have."""
+    with _consumer(bootstrap, [topic]) as consumer:
+        return {partition.partition: end for partition, end in consumer.end_offsets(consumer.assignment()).items()}
+
+
+def committed(bootstrap: str, group: str, topic: str) -> dict[int, int]:
+    """Partition → the offset up to which a consumer group has committed; 0 where it has not."""
+    with _consumer(bootstrap, [topic], group) as consumer:
+        return {each.partition: consumer.committed(each) or 0 for each in consumer.assignment()}
+
+
+@contextmanager
+def _consumer(bootstrap: str, topics: Sequence[str], group: str | None = None) -> Iterator[Any]:
+    try:
+        consumer = KafkaConsumer(
+            bootstrap_servers=bootstrap,
+            bootstrap_timeout_ms=CONNECT_MS,
+            client_id="puntual-cli",
+            group_id=group,  # to ask what it committed; assigned by hand, this consumer never joins it
+            enable_auto_commit=False,
+            allow_auto_create_topics=False,
+            max_poll_records=5000,
+        )
+    except (KafkaConnectionError, KafkaTimeoutError) as error:
+        raise KafkaUnreachable(bootstrap) from error
+    try:
+        assigned = []
+        for topic in topics:
+            partitions = consumer.partitions_for_topic(topic)
+            if not partitions:
+                raise NoSuchTopic(f"There is no topic {topic} at {bootstrap}; `puntual topics --create` makes it.")
+            assigned += [TopicPartition(topic, partition) for partition in partitions]
+        consumer.assign(assigned)
+        yield consumer
+    finally:
+        consumer.close(autocommit=False)

@@ -1,0 +1,111 @@
+"""`puntual watch`: what is announced, as it is announced."""
+
+import json
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from services.cli.changes import Change, follow_changes
+from services.cli.exits import EXIT_CODES
+from services.cli.options import json_option, kafka_option, prefix_option
+from services.promises.domain import PromiseKind, Transition as PromiseTransition
+from services.shared.explanation import distance
+from services.shared.instant import Instant, format_instant, to_datetime
+from services.sla.domain import Metric, Transition as ClockTransition
+
+_KINDS = [each.name.lower() for each in (*PromiseKind, *Metric)]
+_TRANSITIONS = sorted({each.name.lower() for each in (*PromiseTransition, *ClockTransition)})
+COLOURS = {
+    "kept": "green", "met": "green", "retracted": "green", "broken": "bold red", "breached": "bold red",
+    "kept_late": "yellow", "missed": "yellow", "at_risk": "yellow", "renegotiated": "cyan", "withdrawn": "dim",
+    "cancelled": "dim",
+}  # fmt: skip
+
+
+@click.command(
+    epilog=f"""{EXIT_CODES}
+
+\b
+Examples:
+  puntual watch --transition broken --transition breached
+  puntual watch --kind order_ready
+  puntual watch --from-start --json --limit 100 | jq .record_id"""
+)
+@click.option(
+    "--transition", "transitions", multiple=True, type=click.Choice(_TRANSITIONS), help="Only these; repeatable."
+)
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(_KINDS), help="Only these; repeatable.")
+@click.option("--from-start", is_flag=True, help="Begin with everything that is still there.")
+@click.option("--limit", type=click.IntRange(1), help="Stop after so many changes.")
+@kafka_option
+@prefix_option
+@json_option
+def watch(
+    transitions: tuple[str, ...],
+    kinds: tuple[str, ...],
+    from_start: bool,
+    limit: int | None,
+    kafka: str,
+    prefix: str,
+    as_json: bool,
+) -> None:
+    """Show every change of promises and clocks as it is announced: a live table, or JSON lines. Ctrl-C ends it."""
+    everything = follow_changes(kafka, prefix, from_start=from_start)
+    changes = islice((change for change in everything if change and _wanted(change, transitions, kinds)), limit)
+    try:
+        if as_json:
+            for change in changes:
+                click.echo(json.dumps(_facts(change)))
+        else:
+            _show(changes)
+    except KeyboardInterrupt:
+        pass  # the way to end it
+
+
+def _wanted(change: Change, transitions: tuple[str, ...], kinds: tuple[str, ...]) -> bool:
+    return (not transitions or change.transition in transitions) and (not kinds or change.kind in kinds)
+
+
+def _facts(change: Change) -> dict[str, str | None]:
+    return {
+        **change._asdict(),
+        "announced_at": format_instant(change.announced_at),
+        "due_at": _optional(change.due_at),
+        "settled_at": _optional(change.settled_at),
+    }
+
+
+def _optional(at: Instant) -> str | None:
+    return format_instant(at) if at else None
+
+
+def _show(changes: Iterator[Change]) -> None:
+    console = Console()
+    latest: deque[Change] = deque(maxlen=max(console.height - 4, 5))
+    with Live(_table(latest), console=console, auto_refresh=False) as live:
+        for change in changes:
+            latest.append(change)
+            live.update(_table(latest), refresh=True)
+
+
+def _table(changes: deque[Change]) -> Table:
+    table = Table(
+        "announced", "what", "kind", "customer", "subject", "due (UTC)", "settled", box=SIMPLE_HEAD, expand=True
+    )
+    for change in changes:
+        table.add_row(
+            f"{to_datetime(change.announced_at):%H:%M:%S}",
+            f"[{COLOURS.get(change.transition, 'default')}]{change.transition.replace('_', ' ')}[/]",
+            change.kind.replace("_", " "),
+            change.customer_id,
+            change.subject_id,
+            f"{to_datetime(change.due_at):%d %b %H:%M:%S}" if change.due_at else "",
+            distance(change.settled_at, change.due_at) if change.settled_at and change.due_at else "",
+        )
+    return table

@@ -1,0 +1,51 @@
+"""How a verdict is explained: what it is, what happened and what each event did to it, and the arithmetic."""
+
+from typing import NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from services.shared.duration import format_duration
+from services.shared.instant import Instant, to_datetime
+
+
+class Step(NamedTuple):
+    """One event of the timeline, in words."""
+
+    at: str
+    what: str
+    #: What it did to the verdict.
+    effect: str
+    #: "source/event_id"
+    event: str
+
+
+class Explanation(NamedTuple):
+    """A verdict, told to a person."""
+
+    headline: str
+    timeline: tuple[Step, ...]
+    reasoning: tuple[str, ...]
+
+
+class Local(NamedTuple):
+    """Writes instants as the customer reads them."""
+
+    zone: ZoneInfo
+
+    def time(self, at: Instant) -> str:
+        """Date, time and zone: "2026-11-26 17:00:00 CET"."""
+        return f"{to_datetime(at).astimezone(self.zone):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def local(zone: str) -> Local:
+    """In an IANA zone; in UTC where it is empty or none."""
+    try:
+        return Local(ZoneInfo(zone or "UTC"))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return Local(ZoneInfo("UTC"))
+
+
+def distance(at: Instant, due: Instant) -> str:
+    """How far an instant lies from due: "2 h 05 min late", "12 min early" or "to the second"."""
+    if at == due:
+        return "to the second"
+    return f"{format_duration(at - due)} {'late' if at > due else 'early'}"

@@ -16,7 +16,7 @@ from enum import IntEnum
 from hashlib import blake2b
 from typing import NamedTuple
 
-from services.notifier.items import NONE, Item, Standing, Told
+from services.notifier.items import AT_ONCE, NONE, Item, Standing, Told
 from services.notifier.outbox import UNSETTLED, Delivery, DeliverySettled, Kind, attempt, pruned, settle
 from services.shared.instant import SECOND, Instant
 
@@ -107,7 +107,7 @@ NEWS: Mapping[tuple[int, int], Kind] = {
 }
 
 
-def fold(incident_id: str, old: Incident | None, facts: Sequence[Fact], plan: Plan) -> Incident:
+def fold(incident_id: str, old: Incident | None, facts: Sequence[Fact], plan: Plan) -> Incident | None:
     """The incident after more facts, and what it decides to tell. Equal to `old` where they say nothing new."""
     seen = [fact for fact in facts if isinstance(fact, ItemSeen)]
     incident = old or Incident(incident_id, seen[0].route if seen else "")
@@ -115,6 +115,8 @@ def fold(incident_id: str, old: Incident | None, facts: Sequence[Fact], plan: Pl
     items = {(item.service, item.record_id): item for item in incident.items}
     for fact in seen:
         _see(items, fact.item, receivers)
+    if old is None and not items:
+        return None
     ends = (fact for fact in facts if isinstance(fact, DeliverySettled))
     deliveries = settle(incident.deliveries, ends)
     return _tidy(_decide(incident._replace(deliveries=deliveries), items, receivers), receivers)
@@ -283,7 +285,7 @@ def _forget_at(incident: Incident, plan: Plan) -> Instant | None:
     if any(delivery.state in UNSETTLED for delivery in incident.deliveries):
         return None
     if incident.route not in plan.routes:
-        return NONE
+        return AT_ONCE
     if incident.state == IncidentState.OPEN:
         return None
     last_heard = max((item.announced_at for item in incident.items), default=NONE)

@@ -7,6 +7,8 @@ from services.shared.instant import Instant
 
 #: "No such instant".
 NONE = Instant(0)
+#: Earlier than any present.
+AT_ONCE = Instant(1)
 
 
 class Standing(IntEnum):

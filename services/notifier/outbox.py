@@ -5,7 +5,7 @@ from enum import IntEnum, StrEnum
 from hashlib import blake2b
 from typing import NamedTuple
 
-from services.notifier.items import NONE, Item
+from services.notifier.items import AT_ONCE, NONE, Item
 from services.shared.instant import SECOND, Instant
 
 #: Where a message falls that could not be delivered: the channel that always works.
@@ -86,7 +86,7 @@ class Delivery(NamedTuple):
     state: int = DeliveryState.PENDING
     attempts: int = 0
     #: PENDING: when to try. SENDING: when the attempt counts as lost.
-    next_attempt_at: Instant = NONE
+    next_attempt_at: Instant = AT_ONCE
     give_up_at: Instant = NONE
     last_failure: str = ""
     provider_id: str = ""
@@ -118,7 +118,7 @@ def settle(deliveries: Iterable[Delivery], ends: Iterable[DeliverySettled]) -> t
                 channel=FALLBACK_CHANNEL,
                 state=DeliveryState.PENDING,
                 attempts=0,
-                next_attempt_at=NONE,
+                next_attempt_at=AT_ONCE,
                 give_up_at=NONE,
                 settled_at=NONE,
             )

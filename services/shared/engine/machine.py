@@ -27,7 +27,8 @@ class Machine(Generic[R, F]):
     """Facts in, one record per key out, with a next deadline. Every function here is pure.
 
     `fold` must not depend on the order or repetition of facts, and returns a record equal to its input where the facts
-    change nothing (the engine then writes nothing). `due` judges a record again at an instant; None forgets it.
+    change nothing (the engine then writes nothing; None where there is no record and none is needed). `due` judges a
+    record again at an instant; None forgets it.
     """
 
     name: str
@@ -37,7 +38,7 @@ class Machine(Generic[R, F]):
     records: str
     pack: Callable[[R], bytes]
     unpack: Callable[[bytes], R]
-    fold: Callable[[bytes, R | None, Sequence[F]], R]
+    fold: Callable[[bytes, R | None, Sequence[F]], R | None]
     due: Callable[[R, Instant], R | None]
     next_deadline: Callable[[R], Instant | None]
     #: Name and id of what a write means, for the headers `transition` and `transition-id`. The old record is None for a

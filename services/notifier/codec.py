@@ -1,0 +1,335 @@
+"""Protobuf ⇄ the notifier's domain, and the machine the engine runs."""
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from itertools import product
+from typing import NamedTuple
+
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+
+from puntual.notifier.v1 import incident_pb2 as pb
+from puntual.promises.v1 import promise_pb2
+from puntual.sla.v1 import clock_pb2
+from services.notifier import domain
+from services.notifier.domain import Fact, Incident, IncidentState, ItemSeen, Plan, Transition
+from services.notifier.items import AT_ONCE, NONE, Details, Item, Standing, Told
+from services.notifier.outbox import Delivery
+from services.notifier.routing import Address, Place
+from services.shared.clock import from_timestamp, set_timestamp
+from services.shared.engine.machine import Machine
+from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.instant import Instant
+from services.shared.keys import customer_of, split_key
+
+PROMISES, SLA, DISPATCH, RECORDS = "promises.v1", "sla.v1", "dispatch.v1", "incidents.v1"
+
+#: Under which state an incident is counted when its route is no longer in the configuration.
+OTHER_ROUTE = "other"
+
+
+def machine(plan: Plan, prefix: str = "puntual.") -> Machine[Incident, Fact]:
+    """The notifier's second half as the engine sees it. `prefix` goes before every topic name."""
+    return Machine(
+        name="notifier",
+        inputs={prefix + DISPATCH: decode},
+        records=prefix + RECORDS,
+        pack=pack,
+        unpack=unpack,
+        fold=lambda key, old, facts: domain.fold(key.decode(), old, facts, plan),
+        due=lambda incident, now: domain.due(incident, now, plan),
+        next_deadline=lambda incident: domain.next_deadline(incident, plan),
+        transition=_transition,
+        labels=partial(_labels, plan),
+    )
+
+
+def _transition(key: bytes, old: Incident | None, new: Incident | None) -> tuple[str, str]:
+    if new is None:
+        return "forgotten", f"{key.decode()}:forgotten"
+    name = Transition(domain.transition(old, new)).name.lower()
+    progress = [f"{delivery.sequence}.{delivery.attempts}.{delivery.state}" for delivery in new.deliveries]
+    newest = max((item.announced_at for item in new.items), default=NONE)
+    return name, ":".join((key.decode(), name, str(newest), *progress))
+
+
+def _labels(plan: Plan, incident: Incident) -> tuple[str, str]:
+    route = incident.route if incident.route in plan.routes else OTHER_ROUTE
+    return route, IncidentState(incident.state).name.lower()
+
+
+# --- dispatches
+
+
+def decode(value: bytes, is_json: bool) -> list[tuple[bytes, Fact]]:
+    """What a dispatch says, and the incident it belongs to. Raises `Unusable`."""
+    try:
+        message = json_format.Parse(value, pb.Dispatch()) if is_json else pb.Dispatch.FromString(value)
+        split_key(message.item.record_id.encode())
+    except (DecodeError, json_format.ParseError, ValueError) as error:
+        raise Unusable(DeadLetterReason.UNDECODABLE, f"not a puntual.notifier.v1.Dispatch: {error}") from error
+    item = message.item
+    if not (message.incident_id and message.route and item.service and item.standing and item.severity):
+        raise Unusable(DeadLetterReason.INVALID, "incident_id, route, service, standing and severity must be set")
+    return [(message.incident_id.encode(), ItemSeen(message.route, _unpack_item(item)))]
+
+
+def pack_dispatch(address: Address, item: Item) -> bytes:
+    """A dispatch's bytes."""
+    message = pb.Dispatch(incident_id=address.incident_id, route=address.route)
+    _pack_item(message.item, item)
+    return message.SerializeToString()
+
+
+# --- what the other services announce
+
+
+class Sighting(NamedTuple):
+    """A record of another service, in the notifier's terms."""
+
+    item: Item
+    #: Everywhere it can have been said to belong, the present first.
+    places: tuple[Place, ...]
+    #: From when it counts as at risk; NONE: never.
+    warn_at: Instant
+
+
+def promise_seen(value: bytes, offset: int, announced_at: Instant) -> Sighting:
+    """A Promise. Raises DecodeError."""
+    record = promise_pb2.Promise.FromString(value)
+    standing = _PROMISE_STANDINGS[record.state]
+    return _sighting(
+        record,
+        Item(
+            service="promises",
+            record_id=record.promise_id,
+            kind=_KINDS.get(record.kind, ""),
+            standing=standing,
+            due_at=from_timestamp(record.due_at),
+            since=from_timestamp(record.warn_at if standing == Standing.AT_RISK else record.settled_at),
+            offset=offset,
+            announced_at=announced_at,
+        ),
+        original_due_at=from_timestamp(record.original_due_at),
+        reason=_REASONS.get(record.reason, ""),
+    )
+
+
+def clock_seen(value: bytes, offset: int, announced_at: Instant) -> Sighting:
+    """A Clock. Raises DecodeError."""
+    record = clock_pb2.Clock.FromString(value)
+    standing = _CLOCK_STANDINGS[record.state]
+    since = {Standing.AT_RISK: record.warn_at, Standing.BROKEN: record.due_at}.get(standing, record.stopped_at)
+    return _sighting(
+        record,
+        Item(
+            service="sla",
+            record_id=record.clock_id,
+            kind=_METRICS.get(record.metric, ""),
+            standing=standing,
+            due_at=from_timestamp(record.due_at),
+            since=from_timestamp(since),
+            offset=offset,
+            announced_at=announced_at,
+        ),
+        original_due_at=from_timestamp(record.due_at),
+        reason=_CLOCK_REASONS.get(standing, ""),
+    )
+
+
+def _sighting(
+    record: promise_pb2.Promise | clock_pb2.Clock, item: Item, *, original_due_at: Instant, reason: str
+) -> Sighting:
+    context = record.context
+    details = Details(
+        original_due_at=original_due_at,
+        customer_name=context.customer_name,
+        customer_locale=context.customer_locale,
+        customer_time_zone=context.customer_time_zone,
+        customer_tier=context.customer_tier,
+        site=context.site,
+        team=context.team,
+        reason=reason,
+    )
+    stated = [fact.context for fact in record.facts]
+    # Facts may have arrived in any order, so any mixture of what they state can have been the context for a while.
+    places = product(
+        dict.fromkeys((context.customer_tier, *(said.customer_tier for said in stated))),
+        dict.fromkeys((context.site, *(said.site for said in stated))),
+        dict.fromkeys((context.team, *(said.team for said in stated))),
+    )
+    return Sighting(
+        item._replace(details=details), tuple(Place(*place) for place in places), from_timestamp(record.warn_at)
+    )
+
+
+def _names(values: Iterable[tuple[str, int]], prefix: str) -> Mapping[int, str]:
+    """What the values of an enum are called; there is no name for "unspecified"."""
+    return {number: name.removeprefix(prefix).lower() for name, number in values if number}
+
+
+_KINDS = _names(promise_pb2.PromiseKind.items(), "PROMISE_KIND_")
+_REASONS = _names(promise_pb2.PromiseReason.items(), "PROMISE_REASON_")
+_METRICS = _names(clock_pb2.Metric.items(), "METRIC_")
+_PROMISE_STANDINGS: Mapping[int, Standing] = {
+    promise_pb2.PROMISE_STATE_NOTED: Standing.FINE,
+    promise_pb2.PROMISE_STATE_OPEN: Standing.FINE,
+    promise_pb2.PROMISE_STATE_AT_RISK: Standing.AT_RISK,
+    promise_pb2.PROMISE_STATE_BROKEN: Standing.BROKEN,
+    promise_pb2.PROMISE_STATE_KEPT: Standing.FINE,
+    promise_pb2.PROMISE_STATE_KEPT_LATE: Standing.FULFILLED_LATE,
+    promise_pb2.PROMISE_STATE_WITHDRAWN: Standing.WITHDRAWN,
+}
+_CLOCK_STANDINGS: Mapping[int, Standing] = {
+    clock_pb2.CLOCK_STATE_NOTED: Standing.FINE,
+    clock_pb2.CLOCK_STATE_RUNNING: Standing.FINE,
+    clock_pb2.CLOCK_STATE_AT_RISK: Standing.AT_RISK,
+    clock_pb2.CLOCK_STATE_BREACHED: Standing.BROKEN,
+    clock_pb2.CLOCK_STATE_MET: Standing.FINE,
+    clock_pb2.CLOCK_STATE_MISSED: Standing.FULFILLED_LATE,
+    clock_pb2.CLOCK_STATE_CANCELLED: Standing.WITHDRAWN,
+}
+#: Clocks give no reasons; these are the same in words.
+_CLOCK_REASONS = {Standing.BROKEN: "due_passed", Standing.FULFILLED_LATE: "fulfilled"}
+
+
+# --- incidents
+
+
+def pack(incident: Incident) -> bytes:
+    """The record's bytes: the same for equal incidents."""
+    message = pb.Incident(
+        incident_id=incident.incident_id,
+        route=incident.route,
+        state=pb.IncidentState.ValueType(incident.state),
+        next_sequence=incident.next_sequence,
+    )
+    _set(message, "since", incident.since)
+    for item in incident.items:
+        _pack_item(message.items.add(), item)
+    for delivery in incident.deliveries:
+        _pack_delivery(message.deliveries.add(), delivery)
+    return message.SerializeToString()
+
+
+def unpack(value: bytes) -> Incident:
+    """The incident in a record's bytes."""
+    message = pb.Incident.FromString(value)
+    return Incident(
+        incident_id=message.incident_id,
+        route=message.route,
+        state=message.state,
+        since=from_timestamp(message.since),
+        items=tuple(map(_unpack_item, message.items)),
+        deliveries=unpack_deliveries(message.deliveries),
+        next_sequence=message.next_sequence,
+    )
+
+
+def unpack_deliveries(deliveries: Iterable[pb.Delivery]) -> tuple[Delivery, ...]:
+    """The deliveries of an incident."""
+    return tuple(map(_unpack_delivery, deliveries))
+
+
+_ITEM_TIMES = ("due_at", "since", "announced_at")
+_DETAIL_TEXTS = (
+    "customer_name", "customer_locale", "customer_time_zone", "customer_tier", "site", "team", "reason",
+)  # fmt: skip
+
+
+def _pack_item(message: pb.Item, item: Item) -> None:
+    message.record_id = item.record_id
+    message.service = item.service
+    message.kind = item.kind
+    message.standing = pb.Standing.ValueType(item.standing)
+    message.severity = pb.Severity.ValueType(item.severity)
+    message.offset = item.offset
+    message.follow_up = item.follow_up
+    for name in _ITEM_TIMES:
+        _set(message, name, getattr(item, name))
+    for told in item.told:
+        message.told.add(
+            target=told.target, standing=pb.Standing.ValueType(told.standing), delivery_id=told.delivery_id
+        )
+    if item.details is None:
+        return
+    key = item.record_id.encode()
+    message.customer_id = customer_of(key)
+    message.subject_id = split_key(key)[2]
+    # Its presence says that there are details.
+    set_timestamp(message.original_due_at, item.details.original_due_at)
+    for name in _DETAIL_TEXTS:
+        setattr(message, name, getattr(item.details, name))
+
+
+def _unpack_item(message: pb.Item) -> Item:
+    return Item(
+        service=message.service,
+        record_id=message.record_id,
+        kind=message.kind,
+        standing=message.standing,
+        due_at=from_timestamp(message.due_at),
+        since=from_timestamp(message.since),
+        offset=message.offset,
+        announced_at=from_timestamp(message.announced_at),
+        severity=message.severity,
+        follow_up=message.follow_up,
+        told=tuple(Told(told.target, told.standing, told.delivery_id) for told in message.told),
+        details=_unpack_details(message) if message.HasField("original_due_at") else None,
+    )
+
+
+def _unpack_details(message: pb.Item) -> Details:
+    return Details(from_timestamp(message.original_due_at), *(getattr(message, name) for name in _DETAIL_TEXTS))
+
+
+def _pack_delivery(message: pb.Delivery, delivery: Delivery) -> None:
+    message.delivery_id = delivery.delivery_id
+    message.sequence = delivery.sequence
+    message.kind = pb.NotificationKind.ValueType(delivery.kind)
+    message.severity = pb.Severity.ValueType(delivery.severity)
+    message.target = delivery.target
+    message.channel = delivery.channel
+    message.item_count = delivery.item_count
+    message.state = pb.DeliveryState.ValueType(delivery.state)
+    message.attempts = delivery.attempts
+    message.last_failure = delivery.last_failure
+    message.provider_id = delivery.provider_id
+    message.answers.extend(delivery.answers)
+    for name in _DELIVERY_TIMES:
+        _set(message, name, getattr(delivery, name))
+    if delivery.next_attempt_at != AT_ONCE:
+        _set(message, "next_attempt_at", delivery.next_attempt_at)
+    for item in delivery.items:
+        _pack_item(message.items.add(), item)
+
+
+_DELIVERY_TIMES = ("decided_at", "settled_at", "give_up_at")
+
+
+def _unpack_delivery(message: pb.Delivery) -> Delivery:
+    return Delivery(
+        delivery_id=message.delivery_id,
+        sequence=message.sequence,
+        kind=message.kind,
+        severity=message.severity,
+        target=message.target,
+        channel=message.channel,
+        items=tuple(map(_unpack_item, message.items)),
+        item_count=message.item_count,
+        decided_at=from_timestamp(message.decided_at),
+        answers=tuple(message.answers),
+        state=message.state,
+        attempts=message.attempts,
+        next_attempt_at=from_timestamp(message.next_attempt_at) or AT_ONCE,
+        give_up_at=from_timestamp(message.give_up_at),
+        last_failure=message.last_failure,
+        provider_id=message.provider_id,
+        settled_at=from_timestamp(message.settled_at),
+    )
+
+
+def _set(message: pb.Incident | pb.Item | pb.Delivery, field: str, at: Instant) -> None:
+    """Write an instant; "no such instant" is an absent field."""
+    if at:
+        set_timestamp(getattr(message, field), at)

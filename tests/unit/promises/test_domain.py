@@ -95,6 +95,16 @@ WORD = promised(0, 60)
             id="called off after it was done",
         ),
         pytest.param(
+            [WORD, fulfilled(30), cancelled(40, CUSTOMER)],
+            999,
+            State.KEPT,
+            Reason.FULFILLED,
+            id="done, then called off",
+        ),
+        pytest.param(
+            [WORD, fulfilled(90), no_show(95, CUSTOMER)], 999, State.KEPT_LATE, Reason.FULFILLED, id="late, then nobody"
+        ),
+        pytest.param(
             [WORD, cancelled(30, US), fulfilled(40)],
             999,
             State.KEPT,
@@ -204,6 +214,13 @@ def test_a_kind_may_do_without_tolerance_grace_and_warning() -> None:
     broken = due(promise, Instant(at(60) + 1), bare)
     assert broken is not None
     assert broken.state == State.BROKEN
+
+
+def test_a_tolerance_longer_than_grace_holds_the_announcement_back() -> None:
+    """Nothing is announced broken that a fulfilment could still keep."""
+    patient = RULES._replace(kinds={PROMISE[1]: KindRules(tolerance=9 * MINUTE, grace=3 * MINUTE)})
+    assert judged(WORD, minutes=69, rules=patient).state == State.OPEN
+    assert judged(WORD, minutes=69.001, rules=patient).state == State.BROKEN
 
 
 def test_each_field_of_the_context_is_the_one_last_stated() -> None:

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from services.promises import codec
 from services.promises.domain import (
@@ -146,6 +146,7 @@ def test_the_original_word_stays(data: st.DataObject, facts: list[Fact]) -> None
     assert record.by_agreement or record.due_at == record.original_due_at
 
 
+@settings(max_examples=500)
 @given(facts=fact_sets(), now=instants())
 def test_the_verdict_is_the_one_people_would_give(facts: list[Fact], now: float) -> None:
     """A plain second implementation of the rules agrees on any set of facts."""

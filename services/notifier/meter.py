@@ -1,0 +1,32 @@
+"""What the notifier measures, for whoever exports it. Called per message, never per event.
+
+`channel` is one of `services.notifier.channels.CHANNELS`, `severity` critical, warning or info, `kind` breach, at_risk or
+resolved, `reason` one of `services.notifier.outbox.Failure`.
+"""
+
+from typing import Protocol
+
+
+class Meter(Protocol):
+    """Receives measurements; `services.shared.metrics` exports them to Prometheus."""
+
+    def decided(self, channel: str, kind: str, severity: str) -> None:
+        """`puntual_notifier_notifications_total`: a message is to be sent. Counted before the first attempt."""
+
+    def attempted(self, channel: str, outcome: str, seconds: float) -> None:
+        """`puntual_notifier_attempts_total` and `..._attempt_duration_seconds`: an attempt ended.
+
+        outcome: success, retryable, permanent.
+        """
+
+    def delivered(self, channel: str, severity: str, seconds: float) -> None:
+        """`puntual_notifier_delivery_latency_seconds`: a message was accepted so long after its cause was announced."""
+
+    def given_up(self, channel: str, reason: str) -> None:
+        """`puntual_notifier_notifications_failed_total`: a message will not be tried again."""
+
+    def waiting(self, channel: str, state: str, messages: int) -> None:
+        """`puntual_notifier_outbox_messages`: how many messages are in a state now. state: pending, sending."""
+
+    def oldest(self, channel: str, seconds: float) -> None:
+        """`puntual_notifier_outbox_oldest_pending_seconds`: age of the oldest message not accepted yet; 0: none."""

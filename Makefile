@@ -1,6 +1,5 @@
 # Everything runs in .venv, made from the lock files at the first use. Only Python >= 3.11 and make are needed.
 
-SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin

@@ -163,6 +163,8 @@ def _end_of_day(text: str, zone: str, name: str, kind: PromiseKind, book: RuleBo
         day = date.fromisoformat(text)
     except ValueError as error:
         raise Unusable(DeadLetterReason.INVALID, "due.day.date is no date; write for example 2026-11-26") from error
+    if not 2000 <= day.year < 2200:  # noqa: PLR2004 - as `checked_instant`
+        raise Unusable(DeadLetterReason.INVALID, "due.day.date must lie between 2000 and 2200")
     return end_of_day(calendar, day, zone), f"{text} {zone} {calendar.name}"
 
 

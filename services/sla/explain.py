@@ -4,79 +4,73 @@ from collections.abc import Mapping
 
 from services.shared.duration import format_duration
 from services.shared.explanation import Explanation, Local, Step, distance, local
-from services.sla.domain import Clock, FactKind, Metric, State
+from services.sla.domain import Clock, Fact, FactKind, Metric, State
 
 _SUBJECTS: Mapping[int, str] = {
     Metric.FIRST_REPLY: "First reply to contact {}",
-    Metric.CALLBACK_RETURNED: "Callback {} returned",
-    Metric.CUSTOMER_TOLD: "Customer told that order {} is ready",
+    Metric.CALLBACK_RETURNED: "Return of callback {}",
+    Metric.CUSTOMER_TOLD: "Telling that order {} is ready",
 }
 
 
 def explain(clock: Clock) -> Explanation:
     """The verdict, each fact with what it did, and the arithmetic; times in the customer's zone, else in UTC."""
-    times = local(clock.context.customer_time_zone)
-    subject = _SUBJECTS[clock.metric].format(clock.subject_id)
-    whom = f" for customer {clock.customer_id}" if clock.customer_id else ""
-    effects = _effects(clock)
-    steps = (
-        Step(times.time(fact.occurred_at), fact.what, effect, f"{fact.source}/{fact.event_id}")
-        for fact, effect in zip(clock.facts, effects, strict=True)
-    )
+    here = local(clock.context.customer_time_zone)
     state = State(clock.state).name.lower().replace("_", " ")
-    return Explanation(f"{subject}{whom}: {state}", tuple(steps), _reasoning(clock, times))
+    whom = f" for customer {clock.customer_id}" if clock.customer_id else ""
+    steps = (
+        Step(here.time(fact.occurred_at), fact.what, _effect(clock, fact), f"{fact.source}/{fact.event_id}")
+        for fact in clock.facts
+    )
+    headline = f"{_SUBJECTS[clock.metric].format(clock.subject_id)}{whom}: {state}"
+    return Explanation(headline, tuple(steps), _reasoning(clock, here))
 
 
-def _effects(clock: Clock) -> list[str]:
-    """What each fact did: the first start starts, the first stop stops, the first calling off in time calls off."""
-    effects, seen = [], set[int]()
-    for fact in clock.facts:
-        counts = fact.kind not in seen
-        seen.add(fact.kind)
-        if fact.kind == FactKind.STARTED and counts:
-            effects.append("starts the clock")
-        elif fact.kind == FactKind.STOPPED and counts and fact.occurred_at == clock.stopped_at:
-            effects.append("stops the clock")
-        elif fact.kind == FactKind.CANCELLED and counts and clock.state == State.CANCELLED:
-            effects.append("calls it off")
-        else:
-            effects.append("changes nothing")
-    return effects
+def _effect(clock: Clock, fact: Fact) -> str:
+    first = next(other for other in clock.facts if other.kind == fact.kind) is fact
+    if not first or fact.kind == FactKind.OTHER:
+        return "changes nothing"
+    if fact.kind == FactKind.STARTED:
+        return "starts the clock"
+    if not clock.started_at:
+        return "waits for a start"
+    called_off = clock.state == State.CANCELLED
+    if fact.kind == FactKind.STOPPED:
+        return "changes nothing: it was called off before" if called_off else "stops the clock"
+    if called_off:
+        return "calls the clock off"
+    stopped_before = clock.stopped_at and clock.stopped_at <= fact.occurred_at
+    return "changes nothing: it was stopped before" if stopped_before else "excuses nothing: the limit had passed"
 
 
-def _reasoning(clock: Clock, times: Local) -> tuple[str, ...]:
-    judged = f"Judged by standards version {clock.standards_version}."
-    if clock.state == State.NOTED:
-        return "Something is known of it, but nothing started the clock yet.", judged
+def _reasoning(clock: Clock, here: Local) -> tuple[str, ...]:
+    standard = f"Judged by standards version {clock.standards_version}: {clock.policy}."
+    if not clock.started_at:
+        return "Something is known of it, but nothing started the clock yet.", standard
     limit = format_duration(clock.due_at - clock.started_at)
-    lines = [
-        f"Standard: {clock.policy}.",
-        f"Started {times.time(clock.started_at)} + {limit} = due {times.time(clock.due_at)}.",
-        _verdict(clock, times),
-    ]
-    if clock.preferred_due_at:
-        lines.append(_preferred(clock, times))
-    return (*lines, judged)
+    started = f"Started {here.time(clock.started_at)}, due {limit} later: {here.time(clock.due_at)}."
+    preferred = (_preferred(clock, here),) if clock.preferred_due_at else ()
+    return (started, _verdict(clock, here), *preferred, standard)
 
 
-def _verdict(clock: Clock, times: Local) -> str:
-    last = times.time(clock.breach_at)
+def _verdict(clock: Clock, here: Local) -> str:
     grace = clock.breach_at - clock.due_at
     waiting = f" ({format_duration(grace)} after due)" if grace else ""
+    last = f"{here.time(clock.breach_at)}{waiting}"
     match clock.state:
-        case State.MET | State.MISSED:
-            after = format_duration(max(clock.stopped_at - clock.started_at, 0))
-            margin = distance(clock.stopped_at, clock.due_at)
-            return f"Stopped {times.time(clock.stopped_at)}, after {after}: {margin}."
-        case State.BREACHED:
-            return f"Nothing had stopped it by {last}{waiting}, so the standard is breached."
         case State.CANCELLED:
-            return "It was called off before it was due, so it does not count."
+            return "It was called off in time and before any stop, so it does not count."
+        case State.BREACHED:
+            return f"Nothing had stopped it by {last}, so it is breached."
+        case State.MET | State.MISSED:
+            return f"Stopped {here.time(clock.stopped_at)}: {distance(clock.stopped_at, clock.due_at)}."
         case _:
-            at_risk = f"At risk since {times.time(clock.warn_at)}. " if clock.state == State.AT_RISK else ""
-            return f"{at_risk}Breached if nothing stops it by {last}{waiting}."
+            at_risk = f"At risk since {here.time(clock.warn_at)}. " if clock.state == State.AT_RISK else ""
+            return f"{at_risk}Breached if nothing stops it by {last}."
 
 
-def _preferred(clock: Clock, times: Local) -> str:
-    outcome = {None: "not known yet", True: "met", False: "not met"}[clock.preferred_met]
-    return f"Preferred: by {times.time(clock.preferred_due_at)}; {outcome}. It is reported apart and breaches nothing."
+def _preferred(clock: Clock, here: Local) -> str:
+    level = f"The preferred level, {here.time(clock.preferred_due_at)},"
+    if clock.preferred_met is None:
+        return f"{level} is reported apart once the clock ends."
+    return f"{level} was {'met' if clock.preferred_met else 'not met'}; it is reported apart."

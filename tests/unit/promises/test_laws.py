@@ -127,6 +127,15 @@ def test_truth_that_arrives_late_retracts(facts: list[Fact], minutes_before: int
     assert transition(broken, corrected) == Transition.RETRACTED
 
 
+@given(facts=promised_with(*OPEN_ENDED), more=fact_sets())
+def test_a_break_once_announced_stands_until_facts_say_otherwise(facts: list[Fact], more: list[Fact]) -> None:
+    """More facts take it back only where they decide the promise or move what is due."""
+    broken = judged(*facts, minutes=LATER)
+    after = fold(broken, more, RULES)
+    if after.breach_at <= broken.breach_at and judged(*after.facts, minutes=LATER).reason == Reason.DUE_PASSED:
+        assert (after.state, after.reason) == (State.BROKEN, Reason.DUE_PASSED)
+
+
 @given(data=st.data(), facts=fact_sets())
 def test_no_break_is_taken_back_in_silence(data: st.DataObject, facts: list[Fact]) -> None:
     """In any history, the steps from a word broken to a word that holds are the retractions."""

@@ -145,6 +145,7 @@ def test_the_machine_runs_a_clock_from_start_to_retraction() -> None:
     """Decoded, folded, announced by the clock, taken back: what the engine does, with its headers and metrics."""
     [(key, start)] = decoded(ContactEvent, encoded(ContactEvent, received={}))
     running = MACHINE.fold(key, None, [start])
+    assert running is not None
     assert MACHINE.transition(key, None, running) == ("started", f"{key.decode()}:started:{running.due_at}")
     assert MACHINE.labels(running) == ("first_reply", "running")
     breached = MACHINE.due(running, at(63))
@@ -152,6 +153,7 @@ def test_the_machine_runs_a_clock_from_start_to_retraction() -> None:
     assert MACHINE.transition(key, running, breached)[0] == "breached"
     assert MACHINE.breached_at(running, breached) == running.breach_at + 1
     met = MACHINE.fold(key, breached, [a_fact(STOPPED, 5)])
+    assert met is not None
     assert MACHINE.transition(key, breached, met)[0] == "retracted"
     assert MACHINE.margin(breached, met) == pytest.approx(-55 * 60)
     assert MACHINE.transition(key, met, None) == ("forgotten", f"{key.decode()}:forgotten")

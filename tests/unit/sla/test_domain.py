@@ -107,6 +107,14 @@ def test_facts_that_are_known_already_leave_the_very_same_record() -> None:
     assert fold(clock, [START, START], STANDARDS) is clock
 
 
+def test_of_two_facts_with_one_id_the_smaller_is_kept_whichever_came_first() -> None:
+    """Repaired or garbled repeats cannot make the verdict depend on arrival."""
+    early, late = (a_fact(STOPPED, minutes, event_id="e1") for minutes in (10, 90))
+    for facts in ([early, late], [late, early]):
+        assert fold(judged(START), facts, STANDARDS).facts == (START, early)
+        assert fold(judged(START, facts[0]), facts[1:], STANDARDS).facts == (START, early)
+
+
 def test_an_earlier_start_never_lets_fold_announce_a_breach_by_the_clock() -> None:
     """The stop may still be unread; only `due` says breached, and it is asked at once."""
     clock = fold(judged(a_fact(STARTED, 30), minutes=80), [START], STANDARDS)

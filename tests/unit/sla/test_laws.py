@@ -121,6 +121,15 @@ def test_truth_that_arrives_late_retracts(events: list[Fact], minutes_before: in
     assert transition(breached, corrected) == Transition.RETRACTED
 
 
+@given(events=fact_sets(), more=fact_sets())
+def test_a_breach_once_announced_stands_until_facts_say_otherwise(events: list[Fact], more: list[Fact]) -> None:
+    """More facts take it back only where they stop the clock, call it off or move its limit."""
+    breached = judged(*(fact._replace(kind=FactKind.STARTED) for fact in events), minutes=10_000)
+    after = fold(breached, more, STANDARDS)
+    if after.breach_at <= breached.breach_at and judged(*after.facts, minutes=10_000).state == State.BREACHED:
+        assert after.state == State.BREACHED
+
+
 @given(data=st.data(), events=fact_sets())
 def test_no_failure_is_taken_back_in_silence(data: st.DataObject, events: list[Fact]) -> None:
     """In any history, a step out of breached or missed is a retraction, and a retraction is such a step."""

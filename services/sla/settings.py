@@ -1,0 +1,16 @@
+"""Settings of the sla service."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.shared.settings import Port, Settings
+from services.sla.standards import BUILT_IN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlaSettings(Settings):
+    """What the sla service needs to know."""
+
+    metrics_port: Port = 9102
+    grpc_port: Port = 50052
+    standards: Path = BUILT_IN

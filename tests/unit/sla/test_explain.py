@@ -1,0 +1,78 @@
+"""What people are told about a clock."""
+
+import pytest
+
+from services.shared.explanation import Step
+from services.sla.domain import Context, Fact, FactKind
+from services.sla.explain import explain
+from tests.unit.sla.builders import STANDARD, STANDARDS, a_fact, judged
+
+STARTED, STOPPED, CANCELLED, OTHER = FactKind.STARTED, FactKind.STOPPED, FactKind.CANCELLED, FactKind.OTHER
+START = a_fact(STARTED, 0)
+
+
+def test_a_breach_is_told_with_its_timeline_and_its_arithmetic() -> None:
+    """In the customer's zone: what happened, what it did, the limit, the grace, the standard."""
+    received = a_fact(STARTED, 0, context=Context(customer_time_zone="Europe/Madrid"))
+    explanation = explain(judged(received, a_fact(OTHER, 1), minutes=63))
+    assert explanation.headline == "First reply to contact mail-9 for customer c-1: breached"
+    assert explanation.timeline == (
+        Step("2026-03-02 13:00:00 CET", "started", "starts the clock", "crm/STARTED@0"),
+        Step("2026-03-02 13:01:00 CET", "other", "changes nothing", "crm/OTHER@1"),
+    )
+    assert explanation.reasoning == (
+        "Started 2026-03-02 13:00:00 CET, due 1 h 00 min later: 2026-03-02 14:00:00 CET.",
+        "Nothing had stopped it by 2026-03-02 14:02:00 CET (2 min after due), so it is breached.",
+        "The preferred level, 2026-03-02 13:20:00 CET, was not met; it is reported apart.",
+        "Judged by standards version 7: answered within the hour.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "minutes", "verdict"),
+    [
+        ([], 10, "Breached if nothing stops it by 2026-03-02 13:02:00 UTC (2 min after due)."),
+        ([], 50, "At risk since 2026-03-02 12:45:00 UTC. Breached if nothing stops it by 2026-03-02 13:02:00 UTC (2"),
+        ([a_fact(STOPPED, 50)], 99, "Stopped 2026-03-02 12:50:00 UTC: 10 min early."),
+        ([a_fact(STOPPED, 70)], 99, "Stopped 2026-03-02 13:10:00 UTC: 10 min late."),
+        ([a_fact(CANCELLED, 5)], 99, "It was called off in time and before any stop, so it does not count."),
+    ],
+)
+def test_each_verdict_has_its_reason(facts: list[Fact], minutes: float, verdict: str) -> None:
+    """The second line of the reasoning."""
+    assert explain(judged(START, *facts, minutes=minutes)).reasoning[1].startswith(verdict)
+
+
+@pytest.mark.parametrize(
+    ("facts", "effect"),
+    [
+        ([START, a_fact(STARTED, 5)], "changes nothing"),
+        ([START, a_fact(STOPPED, 5)], "stops the clock"),
+        ([START, a_fact(STOPPED, 5), a_fact(STOPPED, 6)], "changes nothing"),
+        ([START, a_fact(CANCELLED, 5)], "calls the clock off"),
+        ([START, a_fact(CANCELLED, 5), a_fact(STOPPED, 6)], "changes nothing: it was called off before"),
+        ([START, a_fact(STOPPED, 5), a_fact(CANCELLED, 6)], "changes nothing: it was stopped before"),
+        ([START, a_fact(CANCELLED, 61)], "excuses nothing: the limit had passed"),
+        ([a_fact(STOPPED, 5)], "waits for a start"),
+    ],
+)
+def test_each_fact_is_told_with_what_it_did(facts: list[Fact], effect: str) -> None:
+    """The effect of the last fact of each case."""
+    assert explain(judged(*facts, minutes=99)).timeline[-1].effect == effect
+
+
+def test_before_a_start_there_is_nothing_to_count() -> None:
+    """And nothing is made up."""
+    assert explain(judged(a_fact(OTHER, 1))).reasoning == (
+        "Something is known of it, but nothing started the clock yet.",
+        "Judged by standards version 7: answered within the hour.",
+    )
+
+
+def test_without_preferred_level_none_is_told() -> None:
+    """Nor grace, where there is none."""
+    bare = STANDARDS._replace(metrics={judged(START).metric: STANDARD._replace(preferred=0, grace=0)})
+    assert explain(judged(START, minutes=10, standards=bare)).reasoning[1:] == (
+        "Breached if nothing stops it by 2026-03-02 13:00:00 UTC.",
+        "Judged by standards version 7: answered within the hour.",
+    )

@@ -40,6 +40,11 @@ _CODES = (
     "Internal",
     "Unavailable",
 )
+_SEVERITIES = ("critical", "warning", "info")
+_FAILURES = (
+    *("auth", "rate_limited", "client_error", "server_error", "timeout"),
+    *("network", "template", "too_large", "expired", "other"),
+)
 
 
 class Spec(NamedTuple):
@@ -120,6 +125,33 @@ METRICS: Mapping[str, Spec] = {
     **_records("clock"),
     **_margins("clock", "stopped"),
     **_records("incident"),
+    # Telling
+    "puntual_notifier_notifications_total": Spec(
+        Counter,
+        "Messages decided on, counted before the first attempt.",
+        {"channel": GIVEN, "kind": ("breach", "at_risk", "resolved"), "severity": _SEVERITIES},
+    ),
+    "puntual_notifier_attempts_total": Spec(
+        Counter, "Attempts to deliver.", {"channel": GIVEN, "outcome": ("success", "retryable", "permanent")}
+    ),
+    "puntual_notifier_attempt_duration_seconds": Spec(
+        Histogram, "How long an attempt took.", {"channel": GIVEN}, (*_CALL, 15.0, 30.0, _MINUTE)
+    ),
+    "puntual_notifier_delivery_latency_seconds": Spec(
+        Histogram,
+        "From the announcement of its cause until a message was accepted.",
+        {"channel": GIVEN, "severity": _SEVERITIES},
+        (*_INSTANTLY, 6 * _HOUR, _DAY),
+    ),
+    "puntual_notifier_notifications_failed_total": Spec(
+        Counter, "Messages given up.", {"channel": GIVEN, "reason": _FAILURES}
+    ),
+    "puntual_notifier_outbox_messages": Spec(
+        Gauge, "Messages not accepted yet.", {"channel": GIVEN, "state": ("pending", "sending")}
+    ),
+    "puntual_notifier_outbox_oldest_pending_seconds": Spec(
+        Gauge, "Age of the oldest message not accepted yet; 0: there is none.", {"channel": GIVEN}
+    ),
     # Answering
     "grpc_server_handled_total": Spec(
         Counter, "Calls answered.", {"grpc_service": GIVEN, "grpc_method": GIVEN, "grpc_code": _CODES}
@@ -258,6 +290,39 @@ class PrometheusMeter:
 
     def ready(self, is_ready: bool) -> None:
         self._ready.set(is_ready)
+
+
+class PrometheusNotifierMeter:
+    """What the notifier measures (`services.notifier.meter.Meter`), exported. Made once per process."""
+
+    def __init__(self, registry: Registry, channels: Iterable[str]) -> None:
+        channels = tuple(channels)
+        self._decided = registry.series(Counter, "puntual_notifier_notifications_total", channel=channels)
+        self._attempts = registry.series(Counter, "puntual_notifier_attempts_total", channel=channels)
+        self._duration = registry.series(Histogram, "puntual_notifier_attempt_duration_seconds", channel=channels)
+        self._latency = registry.series(Histogram, "puntual_notifier_delivery_latency_seconds", channel=channels)
+        self._failed = registry.series(Counter, "puntual_notifier_notifications_failed_total", channel=channels)
+        self._outbox = registry.series(Gauge, "puntual_notifier_outbox_messages", channel=channels)
+        self._oldest = registry.series(Gauge, "puntual_notifier_outbox_oldest_pending_seconds", channel=channels)
+
+    def decided(self, channel: str, kind: str, severity: str) -> None:
+        self._decided[channel, kind, severity].inc()
+
+    def attempted(self, channel: str, outcome: str, seconds: float) -> None:
+        self._attempts[channel, outcome].inc()
+        self._duration[channel,].observe(seconds)
+
+    def delivered(self, channel: str, severity: str, seconds: float) -> None:
+        self._latency[channel, severity].observe(max(seconds, 0.0))
+
+    def given_up(self, channel: str, reason: str) -> None:
+        self._failed[channel, reason].inc()
+
+    def waiting(self, channel: str, state: str, messages: int) -> None:
+        self._outbox[channel, state].set(messages)
+
+    def oldest(self, channel: str, seconds: float) -> None:
+        self._oldest[channel,].set(seconds)
 
 
 def _release() -> str:

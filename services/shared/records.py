@@ -101,7 +101,7 @@ class Records(Generic[M]):
 
         Raises NotOwned for a customer of another worker, SlowReader where the reader does not keep up.
         """
-        names = _words(self.transitions)
+        names = words(self.transitions)
         wanted = {number: name for name, number in names.items()}
         if unknown := sorted(set(transitions) - wanted.keys()):
             raise PuntualError(f"No such transition: {', '.join(map(str, unknown))}. There are {', '.join(names)}.")
@@ -169,7 +169,7 @@ class _Token(NamedTuple):
         return urlsafe_b64encode(self.scope + self.after).decode()
 
 
-def _words(enum: EnumDescriptor) -> dict[str, int]:
+def words(enum: EnumDescriptor) -> dict[str, int]:
     """The values of a protobuf enum by the names that headers use: PROMISE_TRANSITION_AT_RISK is "at_risk"."""
     zero, *values = enum.values
     prefix = zero.name.removesuffix("UNSPECIFIED")

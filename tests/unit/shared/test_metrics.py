@@ -6,10 +6,13 @@ import pytest
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
+from services.notifier.channels import CHANNELS
+from services.notifier.meter import Meter as NotifierMeter
+from services.notifier.outbox import Failure
 from services.shared.engine.meter import Meter
 from services.shared.errors import DeadLetterReason, PuntualError
 from services.shared.health import HttpServer, serve_http
-from services.shared.metrics import METRICS, PrometheusMeter, Registry, Vocabulary
+from services.shared.metrics import METRICS, PrometheusMeter, PrometheusNotifierMeter, Registry, Vocabulary
 
 TOPICS = ("puntual.orders.v1", "puntual.callbacks.v1", "puntual.appointments.v1", "puntual.contacts.v1")
 PROMISE = Vocabulary(
@@ -126,6 +129,34 @@ def test_each_measurement_lands_in_its_metric(registry: Registry, meter: Meter) 
     assert found == expected
     assert (value(registry, "puntual_last_sweep_timestamp_seconds") or 0) > 1_700_000_000
     assert (value(registry, "puntual_last_commit_timestamp_seconds", topic=topic) or 0) > 1_700_000_000
+
+
+def test_each_measurement_of_the_notifier_lands_in_its_metric(registry: Registry) -> None:
+    """Every method of the notifier's meter moves the one metric it speaks of, under the notifier's own words."""
+    meter: NotifierMeter = PrometheusNotifierMeter(registry, CHANNELS)
+    meter.decided("email", "breach", "critical")
+    meter.attempted("email", "retryable", 0.5)
+    meter.delivered("email", "critical", 12.0)
+    meter.waiting("email", "pending", 3)
+    meter.oldest("email", 7.5)
+    for failure in Failure:
+        meter.given_up("email", failure.value)
+        assert (
+            value(registry, "puntual_notifier_notifications_failed_total", channel="email", reason=failure.value) == 1
+        )
+    expected: list[tuple[str, dict[str, str], float]] = [
+        ("puntual_notifier_notifications_total", {"kind": "breach", "severity": "critical"}, 1),
+        ("puntual_notifier_attempts_total", {"outcome": "retryable"}, 1),
+        ("puntual_notifier_attempts_total", {"outcome": "success"}, 0),
+        ("puntual_notifier_attempt_duration_seconds_sum", {}, 0.5),
+        ("puntual_notifier_delivery_latency_seconds_sum", {"severity": "critical"}, 12.0),
+        ("puntual_notifier_outbox_messages", {"state": "pending"}, 3),
+        ("puntual_notifier_outbox_oldest_pending_seconds", {}, 7.5),
+    ]
+    assert [
+        (name, labels, value(registry, name, channel="email", **labels)) for name, labels, _ in expected
+    ] == expected
+    assert sum(len(family.samples) for family in registry.collector.collect()) <= MOST_SERIES
 
 
 @pytest.mark.parametrize("name", METRICS)

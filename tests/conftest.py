@@ -7,10 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+import hypothesis
 import pytest
 
 from services.shared.broker import start_embedded
 from tests.brokers import ROOT, Broker, Unavailable
+
+# A busy machine is no defect; CI has Hypothesis's own profile, which is the same in every run.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+if os.environ.get("CI") != "true":
+    hypothesis.settings.load_profile("unhurried")
 
 _prefixes = (f"t{number}." for number in itertools.count(1))
 

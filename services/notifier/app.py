@@ -1,0 +1,55 @@
+"""Puts the notifier together: the only place that constructs."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+
+from services.notifier.channels import CHANNELS
+from services.notifier.codec import OTHER_ROUTE, machine
+from services.notifier.config import load
+from services.notifier.domain import IncidentState, Transition
+from services.notifier.relay import forwards
+from services.notifier.rpc import notifier_service
+from services.notifier.sender import Sender
+from services.notifier.settings import NotifierSettings
+from services.shared.engine.relay import Relay
+from services.shared.engine.worker import Worker
+from services.shared.metrics import PrometheusMeter, PrometheusNotifierMeter, Registry, Vocabulary
+from services.shared.service import serve, worker_settings
+
+
+async def app(settings: NotifierSettings) -> None:
+    """Run the service until it is told to stop."""
+    config = load(settings.notifier)
+    incidents = machine(config.plan, settings.topic_prefix)
+    routes = forwards(config.routing, settings.partitions, settings.topic_prefix)
+    registry = Registry()
+    words = Vocabulary(
+        "incident",
+        kinds=(*config.plan.routes, OTHER_ROUTE),
+        states=tuple(state.name.lower() for state in IncidentState),
+        transitions=tuple(transition.name.lower() for transition in Transition),
+    )
+    meter = PrometheusMeter(registry, (*routes, *incidents.inputs), words)
+    # People are told in real time, also of history that is replayed.
+    worker = Worker(
+        replace(worker_settings("notifier", settings), event_clock=False),
+        incidents,
+        meter,
+        relays=[Relay(routes, meter)],
+    )
+    sender = Sender(worker, worker.submit, config.targets, PrometheusNotifierMeter(registry, CHANNELS))
+    sending = asyncio.create_task(sender.run())
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            worker.fail(error)
+
+    sending.add_done_callback(ended)
+    try:
+        await serve(worker, settings, registry, notifier_service)
+    finally:
+        sending.cancel()
+        with suppress(asyncio.CancelledError):
+            await sending
+        await sender.close()

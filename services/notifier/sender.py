@@ -1,0 +1,217 @@
+"""Makes the attempts that acknowledged records call for, and reports how they ended. The only part that waits.
+
+An attempt is made once the record that says SENDING is in the log, at most one at a time for a message. What a crash or
+a rebalance interrupts is found again as SENDING and sent again under the same id.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
+
+from puntual.notifier.v1 import incident_pb2 as pb
+from services.notifier.channels import CHANNELS
+from services.notifier.channels.channel import Channel
+from services.notifier.channels.console import Console
+from services.notifier.codec import unpack_deliveries
+from services.notifier.config import Target
+from services.notifier.items import Severity
+from services.notifier.meter import Meter
+from services.notifier.outbox import (
+    FALLBACK_CHANNEL,
+    UNSETTLED,
+    Accepted,
+    Delivery,
+    DeliverySettled,
+    DeliveryState,
+    Failure,
+    Kind,
+    Outcome,
+    Refused,
+    TryAgain,
+    settled,
+)
+from services.notifier.wording import Style, Unwordable, word
+from services.shared.clock import Now, wall_clock
+from services.shared.engine.view import RecordView, SlowReader
+from services.shared.instant import SECOND
+
+log = logging.getLogger(__name__)
+
+#: Attempts at one target at the same time.
+CONCURRENT = 8
+#: Seconds an attempt may last, waiting for its turn included. Well below the lease, so that none outlives it.
+ATTEMPT = 45.0
+#: Seconds between two looks at which partitions are owned, and two measurements.
+LOOK = 1.0
+#: How often, and how many seconds apart, the end of an attempt is reported: until about the end of its lease.
+_SUBMISSIONS, _RETRY = 50, 0.3
+
+Submit = Callable[[int, bytes, DeliverySettled], Awaitable[bool]]
+
+_OUTCOMES: Mapping[type, str] = {Accepted: "success", TryAgain: "retryable", Refused: "permanent"}
+
+
+class _Place(NamedTuple):
+    """Where an incident lives."""
+
+    partition: int
+    key: bytes
+
+
+class Sender:
+    """Sends for the partitions that `view` owns. `submit` folds a fact into an incident; False: it is not owned."""
+
+    def __init__(
+        self, view: RecordView, submit: Submit, targets: Mapping[str, Target], meter: Meter, now: Now = wall_clock
+    ) -> None:
+        self._view = view
+        self._submit = submit
+        self._targets = targets
+        self._meter = meter
+        self._now = now
+        self._fallback = Console()
+        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._attempts: dict[str, asyncio.Task[None]] = {}
+        self._unsettled: dict[_Place, Mapping[str, Delivery]] = {}
+        self._known: frozenset[int] = frozenset()
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow())
+            tasks.create_task(self._look_around())
+
+    async def close(self) -> None:
+        """Drop what is under way (it will be sent again) and close connections."""
+        for attempt in self._attempts.values():
+            attempt.cancel()
+        await asyncio.gather(*self._attempts.values(), return_exceptions=True)
+        for target in self._targets.values():
+            await target.channel.close()
+
+    async def _follow(self) -> None:
+        while True:
+            with self._view.watch() as announcements:
+                try:
+                    async for announcement in announcements:
+                        self._hear(_Place(announcement.partition, announcement.key), announcement.value)
+                except SlowReader:
+                    self._known = frozenset()  # look at everything again
+
+    async def _look_around(self) -> None:
+        """Takes up what earlier owners left, lets go of what others own now, and measures."""
+        while True:
+            owned = frozenset(self._view.partitions())
+            for place in [place for place in self._unsettled if place.partition not in owned]:
+                del self._unsettled[place]
+            for partition in owned - self._known:
+                for key in self._view.keys(partition):
+                    self._hear(_Place(partition, key), self._record(_Place(partition, key)))
+                    await asyncio.sleep(0)
+            self._known = owned
+            self._measure()
+            await asyncio.sleep(LOOK)
+
+    def _record(self, place: _Place) -> bytes | None:
+        return self._view.get(*place) if self._view.owns(place.partition) else None
+
+    def _hear(self, place: _Place, record: bytes | None) -> None:
+        """Takes in an acknowledged record."""
+        before = self._unsettled.pop(place, {})
+        unsettled = _unsettled(record)
+        for delivery in unsettled.values():
+            if delivery.attempts == 0 and delivery.delivery_id not in before:
+                self._meter.decided(
+                    delivery.channel, Kind(delivery.kind).name.lower(), Severity(delivery.severity).name.lower()
+                )
+            if delivery.state == DeliveryState.SENDING and delivery.delivery_id not in self._attempts:
+                self._begin(place, delivery)
+        if unsettled:
+            self._unsettled[place] = unsettled
+
+    def _begin(self, place: _Place, delivery: Delivery) -> None:
+        # The announcement may be older than the record: what has been settled since must not be sent again.
+        latest = _unsettled(self._record(place)).get(delivery.delivery_id)
+        if latest is None or (latest.state, latest.attempts) != (delivery.state, delivery.attempts):
+            return
+        attempt = asyncio.create_task(self._attempt(place, delivery))
+        self._attempts[delivery.delivery_id] = attempt
+        attempt.add_done_callback(lambda _: self._attempts.pop(delivery.delivery_id, None))
+
+    async def _attempt(self, place: _Place, delivery: Delivery) -> None:
+        started = time.monotonic()
+        outcome = await self._outcome(place.key.decode(), delivery)
+        end = DeliverySettled(self._now(), delivery.delivery_id, outcome)
+        self._report(delivery, end, time.monotonic() - started)
+        # A rebalance may pass by, and the partition come back.
+        for _ in range(_SUBMISSIONS):
+            if await self._submit(*place, end):
+                return
+            await asyncio.sleep(_RETRY)
+
+    async def _outcome(self, incident_id: str, delivery: Delivery) -> Outcome:
+        channel, style, instead = self._way(delivery)
+        turn = self._turns.setdefault(delivery.target, asyncio.Semaphore(CONCURRENT))
+        try:
+            message = word(delivery, incident_id, style, instead=instead)
+            async with asyncio.timeout(ATTEMPT), turn:
+                return await channel.send(message)
+        except TimeoutError:
+            return TryAgain(Failure.TIMEOUT)
+        except Unwordable:
+            log.exception("message cannot be worded", extra={"target": delivery.target})
+            return Refused(Failure.TEMPLATE)
+        except Exception as error:  # noqa: BLE001 - one target's trouble must not stop the others
+            # What it says may hold a secret; what it is tells enough.
+            log.error("attempt failed", extra={"target": delivery.target, "error": type(error).__name__})  # noqa: TRY400
+            return TryAgain(Failure.OTHER)
+
+    def _way(self, delivery: Delivery) -> tuple[Channel, Style, bool]:
+        """The channel to use, how to put it, and whether it stands in for the target's own."""
+        target = self._targets.get(delivery.target)
+        if target and (delivery.channel != FALLBACK_CHANNEL or target.channel_name == FALLBACK_CHANNEL):
+            return target.channel, target.style, False
+        if delivery.channel == FALLBACK_CHANNEL:
+            return self._fallback, target.style if target else Style(), True
+        return _Gone(), Style(), False
+
+    def _report(self, delivery: Delivery, end: DeliverySettled, seconds: float) -> None:
+        after, channel = settled(delivery, end), delivery.channel
+        self._meter.attempted(channel, _OUTCOMES[type(end.outcome)], seconds)
+        where = {"target": delivery.target, "delivery": delivery.delivery_id, "attempts": delivery.attempts}
+        if after.state == DeliveryState.ACCEPTED:
+            latency = (end.occurred_at - delivery.decided_at) / SECOND
+            self._meter.delivered(channel, Severity(delivery.severity).name.lower(), latency)
+        elif after.state == DeliveryState.DEAD:
+            self._meter.given_up(channel, after.last_failure)
+            log.error("notification given up", extra={**where, "failure": after.last_failure})
+        else:
+            log.warning("notification will be tried again", extra={**where, "failure": after.last_failure})
+
+    def _measure(self) -> None:
+        now = self._now()
+        waiting = [delivery for deliveries in self._unsettled.values() for delivery in deliveries.values()]
+        counts = Counter((delivery.channel, delivery.state) for delivery in waiting)
+        for channel in CHANNELS:
+            for state in (DeliveryState.PENDING, DeliveryState.SENDING):
+                self._meter.waiting(channel, state.name.lower(), counts[channel, state])
+            oldest = min((delivery.decided_at for delivery in waiting if delivery.channel == channel), default=now)
+            self._meter.oldest(channel, max(now - oldest, 0) / SECOND)
+
+
+class _Gone:
+    """A target that is no longer in the configuration: nothing reaches it."""
+
+    async def send(self, _message: object) -> Outcome:
+        return Refused(Failure.OTHER)
+
+    async def close(self) -> None: ...
+
+
+def _unsettled(record: bytes | None) -> Mapping[str, Delivery]:
+    """The deliveries of a packed incident that are not settled, by id."""
+    deliveries = unpack_deliveries(pb.Incident.FromString(record).deliveries) if record else ()
+    return {delivery.delivery_id: delivery for delivery in deliveries if delivery.state in UNSETTLED}

@@ -1,0 +1,17 @@
+"""Settings of the notifier."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.notifier.config import BUILT_IN
+from services.shared.settings import Port, Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifierSettings(Settings):
+    """What the notifier needs to know."""
+
+    metrics_port: Port = 9103
+    grpc_port: Port = 50053
+    #: Who is told about what, and how.
+    notifier: Path = BUILT_IN

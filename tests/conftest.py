@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -19,6 +20,11 @@ if os.environ.get("CI") != "true":
     hypothesis.settings.load_profile("unhurried")
 
 _prefixes = (f"t{number}." for number in itertools.count(1))
+
+
+def pytest_configure() -> None:
+    """Let a run that is told to stop take its brokers with it."""
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: pytest.exit("told to stop", returncode=143))
 
 
 def left_out(reason: str) -> NoReturn:

@@ -1,7 +1,6 @@
 """Puts the notifier together: the only place that constructs."""
 
 import asyncio
-from contextlib import suppress
 from dataclasses import replace
 
 from services.notifier.channels import CHANNELS
@@ -50,6 +49,5 @@ async def app(settings: NotifierSettings) -> None:
         await serve(worker, settings, registry, notifier_service)
     finally:
         sending.cancel()
-        with suppress(asyncio.CancelledError):
-            await sending
+        await asyncio.gather(sending, return_exceptions=True)
         await sender.close()

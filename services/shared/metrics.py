@@ -41,10 +41,6 @@ _CODES = (
     "Unavailable",
 )
 _SEVERITIES = ("critical", "warning", "info")
-_FAILURES = (
-    *("auth", "rate_limited", "client_error", "server_error", "timeout"),
-    *("network", "template", "too_large", "expired", "other"),
-)
 
 
 class Spec(NamedTuple):
@@ -144,7 +140,7 @@ METRICS: Mapping[str, Spec] = {
         (*_INSTANTLY, 6 * _HOUR, _DAY),
     ),
     "puntual_notifier_notifications_failed_total": Spec(
-        Counter, "Messages given up.", {"channel": GIVEN, "reason": _FAILURES}
+        Counter, "Messages given up.", {"channel": GIVEN, "reason": GIVEN}
     ),
     "puntual_notifier_outbox_messages": Spec(
         Gauge, "Messages not accepted yet.", {"channel": GIVEN, "state": ("pending", "sending")}
@@ -292,16 +288,21 @@ class PrometheusMeter:
         self._ready.set(is_ready)
 
 
-class PrometheusNotifierMeter:
-    """What the notifier measures (`services.notifier.meter.Meter`), exported. Made once per process."""
+class NotifierMeter:
+    """What the notifier measures (`services.notifier.meter.Meter`), exported. Made once per process.
 
-    def __init__(self, registry: Registry, channels: Iterable[str]) -> None:
+    `failures`: the closed list of reasons for which attempts fail.
+    """
+
+    def __init__(self, registry: Registry, channels: Iterable[str], failures: Iterable[str]) -> None:
         channels = tuple(channels)
         self._decided = registry.series(Counter, "puntual_notifier_notifications_total", channel=channels)
         self._attempts = registry.series(Counter, "puntual_notifier_attempts_total", channel=channels)
         self._duration = registry.series(Histogram, "puntual_notifier_attempt_duration_seconds", channel=channels)
         self._latency = registry.series(Histogram, "puntual_notifier_delivery_latency_seconds", channel=channels)
-        self._failed = registry.series(Counter, "puntual_notifier_notifications_failed_total", channel=channels)
+        self._failed = registry.series(
+            Counter, "puntual_notifier_notifications_failed_total", channel=channels, reason=failures
+        )
         self._outbox = registry.series(Gauge, "puntual_notifier_outbox_messages", channel=channels)
         self._oldest = registry.series(Gauge, "puntual_notifier_outbox_oldest_pending_seconds", channel=channels)
 

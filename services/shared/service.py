@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import uvloop
+from aiokafka.errors import KafkaConnectionError
 
 from services.shared import log as logs
 from services.shared.engine.view import RecordView
 from services.shared.engine.worker import Worker, WorkerSettings
-from services.shared.errors import PuntualError
+from services.shared.errors import KafkaUnreachable, PuntualError
 from services.shared.health import serve_http
 from services.shared.instant import SECOND
 from services.shared.metrics import Registry
@@ -69,6 +70,8 @@ def main(name: str, settings_type: type[S], app: Callable[[S], Awaitable[None]])
             runner.run(_awaited(app(settings)))
     except PuntualError as error:
         sys.exit(f"{name}: {error}")
+    except KafkaConnectionError:
+        sys.exit(f"{name}: {KafkaUnreachable(settings.kafka)}")
     except Exception:
         log.exception("%s ends", name)
         # Threads of a failed worker may hang; what is in memory is worth nothing now.

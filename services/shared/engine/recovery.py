@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import Any, cast
 
+from faust.tables import recovery as faust_recovery
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from faust.types import TP
@@ -30,6 +31,7 @@ class TruncatedChangelog(Exception):
 class LaneRecovery(Recovery):
     """Faust's recovery with its loop replaced: whole batches, and explicit positions."""
 
+    logger = faust_recovery.logger
     runtime: Runtime
     meter: Meter
 
@@ -196,6 +198,8 @@ class LaneRecovery(Recovery):
 
 class LaneTables(TableManager):
     """Faust's table manager with the lane's recovery."""
+
+    logger = faust_recovery.logger
 
     @property
     def recovery(self) -> LaneRecovery:

@@ -27,6 +27,8 @@ _POLL = 1.0  # seconds
 class LaneProducer(driver.Producer):
     """Idempotent, so that a retried batch stands in the log once and in order."""
 
+    logger = driver.logger
+
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
 
@@ -34,6 +36,7 @@ class LaneProducer(driver.Producer):
 class LaneConsumer(driver.Consumer):
     """Hands batches to the runtime."""
 
+    logger = driver.logger
     runtime: Runtime
     #: Called with a changelog partition, its records and the epoch they were fetched under.
     restore: Callable[[TP, Sequence[Any], int], None]

@@ -19,6 +19,7 @@ from kafka.partitioner.default import murmur2
 from yarl import URL
 
 from services.shared.clock import Now, wall_clock
+from services.shared.engine.assignor import LaneAssignor
 from services.shared.engine.keeper import Keeper
 from services.shared.engine.machine import Machine
 from services.shared.engine.meter import Meter
@@ -33,8 +34,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the deadlines.
 SWEEP_INTERVAL = 0.05
-#: Seconds without progress after which the worker is considered stuck.
+#: Seconds without a look at the deadlines, or without an assignment, after which the worker is considered stuck.
 STUCK = 60.0
+UNASSIGNED = 300.0
 _STOP_TIMEOUT = 30.0
 
 
@@ -71,7 +73,7 @@ class Worker:
         self._machine = machine
         self._meter = meter
         self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-        self._swept_at = asyncio.get_running_loop().time()
+        self._swept_at = self._served_at = asyncio.get_running_loop().time()
         keeper = Keeper(
             machine,
             meter,
@@ -124,7 +126,7 @@ class Worker:
     def fail(self, error: BaseException) -> None:
         """End the process because of `error`."""
         if not self._failure.done():
-            log.critical("The worker ends: %s", error, exc_info=error)
+            log.critical("The worker ends: %s", error)
             self._failure.set_result(error)
 
     async def _end(self, starting: asyncio.Task[None]) -> None:
@@ -167,7 +169,9 @@ class Worker:
 
     async def _sweep(self) -> None:
         await self.runtime.sweep()
-        self._swept_at = asyncio.get_running_loop().time()
+        self._swept_at = self._loop.time()
+        if self.runtime.assigned:
+            self._served_at = self._swept_at
         self._meter.ready(is_ready=self.not_ready() is None)
 
     # --- health
@@ -182,8 +186,12 @@ class Worker:
 
     def stuck(self) -> str | None:
         """Why this worker should be restarted; None while all is well. Called from another thread."""
-        idle = self._loop.time() - self._swept_at
-        return f"Deadlines were last looked at {idle:.0f} s ago." if idle > STUCK else None
+        now = self._loop.time()
+        if (idle := now - self._swept_at) > STUCK:
+            return f"Deadlines were last looked at {idle:.0f} s ago."
+        if (idle := now - self._served_at) > UNASSIGNED:
+            return f"No partitions have been served for {idle:.0f} s."
+        return None
 
     # --- Faust
 
@@ -203,6 +211,7 @@ class Worker:
             topic_partitions=settings.partitions,
             table_standby_replicas=0,
             TableManager=LaneTables,
+            PartitionAssignor=LaneAssignor,
             consumer_group_instance_id=settings.instance,
             consumer_auto_offset_reset="earliest",
             consumer_max_fetch_size=4 << 20,

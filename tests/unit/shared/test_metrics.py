@@ -7,12 +7,12 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.notifier.channels import CHANNELS
-from services.notifier.meter import Meter as NotifierMeter
+from services.notifier.meter import Meter as MessageMeter
 from services.notifier.outbox import Failure
 from services.shared.engine.meter import Meter
 from services.shared.errors import DeadLetterReason, PuntualError
 from services.shared.health import HttpServer, serve_http
-from services.shared.metrics import METRICS, PrometheusMeter, PrometheusNotifierMeter, Registry, Vocabulary
+from services.shared.metrics import METRICS, NotifierMeter, PrometheusMeter, Registry, Vocabulary
 
 TOPICS = ("puntual.orders.v1", "puntual.callbacks.v1", "puntual.appointments.v1", "puntual.contacts.v1")
 PROMISE = Vocabulary(
@@ -133,7 +133,7 @@ def test_each_measurement_lands_in_its_metric(registry: Registry, meter: Meter) 
 
 def test_each_measurement_of_the_notifier_lands_in_its_metric(registry: Registry) -> None:
     """Every method of the notifier's meter moves the one metric it speaks of, under the notifier's own words."""
-    meter: NotifierMeter = PrometheusNotifierMeter(registry, CHANNELS)
+    meter: MessageMeter = NotifierMeter(registry, CHANNELS, Failure)
     meter.decided("email", "breach", "critical")
     meter.attempted("email", "retryable", 0.5)
     meter.delivered("email", "critical", 12.0)

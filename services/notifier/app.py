@@ -7,13 +7,14 @@ from services.notifier.channels import CHANNELS
 from services.notifier.codec import OTHER_ROUTE, machine
 from services.notifier.config import load
 from services.notifier.domain import IncidentState, Transition
+from services.notifier.outbox import Failure
 from services.notifier.relay import forwards
 from services.notifier.rpc import notifier_service
 from services.notifier.sender import Sender
 from services.notifier.settings import NotifierSettings
 from services.shared.engine.relay import Relay
 from services.shared.engine.worker import Worker
-from services.shared.metrics import PrometheusMeter, PrometheusNotifierMeter, Registry, Vocabulary
+from services.shared.metrics import NotifierMeter, PrometheusMeter, Registry, Vocabulary
 from services.shared.service import serve, worker_settings
 
 
@@ -37,7 +38,7 @@ async def app(settings: NotifierSettings) -> None:
         meter,
         relays=[Relay(routes, meter)],
     )
-    sender = Sender(worker, worker.submit, config.targets, PrometheusNotifierMeter(registry, CHANNELS))
+    sender = Sender(worker, worker.submit, config.targets, NotifierMeter(registry, CHANNELS, Failure))
     sending = asyncio.create_task(sender.run())
 
     def ended(task: asyncio.Task[None]) -> None:

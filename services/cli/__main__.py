@@ -9,6 +9,7 @@ from services.cli.judge import judge
 from services.cli.publish import publish
 from services.cli.replay import replay
 from services.cli.topics import topics
+from services.cli.up import up
 from services.cli.watch import watch
 
 
@@ -22,9 +23,9 @@ def main() -> None:
     """Puntual keeps a company's word: what was promised to whom by when, and whether it was kept."""
 
 
-for command in (publish, replay, judge, watch, explain, topics, dead_letters):
+for command in (up, publish, replay, judge, watch, explain, topics, dead_letters):
     main.add_command(command)
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="puntual")

@@ -1,6 +1,6 @@
 """What is announced on the record topics, read from outside: one change of one promise or clock."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from puntual.promises.v1.promise_pb2 import Promise
@@ -32,10 +32,12 @@ class Change(NamedTuple):
     team: str
 
 
-def follow_changes(bootstrap: str, prefix: str, *, from_start: bool) -> Iterator[Change | None]:
-    """Changes of promises and clocks, without end; None whenever nothing came for a moment."""
+def follow_changes(
+    bootstrap: str, prefix: str, *, from_start: bool, ready: Callable[[], None] = lambda: None
+) -> Iterator[Change | None]:
+    """Changes of promises and clocks, without end; None whenever nothing came for a moment. `ready`: see `follow`."""
     names = [topics.PROMISES.under(prefix), topics.SLA.under(prefix)]
-    for message in follow(bootstrap, names, from_start=from_start):
+    for message in follow(bootstrap, names, from_start=from_start, ready=ready):
         if message is None:
             yield None
         elif message.value is not None and message.key is not None:

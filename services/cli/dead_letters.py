@@ -21,6 +21,7 @@ from services.shared.topics import DEAD_LETTERS
 
 _ORIGINAL = "original-"
 _MILLISECOND = 1000
+_REASONS = [reason.value for reason in DeadLetterReason]
 
 
 class DeadLetter(NamedTuple):
@@ -50,7 +51,7 @@ class Filter(NamedTuple):
 
 def _filtered(command: Callable[..., None]) -> Callable[..., None]:
     options = (
-        click.option("--reason", type=click.Choice(list(DeadLetterReason)), help="Only this reason."),
+        click.option("--reason", type=click.Choice(_REASONS), help="Only this reason."),
         click.option("--topic", help="Only those sent to this topic (full name)."),
         click.option("--since", type=INSTANT, help="Only those put aside at or after this time (with its offset)."),
         click.option("--limit", type=click.IntRange(1), help="At most so many, the oldest of a partition first."),
@@ -62,7 +63,7 @@ def _filtered(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.group("dead-letters", epilog=EXIT_CODES)
+@click.group("dead-letters", short_help="See and re-send what could not be used.", epilog=EXIT_CODES)
 def dead_letters() -> None:
     """Messages that could not be used: see why, put the cause right, send them again."""
 

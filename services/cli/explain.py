@@ -30,13 +30,14 @@ _CLOCKS = {metric.name.lower() for metric in Metric}
 
 
 @click.command(
+    short_help="Say why a verdict is what it is.",
     epilog=f"""{EXIT_CODES}
 
 \b
 Examples:
   puntual explain c-7/order_ready/o-1              # a promise: customer/kind/subject
   puntual explain c-7/first_reply/mail-3 --json    # a clock: customer/metric/subject
-  puntual explain '~o-1/order_delivered/o-1'       # of events that name no customer"""
+  puntual explain '~o-1/order_delivered/o-1'       # of events that name no customer""",
 )
 @click.argument("record_id")
 @click.option("--promises", default="127.0.0.1:50051", show_default=True, help="gRPC address of the promises service.")
@@ -81,7 +82,8 @@ def _ask(address: str, stub: Any, method: str, request: object, *, elsewhere: bo
             return getattr(stub(channel), method)(request, timeout=_SECONDS)
     except grpc.RpcError as error:
         details = error.details() or error.code().name
-        owner = next((str(each[1]) for each in error.trailing_metadata() or () if each[0] == OWNER), "")
+        metadata: Any = error.trailing_metadata() or ()  # pairs; the library's types do not say so
+        owner = next((value for name, value in metadata if name == OWNER), "")
         if owner and elsewhere:
             return _ask(owner, stub, method, request, elsewhere=False)
         if error.code() == grpc.StatusCode.NOT_FOUND:

@@ -21,6 +21,7 @@ _SHOWN = 10
 
 
 @click.command(
+    short_help="Judge a history without Kafka.",
     epilog=f"""{EXIT_CODES}
 
 \b
@@ -28,7 +29,7 @@ Examples:
   puntual judge orders.csv.gz --mapping olist_day.yaml --as-of 2018-10-17T17:30:18-03:00
   puntual judge requests.csv --mapping boston311.yaml --as-of 2016-01-13T00:00:00-05:00 --json
   # the order and the repetition of events must not matter: the fingerprint stays the same
-  puntual judge orders.csv --mapping m.yaml --as-of 2026-01-01T00:00:00Z --shuffle 7 --repeat 0.33"""
+  puntual judge orders.csv --mapping m.yaml --as-of 2026-01-01T00:00:00Z --shuffle 7 --repeat 0.33""",
 )
 @click.argument("data", type=FILE)
 @mapping_option

@@ -14,6 +14,7 @@ from services.shared.topics import Topic
 
 
 @click.command(
+    short_help="Publish events: JSON lines into Kafka.",
     epilog=f"""{EXIT_CODES}
 
 \b
@@ -21,7 +22,7 @@ Examples:
   puntual publish events.jsonl
   echo '{{"topic": "orders", "event_id": "1", "occurred_at": "2026-11-26T09:00:00Z", "customer_id": "c-7",
          "subject_id": "o-1", "ready": {{}}}}' | puntual publish
-  jq -c .events[] export.json | puntual publish --topic callbacks -"""
+  jq -c .events[] export.json | puntual publish --topic callbacks -""",
 )
 @click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
 @click.option("--topic", type=click.Choice(list(INPUTS)), help='The topic of lines that name none ("topic": "orders").')

@@ -20,19 +20,20 @@ from services.shared.instant import Instant, format_instant
 from services.shared.publisher import Publisher
 from services.shared.topics import PROMISES
 
-#: Kafka's consumer group of the promises service.
-_GROUP = "puntual-promises"
+#: Kafka's consumer group of the promises service, after the prefix.
+_GROUP = "promises"
 #: How long no record may be written until the deadlines count as swept.
 _QUIET = 2.0
 
 
 @click.command(
+    short_help="Send a history through the running services.",
     epilog=f"""{EXIT_CODES}
 
 \b
 Examples:
-  PUNTUAL_CLOCK=event PUNTUAL_HORIZON_DAYS=10000 python -m services.promises &
-  puntual replay orders.csv.gz --mapping olist_day.yaml --as-of 2018-10-17T17:30:18-03:00 --wait"""
+  PUNTUAL_CLOCK=event python -m services.promises &
+  puntual replay orders.csv.gz --mapping olist_day.yaml --as-of 2018-10-17T17:30:18-03:00 --wait""",
 )
 @click.argument("data", type=FILE)
 @mapping_option
@@ -58,8 +59,8 @@ def replay(
 ) -> None:
     """Publish the history in DATA (CSV, may be gzipped), then let the services' time come to an instant.
 
-    The services must run with PUNTUAL_CLOCK=event, and PUNTUAL_HORIZON_DAYS must cover the history. Kafka's record time
-    is the present, because retention goes by it; the events keep their own.
+    The services must run with PUNTUAL_CLOCK=event. Kafka's record time is the present, because retention goes by it;
+    the events keep their own.
     """
     history = read(data, load(mapping_path), as_of)
     events = disturbed(sorted(history.events), shuffle, repeat)
@@ -102,7 +103,7 @@ def _await_service(kafka: str, prefix: str, topics: set[str], timeout: int) -> N
     written, quiet_since = -1, time.monotonic()
     with Console(stderr=True).status("waiting for the promises service") as status:
         while True:
-            done = sum(sum(committed(kafka, _GROUP, topic).values()) for topic in ends)
+            done = sum(sum(committed(kafka, prefix + _GROUP, topic).values()) for topic in ends)
             now, before = time.monotonic(), written
             written = sum(end_offsets(kafka, PROMISES.under(prefix)).values())
             if done < total or written != before:

@@ -13,13 +13,14 @@ from services.shared.topics import TOPICS, State, examine, provision
 
 
 @click.command(
+    short_help="Show, create or check the topics.",
     epilog=f"""{EXIT_CODES}
 
 \b
 Examples:
   puntual topics                                   # what is there, what should be
   puntual topics --create --replication 3          # create what is missing
-  puntual topics --check --json                    # for scripts: ends with 1 unless all is as it should be"""
+  puntual topics --check --json                    # for scripts: ends with 1 unless all is as it should be""",
 )
 @click.option("--create", is_flag=True, help="Create the topics that are missing; those that exist are never altered.")
 @click.option("--check", is_flag=True, help="End with 1 where a topic is missing or differs.")

@@ -55,7 +55,8 @@ def judge(events: Sequence[PastEvent], rules: Path | None, as_of: Instant) -> Ve
     records: dict[bytes, Promise] = {}
     for batch in _batches(track(events, len(events), "folding events")):
         for key, facts in _facts(promises, batch, verdicts.unusable).items():
-            records[key] = promises.fold(key, records.get(key), facts)
+            if (record := promises.fold(key, records.get(key), facts)) is not None:
+                records[key] = record
     for key, record in track(records.items(), len(records), "judging promises"):
         promise = promises.due(record, as_of)
         if promise is not None:

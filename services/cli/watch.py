@@ -29,13 +29,14 @@ COLOURS = {
 
 
 @click.command(
+    short_help="Show changes as they are announced.",
     epilog=f"""{EXIT_CODES}
 
 \b
 Examples:
   puntual watch --transition broken --transition breached
   puntual watch --kind order_ready
-  puntual watch --from-start --json --limit 100 | jq .record_id"""
+  puntual watch --from-start --json --limit 100 | jq .record_id""",
 )
 @click.option(
     "--transition", "transitions", multiple=True, type=click.Choice(_TRANSITIONS), help="Only these; repeatable."

@@ -1,0 +1,199 @@
+"""`puntual up`: everything on this machine, with made-up traffic, to see it work."""
+
+import heapq
+import signal
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from queue import Empty, Queue
+from random import Random
+from threading import Event, Thread, Timer
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from services.cli.changes import Change, follow_changes
+from services.cli.exits import EXIT_CODES
+from services.cli.options import partitions_option, prefix_option
+from services.cli.processes import Child, await_ready, services
+from services.cli.traffic import Happening, stories
+from services.cli.watch import COLOURS
+from services.cli.wire import INPUTS
+from services.shared.broker import HOST, start_embedded
+from services.shared.clock import wall_clock
+from services.shared.explanation import distance
+from services.shared.instant import SECOND, Instant, to_datetime
+from services.shared.publisher import Publisher
+from services.shared.topics import provision
+
+_DEMO = Path(__file__).with_name("demo")
+_PORTS = {"promises": (9101, 50051), "sla": (9102, 50052), "notifier": (9103, 50053)}
+#: Seconds between two stories.
+_PACE = 1.5
+_QUIET = {"noted", "made", "started"}
+
+#: What the terminal shows: an announcement, a line the notifier printed, or what made a thread fail.
+Item = Change | str | Exception
+
+
+@click.command(
+    short_help="Run everything on this machine, with made-up traffic.",
+    epilog=f"""{EXIT_CODES}
+
+\b
+Examples:
+  puntual up                                       # until Ctrl-C
+  puntual up --for 60                              # for scripts
+  PUNTUAL_KAFKA=localhost:9092 puntual up          # on a Kafka of your own""",
+)
+@click.option("--for", "seconds", type=click.FloatRange(0), help="Stop after so many seconds.")
+@click.option("--no-traffic", is_flag=True, help="Publish nothing; send your own with `puntual publish`.")
+@click.option("--kafka", envvar="PUNTUAL_KAFKA", show_envvar=True, help="Use this Kafka, not the embedded broker.")
+@prefix_option
+@partitions_option
+def up(seconds: float | None, no_traffic: bool, kafka: str | None, prefix: str, partitions: int) -> None:
+    """Run everything on this machine: a broker, the three services and made-up traffic.
+
+    Promises last seconds here, so that one sees them kept and broken. Nothing is kept when it ends.
+    """
+    console = Console(highlight=False)
+    stop = Event()
+    seen: Counter[str] = Counter()
+    with ExitStack() as stack:
+        stack.enter_context(_stopped_by_signals(stop))
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="puntual-")))
+        console.print("starting …", style="dim")
+        bootstrap = kafka or stack.enter_context(start_embedded(directory / "broker"))
+        provision(bootstrap, prefix, partitions)
+        environment = {
+            "PUNTUAL_KAFKA": bootstrap,
+            "PUNTUAL_TOPIC_PREFIX": prefix,
+            "PUNTUAL_PARTITIONS": str(partitions),
+            "PUNTUAL_RULES": str(_DEMO / "rules.yaml"),
+            "PUNTUAL_STANDARDS": str(_DEMO / "standards.yaml"),
+            "PUNTUAL_NOTIFIER": str(_DEMO / "notifier.yaml"),
+        }
+        children = stack.enter_context(services(_PORTS, environment, directory))
+        items: Queue[Item] = Queue()
+        following = Event()
+        _in_background(items, lambda: _follow(bootstrap, prefix, items, following, stop))
+        for child in children:
+            _in_background(items, lambda child=child: _read(child, items))  # type: ignore[misc]
+        await_ready(children)
+        following.wait()
+        _welcome(console, bootstrap, children)
+        if not no_traffic:
+            _in_background(items, lambda: _publish(bootstrap, prefix, stop))
+        if seconds is not None:
+            timer = Timer(seconds, stop.set)
+            timer.daemon = True  # it must not hold up an earlier end
+            timer.start()
+        _show(console, items, children, stop, seen)
+        console.print("stopping …", style="dim")
+        stop.set()
+    console.print(_farewell(seen))
+
+
+@contextmanager
+def _stopped_by_signals(stop: Event) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the run in order, not in the middle of things."""
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _in_background(items: Queue[Item], work: Callable[[], None]) -> None:
+    def guarded() -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - reported by the thread that people see
+            items.put(error)
+
+    Thread(target=guarded, daemon=True).start()
+
+
+def _follow(bootstrap: str, prefix: str, items: Queue[Item], following: Event, stop: Event) -> None:
+    for change in follow_changes(bootstrap, prefix, from_start=False, ready=following.set):
+        if stop.is_set():
+            return
+        if change:
+            items.put(change)
+
+
+def _read(child: Child, items: Queue[Item]) -> None:
+    for line in child.output:
+        items.put(line.rstrip())
+
+
+def _publish(bootstrap: str, prefix: str, stop: Event) -> None:
+    """Tell stories in real time: another one begins every so often, and each event is published when it happens."""
+    waiting: list[tuple[Instant, int, Happening]] = []
+    with Publisher(bootstrap, prefix) as publisher:
+        for number, tell in enumerate(stories(Random(7))):  # noqa: S311 - made-up traffic
+            start = wall_clock()
+            for order, happening in enumerate(tell(start)):
+                heapq.heappush(waiting, (happening.at, number * 100 + order, happening))
+            while (now := wall_clock()) < start + _PACE * SECOND:
+                while waiting and waiting[0][0] <= now:
+                    *_, happening = heapq.heappop(waiting)
+                    publisher.publish_json(INPUTS[happening.topic], happening.event)
+                if stop.wait(0.05):
+                    return
+
+
+def _show(
+    console: Console,
+    items: Queue[Item],
+    children: Sequence[Child],
+    stop: Event,
+    seen: Counter[str],
+) -> None:
+    """Print what happens until it is time to stop. Raises what made a service or a thread fail."""
+    while not stop.is_set():
+        for child in children:
+            child.check()
+        try:
+            item = items.get(timeout=0.2)
+        except Empty:
+            continue
+        if isinstance(item, Exception):
+            raise item
+        if isinstance(item, str):
+            is_subject = bool(item) and not item.startswith(" ")
+            seen["alerts sent"] += is_subject
+            console.print(Text(f"  ✉ {item}" if is_subject else f"    {item}", "magenta"), soft_wrap=True)
+        else:
+            seen[item.transition] += 1
+            if item.transition not in _QUIET:
+                console.print(_line(item), soft_wrap=True)
+
+
+def _line(change: Change) -> Text:
+    settled = distance(change.settled_at, change.due_at) if change.settled_at and change.due_at else ""
+    what = change.kind.replace("_", " ")
+    text = Text(f"{to_datetime(change.announced_at):%H:%M:%S}  ")
+    text.append(f"{change.transition.replace('_', ' '):<13}", COLOURS.get(change.transition, ""))
+    text.append(f"{what:<18}{change.subject_id:<9}{change.customer_id:<7}{change.site:<12}{settled}")
+    return text
+
+
+def _welcome(console: Console, bootstrap: str, children: Sequence[Child]) -> None:
+    console.print(f"Kafka on {bootstrap}")
+    for child in children:
+        console.print(
+            f"{child.name:<9} metrics http://{HOST}:{child.metrics_port}/metrics   gRPC {HOST}:{child.grpc_port}",
+            soft_wrap=True,
+        )
+    console.print("Ctrl-C stops it all.\n", style="dim")
+
+
+def _farewell(seen: Counter[str]) -> str:
+    shown = {name: count for name, count in seen.items() if name not in _QUIET}
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(shown.items()))
+    return f"stopped; {counts or 'nothing happened'}"

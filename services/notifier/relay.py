@@ -78,4 +78,4 @@ def _announced_at(header: bytes | None, timestamp: int) -> Instant:
 
 
 def _write(topic: str, partitions: int, key: bytes, value: bytes) -> Write:
-    return Write(topic, (murmur2(key) & 0x7FFFFFFF) % partitions, key, value, ())
+    return Write(topic, (murmur2(key) & 0x7FFFFFFF) % partitions, key, value, [])

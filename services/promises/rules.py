@@ -32,10 +32,11 @@ class RuleBook(NamedTuple):
 def read_rules(path: Path = BUILT_IN, *, horizon: int | None = None) -> RuleBook:
     """The rule book in a file. `horizon`: how long records are remembered, in microseconds. Raises RulesError."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RulesError(f"{path}: {error}") from error
     try:
+        document = _mapping(content, "the document")
         calendars = {
             name: _calendar(name, _mapping(body, f"calendars.{name}"))
             for name, body in _mapping(document.get("calendars"), "calendars").items()

@@ -1,0 +1,262 @@
+"""Events become facts of the right promises, and promises become bytes and promises again."""
+
+import json
+from typing import Any
+
+import pytest
+from google.protobuf.json_format import ParseDict
+from hypothesis import given
+
+from puntual.events.v1.appointment_event_pb2 import AppointmentEvent
+from puntual.events.v1.callback_event_pb2 import CallbackEvent
+from puntual.events.v1.order_event_pb2 import OrderEvent
+from puntual.promises.v1 import promise_pb2 as pb
+from services.promises import codec, domain
+from services.promises.domain import NONE, Consent, Context, Fact, FactKind, Party
+from services.promises.rules import read_rules
+from services.shared.envelope import Limits
+from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.instant import parse_instant
+from tests.unit.promises.builders import MINUTE, NOON, fulfilled, judged, promised
+from tests.unit.promises.strategies import fact_sets, instants
+
+HEAD = {"eventId": "e-1", "source": "shop", "occurredAt": "2026-03-02T12:00:00Z", "subjectId": "s1", "customerId": "c1"}
+MACHINE = codec.machine(read_rules(), Limits(now=lambda: NOON, horizon=10_000 * MINUTE))
+TOPICS = {
+    OrderEvent: "puntual.orders.v1",
+    CallbackEvent: "puntual.callbacks.v1",
+    AppointmentEvent: "puntual.appointments.v1",
+}
+Message = type[OrderEvent] | type[CallbackEvent] | type[AppointmentEvent]
+READY, DELIVERED, CALL, APPT = b"c1/order_ready/s1", b"c1/order_delivered/s1", b"c1/callback/s1", b"c1/appointment/s1"
+FIVE, SIX = "2026-03-02T17:00:00Z", "2026-03-02T18:00:00Z"
+
+
+def decoded(message: Message, event: dict[str, Any], *, is_json: bool = False) -> list[tuple[bytes, Fact]]:
+    stated = HEAD | event
+    value = json.dumps(stated).encode() if is_json else ParseDict(stated, message()).SerializeToString()
+    return list(MACHINE.inputs[TOPICS[message]](value, is_json))
+
+
+def fact(kind: FactKind, due: str = "", by: int = 0, consent: int = 0, reason: str = "") -> Fact:
+    return Fact(NOON, "shop", "e-1", kind, parse_instant(due) if due else NONE, "", by, consent, reason)
+
+
+def at(due: str) -> dict[str, Any]:
+    return {"due": {"at": due}}
+
+
+@pytest.mark.parametrize(
+    ("message", "event", "keys", "expected"),
+    [
+        (OrderEvent, {"promised": {"milestone": 1} | at(FIVE)}, [READY], fact(FactKind.PROMISED, FIVE)),
+        (OrderEvent, {"promised": {"milestone": 2} | at(FIVE)}, [DELIVERED], fact(FactKind.PROMISED, FIVE)),
+        (
+            OrderEvent,
+            {"renegotiated": {"milestone": 2, "askedBy": "PARTY_COMPANY", "consent": "CONSENT_ACCEPTED"} | at(SIX)},
+            [DELIVERED],
+            fact(FactKind.RENEGOTIATED, SIX, Party.COMPANY, Consent.ACCEPTED),
+        ),
+        (OrderEvent, {"ready": {}}, [READY], fact(FactKind.FULFILLED)),
+        (OrderEvent, {"delivered": {}}, [DELIVERED], fact(FactKind.FULFILLED)),
+        (OrderEvent, {"delivered": {"inFull": True}}, [DELIVERED], fact(FactKind.FULFILLED)),
+        (OrderEvent, {"delivered": {"inFull": False}}, [DELIVERED], fact(FactKind.ATTEMPTED)),
+        (
+            OrderEvent,
+            {"cancelled": {"by": "PARTY_COMPANY", "consent": "CONSENT_DECLINED", "reason": "sold out"}},
+            [READY, DELIVERED],
+            fact(FactKind.CANCELLED, "", Party.COMPANY, Consent.DECLINED, "sold out"),
+        ),
+        (OrderEvent, {"waived": {"reason": "voucher"}}, [READY, DELIVERED], fact(FactKind.WAIVED, reason="voucher")),
+        (OrderEvent, {"waived": {"milestone": 1}}, [READY], fact(FactKind.WAIVED)),
+        (CallbackEvent, {"requested": {"promised": {"at": FIVE}}}, [CALL], fact(FactKind.PROMISED, FIVE)),
+        (CallbackEvent, {"promised": at(FIVE)}, [CALL], fact(FactKind.PROMISED, FIVE)),
+        (CallbackEvent, {"attempted": {}}, [CALL], fact(FactKind.ATTEMPTED)),
+        (CallbackEvent, {"returned": {}}, [CALL], fact(FactKind.FULFILLED)),
+        (
+            CallbackEvent,
+            {"renegotiated": {"askedBy": "PARTY_CUSTOMER"} | at(SIX)},
+            [CALL],
+            fact(FactKind.RENEGOTIATED, SIX, Party.CUSTOMER),
+        ),
+        (CallbackEvent, {"cancelled": {"by": 1}}, [CALL], fact(FactKind.CANCELLED, "", Party.CUSTOMER)),
+        (CallbackEvent, {"waived": {"reason": "ill"}}, [CALL], fact(FactKind.WAIVED, reason="ill")),
+        (
+            AppointmentEvent,
+            {"booked": {"windowStart": FIVE, "windowEnd": SIX}},
+            [APPT],
+            fact(FactKind.PROMISED, SIX),
+        ),
+        (
+            AppointmentEvent,
+            {"rescheduled": {"windowEnd": SIX, "askedBy": 2, "consent": 3}},
+            [APPT],
+            fact(FactKind.RENEGOTIATED, SIX, Party.COMPANY, Consent.SILENT),
+        ),
+        (AppointmentEvent, {"started": {}}, [APPT], fact(FactKind.FULFILLED)),
+        (AppointmentEvent, {"completed": {}}, [APPT], fact(FactKind.FULFILLED)),
+        (AppointmentEvent, {"noShow": {"by": 1}}, [APPT], fact(FactKind.NO_SHOW, "", Party.CUSTOMER)),
+        (AppointmentEvent, {"cancelled": {"by": 2}}, [APPT], fact(FactKind.CANCELLED, "", Party.COMPANY)),
+        (AppointmentEvent, {"waived": {}}, [APPT], fact(FactKind.WAIVED)),
+        (OrderEvent, {"placed": {}}, [], None),
+        (OrderEvent, {"customerTold": {}}, [], None),
+        (CallbackEvent, {"requested": {}}, [], None),
+    ],
+)
+def test_an_event_becomes_a_fact_of_each_promise_it_concerns(
+    message: Message, event: dict[str, Any], keys: list[bytes], expected: Fact | None
+) -> None:
+    """In protobuf and in JSON alike; one order can carry two promises."""
+    assert decoded(message, event) == [(key, expected) for key in keys]
+    assert decoded(message, event, is_json=True) == [(key, expected) for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("milestone", "day", "due", "said"),
+    [
+        (1, {"date": "2026-03-05"}, "2026-03-05T17:00:00Z", "2026-03-05 Europe/Madrid office"),
+        (2, {"date": "2026-03-05"}, "2026-03-06T00:00:00Z", "2026-03-05 UTC always"),
+        (
+            1,
+            {"date": "2026-03-05", "timeZone": "America/New_York"},
+            "2026-03-05T23:00:00Z",
+            "2026-03-05 America/New_York office",
+        ),
+        (1, {"date": "2026-03-05", "calendar": "always"}, "2026-03-06T00:00:00Z", "2026-03-05 UTC always"),
+    ],
+)
+def test_a_day_is_due_when_it_closes_where_the_customer_is(
+    milestone: int, day: dict[str, str], due: str, said: str
+) -> None:
+    """In the calendar and zone named, else in those of the kind of promise; what was said is kept as it was said."""
+    [(_, found)] = decoded(OrderEvent, {"promised": {"milestone": milestone, "due": {"day": day}}})
+    assert (found.due_at, found.due_day) == (parse_instant(due), said)
+
+
+@pytest.mark.parametrize(
+    ("message", "event", "detail"),
+    [
+        (OrderEvent, {"promised": at(FIVE)}, "milestone must be"),
+        (OrderEvent, {"promised": {"milestone": 9} | at(FIVE)}, "milestone must be"),
+        (OrderEvent, {"promised": {"milestone": 1}}, "due is absent"),
+        (OrderEvent, {"promised": {"milestone": 1} | at("1970-01-01T00:00:00Z")}, "due.at must be a time between"),
+        (CallbackEvent, {"promised": {"due": {"day": {}}}}, "due.day.date is no date"),
+        (CallbackEvent, {"promised": {"due": {"day": {"date": "Thursday"}}}}, "due.day.date is no date"),
+        (CallbackEvent, {"promised": {"due": {"day": {"date": "9999-12-31"}}}}, "due.day.date must lie between"),
+        (CallbackEvent, {"promised": {"due": {"day": {"date": "1969-12-31"}}}}, "due.day.date must lie between"),
+        (CallbackEvent, {"promised": {"due": {"day": {"date": "2026-03-05", "calendar": "x"}}}}, "office"),
+        (CallbackEvent, {"promised": {"due": {"day": {"date": "2026-03-05", "timeZone": "CET/Nowhere"}}}}, "no IANA"),
+        (CallbackEvent, {"promised": {"due": {"day": {"date": "2026-03-05", "timeZone": "../../x"}}}}, "no IANA"),
+        (CallbackEvent, {"cancelled": {}}, "cancelled.by must be"),
+        (AppointmentEvent, {"noShow": {}}, "no_show.by must be"),
+        (AppointmentEvent, {"booked": {}}, "window_end must be a time between 2000 and 2200; it is absent"),
+        (AppointmentEvent, {"booked": {"windowStart": SIX, "windowEnd": FIVE}}, "swap them"),
+    ],
+)
+def test_what_says_too_little_is_refused_with_the_remedy(message: Message, event: dict[str, Any], detail: str) -> None:
+    """As invalid, naming the field and no customer's data."""
+    with pytest.raises(Unusable) as error:
+        decoded(message, event)
+    assert error.value.reason == DeadLetterReason.INVALID
+    assert detail in error.value.detail
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        ({}, DeadLetterReason.UNKNOWN_TYPE),
+        ({"ready": {}, "eventId": ""}, DeadLetterReason.NO_EVENT_ID),
+        ({"ready": {}, "subjectId": ""}, DeadLetterReason.NO_SUBJECT),
+        ({"ready": {}, "customerId": "", "customerName": "Ana"}, DeadLetterReason.NO_CUSTOMER),
+        ({"ready": {}, "occurredAt": None}, DeadLetterReason.NO_TIME),
+        ({"ready": {}, "occurredAt": "1999-12-31T23:59:59Z"}, DeadLetterReason.ABSURD_TIME),
+        ({"ready": {}, "occurredAt": "2200-01-01T00:00:01Z"}, DeadLetterReason.ABSURD_TIME),
+        ({"ready": {}, "occurredAt": "2026-03-02T13:00:01Z"}, DeadLetterReason.FUTURE_TIME),
+        ({"ready": {}, "occurredAt": "2026-02-02T12:00:00Z"}, DeadLetterReason.TOO_LATE),
+        ({"ready": {}, "site": "x" * 300_000}, DeadLetterReason.TOO_LARGE),
+    ],
+)
+def test_an_event_without_its_head_is_refused_with_the_reason(event: dict[str, Any], reason: DeadLetterReason) -> None:
+    """The closed list of reasons is what dead letters are counted by."""
+    with pytest.raises(Unusable) as error:
+        decoded(OrderEvent, event)
+    assert error.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("value", "is_json"),
+    [
+        (b"\xff\xff", False),
+        (b"{", True),
+        (b"[]", True),
+        (b'{"redy": {}}', True),
+        (b"[" * 100_000, True),
+        (b"\xff", True),
+    ],
+)
+def test_bytes_that_are_no_event_are_refused_as_undecodable(value: bytes, is_json: bool) -> None:
+    """Whatever they are."""
+    with pytest.raises(Unusable) as error:
+        list(MACHINE.inputs["puntual.orders.v1"](value, is_json))
+    assert error.value.reason == DeadLetterReason.UNDECODABLE
+
+
+def test_the_context_of_an_event_comes_along() -> None:
+    """All seven fields, each to its own; without a customer the promise travels by its subject."""
+    stated = {
+        "customerLocale": "es-ES",
+        "customerTimeZone": "Europe/Madrid",
+        "customerTier": "gold",
+        "site": "Vigo",
+        "team": "blue",
+        "channel": "web",
+    }
+    [(key, found)] = decoded(OrderEvent, {"ready": {}, "customerName": "Ana"} | stated)
+    assert found.context == Context("Ana", "es-ES", "Europe/Madrid", "gold", "Vigo", "blue", "web")
+    [(key, _)] = decoded(OrderEvent, {"ready": {}, "customerId": ""} | stated)
+    assert key == b"~s1/order_ready/s1"
+    promise = MACHINE.fold(key, None, [found])
+    assert promise is not None
+    assert promise[:4] == (key, domain.PromiseKind.ORDER_READY, "", "s1")
+
+
+@given(facts=fact_sets(), now=instants())
+def test_a_record_survives_its_bytes(facts: list[Fact], now: float) -> None:
+    """What is unpacked equals what was packed, and packs to the same bytes."""
+    promise = judged(*facts, minutes=now)
+    packed = codec.pack(promise)
+    assert codec.unpack(packed) == promise
+    assert codec.pack(codec.unpack(packed)) == packed
+
+
+def test_a_record_says_to_others_what_it_says_inside() -> None:
+    """Read as plain protobuf, field by field; what is not so is absent."""
+    record = pb.Promise.FromString(codec.pack(judged(promised(0, 60), fulfilled(30))))
+    assert (record.promise_id, record.customer_id, record.subject_id) == ("ana/order_ready/o1", "ana", "o1")
+    assert (record.kind, record.state) == (pb.PROMISE_KIND_ORDER_READY, pb.PROMISE_STATE_KEPT)
+    assert record.original_due_at.ToJsonString() == "2026-03-02T13:00:00Z"
+    assert record.settled_at.ToJsonString() == "2026-03-02T12:30:00Z"
+    assert [one.kind for one in record.facts] == [pb.FACT_KIND_PROMISED, pb.FACT_KIND_FULFILLED]
+    noted = pb.Promise.FromString(codec.pack(judged(fulfilled(30))))
+    assert not any(noted.HasField(name) for name in ("due_at", "original_due_at", "settled_at", "warn_at", "context"))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "prefix"),
+    [
+        (domain.PromiseKind, pb.PromiseKind, "PROMISE_KIND"),
+        (domain.State, pb.PromiseState, "PROMISE_STATE"),
+        (domain.Reason, pb.PromiseReason, "PROMISE_REASON"),
+        (domain.FactKind, pb.FactKind, "FACT_KIND"),
+        (domain.Transition, pb.PromiseTransition, "PROMISE_TRANSITION"),
+    ],
+)
+def test_our_numbers_are_those_of_the_contract(ours: type[domain.State], theirs: Any, prefix: str) -> None:
+    """The codec relies on it: each enum has the same names and numbers as its protobuf twin."""
+    contract = {name: number for name, number in theirs.items() if number}
+    assert {f"{prefix}_{member.name}": member.value for member in ours if member.value} == contract
+
+
+def test_every_field_of_the_context_has_a_place_in_the_contract() -> None:
+    """A field added on one side only is found here."""
+    assert list(Context._fields) == [field.name for field in pb.Context.DESCRIPTOR.fields]

@@ -118,7 +118,7 @@ def _opening(value: object, place: str) -> tuple[time, time]:
         opening, closing = (_time_of_day(part) for part in str(value).split("-"))
     except ValueError as error:
         raise ValueError(f'{place}: {value!r} is no opening time; write for example "09:00-18:00"') from error
-    if closing not in (MIDNIGHT,) and closing <= opening:
+    if closing != MIDNIGHT and closing <= opening:
         raise ValueError(f"{place}: {value!r} closes before it opens")
     return opening, closing
 

@@ -3,16 +3,20 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from puntual.promises.v1.promise_pb2 import Promise
+from puntual.promises.v1.promise_pb2 import Promise, PromiseReason
 from puntual.sla.v1.clock_pb2 import Clock
 from services.cli.reading import follow
 from services.shared import topics
 from services.shared.clock import from_timestamp
+from services.shared.duration import format_duration
 from services.shared.engine.stage import Message
+from services.shared.explanation import distance
 from services.shared.instant import Instant, parse_instant
 from services.shared.keys import split_key
 
-_NONE = Instant(0)
+_REASONS = {
+    number: name.removeprefix("PROMISE_REASON_").lower() if number else "" for name, number in PromiseReason.items()
+}
 
 
 class Change(NamedTuple):
@@ -28,8 +32,22 @@ class Change(NamedTuple):
     due_at: Instant
     #: When it was fulfilled or stopped; 0: not.
     settled_at: Instant
+    #: Why a promise stands where it does: "cancelled_by_us"; empty for clocks, and where nothing is to be said.
+    reason: str
     site: str
     team: str
+
+    def margin(self) -> str:
+        """What people want to know beside it: how late, how early, how long there is, or why."""
+        match self.transition:
+            case "kept" | "kept_late" | "met" | "missed" if self.settled_at:
+                return distance(self.settled_at, self.due_at)
+            case "broken" | "breached" if self.reason in {"", "due_passed"}:
+                return f"{format_duration(self.announced_at - self.due_at)} past due"
+            case "made" | "started" | "at_risk" | "renegotiated" | "retracted" if self.due_at > self.announced_at:
+                return f"due in {format_duration(self.due_at - self.announced_at)}"
+            case _:
+                return self.reason.replace("_", " ")
 
 
 def follow_changes(
@@ -49,10 +67,10 @@ def _change(message: Message, key: bytes, value: bytes, *, is_promise: bool) -> 
     record: Promise | Clock
     if is_promise:
         record = promise = Promise.FromString(value)
-        settled = promise.settled_at
+        settled, reason = promise.settled_at, _REASONS[promise.reason]
     else:
         record = clock = Clock.FromString(value)
-        settled = clock.stopped_at
+        settled, reason = clock.stopped_at, ""
     return Change(
         parse_instant(headers["announced-at"]),
         headers["transition"],
@@ -62,6 +80,7 @@ def _change(message: Message, key: bytes, value: bytes, *, is_promise: bool) -> 
         record.subject_id,
         from_timestamp(record.due_at),
         from_timestamp(settled),
+        reason,
         record.context.site,
         record.context.team,
     )

@@ -6,9 +6,8 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from services.cli.exits import EXIT_CODES
 from services.cli.options import INSTANT, json_option, kafka_option, prefix_option
@@ -88,15 +87,15 @@ def list_(
 ) -> None:
     """Show reason, origin, time, size and detail. Never the content: that may be a customer's."""
     found = _read(kafka, prefix, Filter(reason, topic, since, limit))
-    if as_json:
-        for letter in found:
-            click.echo(json.dumps(_facts(letter)))
-        return
-    table = Table("reason", "from", "put aside", "bytes", "detail", box=SIMPLE_HEAD)
-    for letter in found:
+    console, count = Console(highlight=False), 0
+    for count, letter in enumerate(found, start=1):
         facts = _facts(letter)
-        table.add_row(letter.reason, facts["origin"], facts["at"], str(facts["bytes"]), letter.detail)
-    Console().print(table if table.row_count else "No dead letters.")
+        if as_json:
+            click.echo(json.dumps(facts))
+        else:
+            console.print(Text(f"{facts['at']}  {letter.reason}  {facts['origin']}  {facts['bytes']} bytes", "bold"))
+            console.print(Text(f"    {letter.detail}", "dim"))
+    click.echo(f"{count:,} dead letters", err=True)
 
 
 @dead_letters.command(

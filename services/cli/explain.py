@@ -6,9 +6,8 @@ from typing import Any
 import click
 import grpc
 from google.protobuf.json_format import MessageToDict
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from puntual.promises.v1.promise_service_pb2 import GetPromiseRequest
 from puntual.promises.v1.promise_service_pb2_grpc import PromiseServiceStub
@@ -94,11 +93,11 @@ def _ask(address: str, stub: Any, method: str, request: object, *, elsewhere: bo
 
 
 def _print(explanation: Explanation) -> None:
-    console = Console()
-    console.print(explanation.headline, style="bold", markup=False)
-    table = Table("when", "what", "effect", "event", box=SIMPLE_HEAD)
+    console = Console(highlight=False)
+    console.print(Text(explanation.headline, "bold"), "", sep="\n")
     for step in explanation.timeline:
-        table.add_row(step.at, step.what, step.effect, step.event)
-    console.print(table)
+        console.print(Text(f"{step.at}  {step.what}"))
+        console.print(Text(f"    → {step.effect}"), Text(f"({step.event})", "dim"))
+    console.print()
     for line in explanation.reasoning:
-        console.print(line, markup=False)
+        console.print(Text(line))

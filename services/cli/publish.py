@@ -44,7 +44,7 @@ def publish(file: TextIO, topic: str | None, kafka: str, prefix: str) -> None:
                 sent += 1
             except (Unusable, ValueError) as error:
                 bad += 1
-                click.echo(f"line {number}: {error}", err=True)
+                click.echo(f"line {number}: {' '.join(str(error).split())}", err=True)
     click.echo(f"{sent:,} published", err=True)
     if bad:
         raise Failure(f"{bad:,} lines could not be published; put them right and send those again")

@@ -48,7 +48,10 @@ def topics(
 
 
 def _table(state: State, prefix: str) -> Table:
-    table = Table("topic", "key", "kept", "is", box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("topic", "is", "kept"):
+        table.add_column(heading, no_wrap=heading != "is")
+    table.add_column("key")
     for topic in TOPICS:
         name = topic.under(prefix)
         wrong = [difference for difference in state.differences if difference.topic == name]
@@ -57,5 +60,5 @@ def _table(state: State, prefix: str) -> Table:
             found = (
                 "[yellow]" + "; ".join(f"{each.setting} {each.found}, not {each.expected}" for each in wrong) + "[/]"
             )
-        table.add_row(name, topic.key, topic.settings["cleanup.policy"], found)
+        table.add_row(name, found, topic.settings["cleanup.policy"], topic.key)
     return table

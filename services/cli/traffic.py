@@ -72,7 +72,7 @@ def stories(dice: Random) -> Iterator[Callable[[Instant], Sequence[Happening]]]:
         first = number == 1
         topic = "orders" if first else dice.choice(("orders", "orders", "callbacks", "appointments", "contacts"))
         plot = _PLOTS[topic](ending, 5.0 if first else dice.uniform(8, 25), dice)
-        yield _told(topic, f"{topic[0]}-{1000 + number}", dice.choice(CUSTOMERS), plot)
+        yield _told(topic, f"{_LETTERS[topic]}-{1000 + number}", dice.choice(CUSTOMERS), plot)
 
 
 def _told(topic: str, subject: str, customer: Customer, plot: _Plot) -> Callable[[Instant], Sequence[Happening]]:
@@ -190,3 +190,4 @@ _PLOTS: Mapping[str, Callable[[Ending, float, Random], _Plot]] = {
     "contacts": _contact,
 }
 _TEAMS = {"orders": "workshop", "callbacks": "service desk", "appointments": "field", "contacts": "service desk"}
+_LETTERS = {"orders": "o", "callbacks": "b", "appointments": "a", "contacts": "m"}

@@ -24,7 +24,6 @@ from services.cli.watch import COLOURS
 from services.cli.wire import INPUTS
 from services.shared.broker import HOST, start_embedded
 from services.shared.clock import wall_clock
-from services.shared.explanation import distance
 from services.shared.instant import SECOND, Instant, to_datetime
 from services.shared.publisher import Publisher
 from services.shared.topics import provision
@@ -94,7 +93,7 @@ def up(seconds: float | None, no_traffic: bool, kafka: str | None, prefix: str, 
         _show(console, items, children, stop, seen)
         console.print("stopping …", style="dim")
         stop.set()
-    console.print(_farewell(seen))
+    console.print(_farewell(seen), soft_wrap=True)
 
 
 @contextmanager
@@ -166,7 +165,7 @@ def _show(
             raise item
         if isinstance(item, str):
             is_subject = bool(item) and not item.startswith(" ")
-            seen["alerts sent"] += is_subject
+            seen["notifications"] += is_subject
             console.print(Text(f"  ✉ {item}" if is_subject else f"    {item}", "magenta"), soft_wrap=True)
         else:
             seen[item.transition] += 1
@@ -175,11 +174,10 @@ def _show(
 
 
 def _line(change: Change) -> Text:
-    settled = distance(change.settled_at, change.due_at) if change.settled_at and change.due_at else ""
     what = change.kind.replace("_", " ")
     text = Text(f"{to_datetime(change.announced_at):%H:%M:%S}  ")
     text.append(f"{change.transition.replace('_', ' '):<13}", COLOURS.get(change.transition, ""))
-    text.append(f"{what:<18}{change.subject_id:<9}{change.customer_id:<7}{change.site:<12}{settled}")
+    text.append(f"{what:<18}{change.subject_id:<9}{change.customer_id:<7}{change.site:<12}{change.margin()}")
     return text
 
 

@@ -10,12 +10,12 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from services.cli.changes import Change, follow_changes
 from services.cli.exits import EXIT_CODES
 from services.cli.options import json_option, kafka_option, prefix_option
 from services.promises.domain import PromiseKind, Transition as PromiseTransition
-from services.shared.explanation import distance
 from services.shared.instant import Instant, format_instant, to_datetime
 from services.sla.domain import Metric, Transition as ClockTransition
 
@@ -96,17 +96,17 @@ def _show(changes: Iterator[Change]) -> None:
 
 
 def _table(changes: deque[Change]) -> Table:
-    table = Table(
-        "announced", "what", "kind", "customer", "subject", "due (UTC)", "settled", box=SIMPLE_HEAD, expand=True
-    )
+    table = Table(box=SIMPLE_HEAD)
+    for name in ("announced", "what", "kind", "subject", "customer", "site", ""):
+        table.add_column(name, no_wrap=True)
     for change in changes:
         table.add_row(
             f"{to_datetime(change.announced_at):%H:%M:%S}",
-            f"[{COLOURS.get(change.transition, 'default')}]{change.transition.replace('_', ' ')}[/]",
+            Text(change.transition.replace("_", " "), COLOURS.get(change.transition, "")),
             change.kind.replace("_", " "),
-            change.customer_id,
-            change.subject_id,
-            f"{to_datetime(change.due_at):%d %b %H:%M:%S}" if change.due_at else "",
-            distance(change.settled_at, change.due_at) if change.settled_at and change.due_at else "",
+            Text(change.subject_id),
+            Text(change.customer_id),
+            Text(change.site),
+            change.margin(),
         )
     return table

@@ -182,7 +182,7 @@ class Clock(_message.Message):
     def warn_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def breach_at(self) -> _timestamp_pb2.Timestamp:
-        """The last instant at which it can still be met: due_at plus grace."""
+        """due_at plus grace: a breach is announced after it. Grace excuses nothing; a stop after due_at is late."""
 
     @_builtins.property
     def stopped_at(self) -> _timestamp_pb2.Timestamp: ...

@@ -17,7 +17,7 @@ import yaml
 from services.shared.broker import HOST, free_port, running
 
 SCRAPE_INTERVAL = "500ms"
-#: Stands for $__rate_interval: Grafana makes it at least four scrapes long.
+#: Stands for $__rate_interval, which Grafana makes at least four scrapes long.
 RATE_INTERVAL = "4s"
 
 
@@ -31,9 +31,9 @@ class Prometheus:
     def __init__(self, address: str) -> None:
         self._address = address
 
-    def query(self, expr: str) -> list[dict[str, Any]]:
+    def query(self, expr: str, rate_interval: str = RATE_INTERVAL) -> list[dict[str, Any]]:
         """The result of an expression now, with Grafana's variables as if everything was chosen. Raises BadQuery."""
-        for variable, value in (("$__rate_interval", RATE_INTERVAL), ("$job", ".+"), ("$instance", ".+")):
+        for variable, value in (("$__rate_interval", rate_interval), ("$job", ".+"), ("$instance", ".+")):
             expr = expr.replace(variable, value)
         answer = self._get("query", {"query": expr})
         result = answer["result"] if answer["resultType"] != "scalar" else [{"value": answer["result"]}]

@@ -115,7 +115,7 @@ def _zone(fields: Fields) -> str:
     try:
         if name:
             ZoneInfo(name)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         fields.problem("time_zone", f"{name!r} is no time zone; write one of IANA's, for example Europe/Madrid")
     return name
 

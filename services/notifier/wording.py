@@ -169,7 +169,7 @@ def _zone(name: str) -> ZoneInfo:
     """The zone of that name; UTC where an event made it up."""
     try:
         return ZoneInfo(name or "UTC")
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         return ZoneInfo("UTC")
 
 

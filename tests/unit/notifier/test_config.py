@@ -1,0 +1,135 @@
+"""What `notifier.yaml` may say, and what its author is told where it says something else."""
+
+from pathlib import Path
+
+import pytest
+
+from services.notifier.config import BUILT_IN, InvalidConfig, load, parse
+from services.notifier.domain import Receivers
+from services.notifier.items import Severity
+from services.notifier.routing import ROUTE_LABELS
+from services.shared.instant import SECOND
+
+FULL = """
+targets:
+  console: {channel: console, language: es}
+  desk:
+    channel: email
+    time_zone: Europe/Madrid
+    show_customer: true
+    settings: {host: mail.example.com, from: puntual@example.com, to: [desk@example.com]}
+  crm:
+    channel: webhook
+    settings: {url: "env:CRM_URL", secret: "env:CRM_SECRET", timeout: 5s}
+severity:
+  - {match: {tier: [gold]}, severity: critical}
+routes:
+  - {name: desk, match: {team: [counter], severity: [critical]}, targets: [desk, crm], at_risk: true}
+  - {name: rest, targets: [console], group_by: [team, kind]}
+give_up_after: {critical: 2h}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_URL", "https://crm.example.com/hooks/5f1c")
+    monkeypatch.setenv("CRM_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+
+
+def test_the_built_in_document_tells_everything_to_the_console() -> None:
+    """Whoever starts Puntual sees alerts without having written a line."""
+    config = load(BUILT_IN)
+    assert config.plan.routes == {"everything": Receivers({"console": "console"}, at_risk=True)}
+    assert all(seconds > 0 for seconds in config.plan.patience.values())
+
+
+def test_a_full_document_is_read_as_it_is_meant() -> None:
+    """Targets with their style, routes with their conditions, and defaults for what is not said."""
+    config = parse(FULL, "notifier.yaml")
+    desk, rest = config.routing.routes
+    assert (desk.match, desk.targets, desk.at_risk) == (
+        {"team": frozenset({"counter"}), "severity": frozenset({"critical"})},
+        ("desk", "crm"),
+        True,
+    )
+    assert (rest.group_by, rest.at_risk) == (("kind", "team"), False)
+    assert config.targets["desk"].style == ("", "Europe/Madrid", True)
+    assert config.targets["console"].style.language == "es"
+    assert config.plan.patience[Severity.CRITICAL] == 7200 * SECOND
+    assert config.plan.patience[Severity.WARNING] == 43_200 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "channel: webhook",
+            "channel: pigeon",
+            "targets.crm.channel: 'pigeon' is unknown; write one of console",
+        ),
+        ("language: es", "language: tlh", "targets.console.language: 'tlh' is unknown; write one of en, es, it"),
+        ("language: es", "sound: loud", "targets.console.sound: is no field; write one of channel, language"),
+        ("Europe/Madrid", "Madrid", "targets.desk.time_zone: 'Madrid' is no time zone; write one of IANA's"),
+        (
+            "show_customer: true",
+            "show_customer: maybe",
+            "targets.desk.show_customer: 'maybe' is neither true",
+        ),
+        ("to: [desk@example.com]", "to: [desk]", "targets.desk.settings.to: 'desk' is no address"),
+        ("host: mail.example.com, ", "", "targets.desk.settings.host: is missing"),
+        ("timeout: 5s", "timeout: soon", "targets.crm.settings.timeout: 'soon' is no duration"),
+        ("env:CRM_SECRET", "env:NOWHERE", "targets.crm.settings.secret: is empty; set NOWHERE"),
+        ("env:CRM_URL", "ftp://x", "targets.crm.settings.url: is no web address"),
+        ("severity: critical}", "severity: awful}", "severity[0].severity: 'awful' is unknown"),
+        ("targets: [desk, crm]", "targets: [desc]", "routes[0].targets: 'desc' is unknown; write one of console, crm"),
+        ("team: [counter]", "color: [red]", "routes[0].match.color: is no field; write one of kind, service"),
+        ("severity: [critical]", "severity: [grave]", "routes[0].match.severity: 'grave' is unknown"),
+        ("group_by: [team, kind]", "group_by: [severity]", "routes[1].group_by: 'severity' is unknown"),
+        ("name: rest,", "name: rest, match: {team: [a]},", "routes: the last one does not match everything"),
+        ("name: rest", "name: desk", "routes[1].name: 'desk' is taken by a route above"),
+        ("name: rest", "name: The Rest", "routes[1].name: 'The Rest' is no name"),
+        ("match: {team: [counter], severity: [critical]}, ", "", "routes[0].match: is missing, so that no later route"),
+        ("critical: 2h", "critical: 0s", "give_up_after.critical: '0s' is no time at all"),
+        ("critical: 2h", "grave: 2h", "give_up_after.grave: is no field"),
+    ],
+)
+def test_a_problem_names_place_value_and_remedy(old: str, new: str, said: str) -> None:
+    """One change to a good document, and what its author is told."""
+    assert old in FULL
+    with pytest.raises(InvalidConfig) as problem:
+        parse(FULL.replace(old, new), "notifier.yaml")
+    assert f"notifier.yaml: {said}" in str(problem.value)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    """Nobody mends a file line by line, starting the service in between."""
+    with pytest.raises(InvalidConfig) as problem:
+        parse("targets: {a: {channel: x}}\nroutes: [{name: 1}]\ncolor: red", "notifier.yaml")
+    assert len(str(problem.value).splitlines()) == 4
+
+
+@pytest.mark.parametrize("text", ["", "[]", "targets: 5", "routes: {}", "- a\n b: ["])
+def test_a_document_that_is_none_is_refused_in_words(text: str) -> None:
+    """Empty, of another shape or no YAML at all."""
+    with pytest.raises(InvalidConfig, match=r"^notifier.yaml: "):
+        parse(text, "notifier.yaml")
+
+
+def test_a_secret_is_never_repeated() -> None:
+    """Where a secret stands in the document itself, the complaint does not spread it further."""
+    with pytest.raises(InvalidConfig) as problem:
+        parse(FULL.replace("env:CRM_SECRET", "hunter2").replace("env:CRM_URL", "https:/hooks/hunter3"), "notifier.yaml")
+    assert "secret: is no reference to a secret; write env:NAME or file:/path" in str(problem.value)
+    assert "hunter" not in str(problem.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """The path that PUNTUAL_NOTIFIER gave."""
+    with pytest.raises(InvalidConfig, match=r"missing\.yaml: cannot be read"):
+        load(tmp_path / "missing.yaml")
+
+
+def test_the_example_of_the_deployment_is_valid() -> None:
+    """What people start from works."""
+    config = load(Path(__file__).parents[3] / "deploy" / "notifier.yaml")
+    assert {label for route in config.routing.routes for label in route.match} <= ROUTE_LABELS

@@ -1,0 +1,201 @@
+"""What people and machines read."""
+
+import json
+
+import pytest
+
+from services.notifier.domain import NEWS
+from services.notifier.items import Details, Item, Severity, Standing
+from services.notifier.outbox import Delivery, Kind
+from services.notifier.wording import LANGUAGES, Style, clean, word
+from services.shared.instant import parse_instant
+from tests.unit.notifier.builders import an_item, at
+
+DETAILS = Details(
+    original_due_at=parse_instant("2026-11-24T16:00:00Z"),
+    customer_name="Ana García",
+    customer_locale="es-ES",
+    customer_time_zone="Europe/Madrid",
+    site="Madrid",
+    team="workshop",
+    reason="due_passed",
+)
+ENGLISH = Style("en")
+PROMISED = ["order_ready", "order_delivered", "callback", "appointment"]
+TIMED = ["first_reply", "callback_returned", "customer_told"]
+#: Every kind of message with every standing that it can speak of.
+TOLD = sorted({(kind, standing) for (_, standing), kind in NEWS.items()})
+
+
+def a_delivery(*items: Item, kind: Kind = Kind.BREACH, count: int = 0) -> Delivery:
+    """A message to the target "desk"."""
+    items = items or (an_item(details=DETAILS),)
+    return Delivery(
+        delivery_id="0b5e6a0c9d3f4a71",
+        sequence=1,
+        kind=kind,
+        severity=Severity.CRITICAL,
+        target="desk",
+        channel="email",
+        items=items,
+        item_count=count or len(items),
+        decided_at=at(1),
+        last_failure="expired",
+    )
+
+
+def test_one_broken_promise_in_full() -> None:
+    """What was promised to whom by when, where, why it is told, and what to do next."""
+    message = word(a_delivery(an_item(details=DETAILS._replace(original_due_at=at(0)))), "ops", ENGLISH)
+    assert message.subject == "Promise broken: order A-1 ready"
+    assert message.text.splitlines() == [
+        "- order A-1 ready, for C-7, due 2026-11-26 13:00 Europe/Madrid: the time has passed [workshop, Madrid]",
+        "What to do: tell the customer now, and agree on a new time.",
+    ]
+
+
+def test_a_time_agreed_later_stands_beside_the_first_word() -> None:
+    """The original word stays, also for those who are told."""
+    assert "(first promised for 2026-11-24 17:00 Europe/Madrid)" in word(a_delivery(), "ops", ENGLISH).text
+
+
+def test_many_broken_promises_are_counted() -> None:
+    """The worst are listed, the rest is a number."""
+    message = word(a_delivery(an_item(), an_item(subject="A-2"), count=12), "ops", ENGLISH)
+    assert message.subject == "12 promises broken"
+    assert "… and 10 more" in message.text
+
+
+def test_a_late_fulfilment_says_how_late() -> None:
+    """Counted from the first word given."""
+    item = an_item(Standing.FULFILLED_LATE, 125, details=DETAILS._replace(original_due_at=at(0), reason="fulfilled"))
+    message = word(a_delivery(item, kind=Kind.RESOLVED), "ops", ENGLISH)
+    assert message.subject == "Done, but late: order A-1 ready"
+    assert "2 h 05 min late" in message.text
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+@pytest.mark.parametrize(("kind", "standing"), TOLD)
+@pytest.mark.parametrize("count", [1, 5])
+def test_every_message_can_be_worded_in_every_language(
+    language: str, kind: Kind, standing: Standing, count: int
+) -> None:
+    """No word is missing, for any kind, service and standing, and no placeholder is left over."""
+    for service, names in (("promises", PROMISED), ("sla", TIMED)):
+        for name in names:
+            item = an_item(standing, details=DETAILS)._replace(kind=name, service=service)
+            message = word(a_delivery(item, kind=kind, count=count), "ops", Style(language), instead=True)
+            assert "{" not in message.subject + message.text
+            assert "A-1" in message.text
+
+
+def test_a_kind_without_words_is_called_by_its_name() -> None:
+    """A newer service may speak of what this one has no words for."""
+    item = an_item()._replace(kind="refund")
+    assert word(a_delivery(item), "ops", ENGLISH).subject == "Promise broken: refund A-1"
+
+
+@pytest.mark.parametrize(
+    ("language", "locale", "subject"),
+    [
+        ("it", "es-ES", "Promessa non mantenuta"),
+        ("", "es-ES", "Promesa incumplida"),
+        ("", "de-DE", "Promise broken"),
+        ("", "", "Promise broken"),
+    ],
+)
+def test_the_language_is_the_targets_else_the_customers_else_english(language: str, locale: str, subject: str) -> None:
+    """The target's own language comes first."""
+    item = an_item(details=DETAILS._replace(customer_locale=locale))
+    assert word(a_delivery(item), "ops", Style(language)).subject.startswith(subject)
+
+
+@pytest.mark.parametrize(
+    ("target_zone", "customer_zone", "due"),
+    [
+        ("America/New_York", "Europe/Madrid", "2026-11-26 07:00 America/New_York"),
+        ("", "Europe/Madrid", "2026-11-26 13:00 Europe/Madrid"),
+        ("", "Moon/Tycho", "2026-11-26 12:00 UTC"),
+        ("", "../../etc/passwd", "2026-11-26 12:00 UTC"),
+        ("", "", "2026-11-26 12:00 UTC"),
+    ],
+)
+def test_times_are_told_in_the_targets_zone_else_the_customers(target_zone: str, customer_zone: str, due: str) -> None:
+    """A zone that an event made up is taken for UTC."""
+    item = an_item(details=DETAILS._replace(customer_time_zone=customer_zone))
+    assert due in word(a_delivery(item), "ops", Style("en", target_zone)).text
+
+
+def test_names_are_told_only_to_targets_that_may_know_them() -> None:
+    """Everybody else reads the customer's id, in the text and in the JSON."""
+    shown, hidden = (word(a_delivery(), "ops", Style("en", show_customer=show)) for show in (True, False))
+    assert "Ana García (C-7)" in shown.text
+    assert "Ana García" in json.dumps(shown.payload, ensure_ascii=False)
+    assert "García" not in hidden.text + json.dumps(hidden.payload, ensure_ascii=False)
+    assert "C-7" in hidden.text
+
+
+def test_an_item_without_details_can_still_be_told() -> None:
+    """In a storm the record keeps identities only; they suffice for a line."""
+    assert (
+        "- order A-1 ready, for C-7, due 2026-11-26 12:00 UTC"
+        in word(a_delivery(an_item(details=None)), "ops", ENGLISH).text
+    )
+
+
+def test_text_from_events_cannot_break_out_of_its_line() -> None:
+    """No forged headers, no second line, no template code, no end of the length."""
+    evil = an_item(
+        subject="A%0D%0ABcc%3A%20all%40example.com",
+        details=DETAILS._replace(customer_name="\x1b[31m{{ 7*7 }}\u202e{0}\n" + "x" * 500),
+    )
+    message = word(a_delivery(evil), "ops", Style("en", show_customer=True))
+    assert message.subject == "Promise broken: order A Bcc: all@example.com ready"
+    assert "{{ 7*7 }} {0}" in message.text
+    assert not {"\x1b", "\r", "\u202e"} & set(message.text)
+    assert len(message.text) < 500
+
+
+def test_clean_keeps_what_people_write() -> None:
+    """Letters of every script, and emoji."""
+    assert clean("Łukasz 李 😀\tO'Neil") == "Łukasz 李 😀 O'Neil"
+
+
+def test_on_the_console_in_place_of_a_target_it_says_so() -> None:
+    """Whoever reads the log sees who was not reached, and why."""
+    message = word(a_delivery(), "ops", ENGLISH, instead=True)
+    assert message.subject.startswith("[not delivered to desk] Promise broken")
+    assert message.text.startswith("desk could not be reached (expired).")
+
+
+def test_machines_get_the_same_with_ids_and_instants() -> None:
+    """The body of a webhook: type, timestamp, data; empty fields are left out."""
+    payload = word(a_delivery(), "ops", ENGLISH).payload
+    data = payload["data"]
+    assert isinstance(data, dict)
+    assert (payload["type"], payload["timestamp"]) == ("incident.breach", "2026-11-26T12:01:00Z")
+    assert (data["delivery_id"], data["incident_id"], data["severity"]) == ("0b5e6a0c9d3f4a71", "ops", "critical")
+    assert data["items"] == [
+        {
+            "record_id": "C-7/order_ready/A-1",
+            "service": "promises",
+            "kind": "order_ready",
+            "customer_id": "C-7",
+            "subject_id": "A-1",
+            "standing": "broken",
+            "severity": "critical",
+            "reason": "due_passed",
+            "original_due_at": "2026-11-24T16:00:00Z",
+            "due_at": "2026-11-26T12:00:00Z",
+            "since": "2026-11-26T12:01:00Z",
+            "site": "Madrid",
+            "team": "workshop",
+        }
+    ]
+
+
+def test_a_message_is_the_same_at_every_attempt() -> None:
+    """An idempotency key with another body would be refused."""
+    delivery = a_delivery()
+    again = delivery._replace(attempts=7, last_failure="network")
+    assert word(delivery, "ops", ENGLISH) == word(again, "ops", ENGLISH)

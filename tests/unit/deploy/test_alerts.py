@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from services.cli.__main__ import main
 from services.shared.metrics import GIVEN, METRICS, Vocabulary
 from tests.deployed import DEPLOY, VOCABULARIES, alerts, dashboard_queries, rule_queries, rules, selectors
 
@@ -54,6 +56,13 @@ def test_the_runbook_speaks_of_no_alert_that_is_gone() -> None:
     """Chapters and alerts are the same."""
     headings = re.findall(r"^### (\w+)$", (DEPLOY / "runbook.md").read_text(), re.MULTILINE)
     assert sorted(headings) == sorted(alert["alert"] for alert in alerts())
+
+
+@pytest.mark.parametrize("line", sorted(set(re.findall(r"`puntual ([^`]+)`", (DEPLOY / "runbook.md").read_text()))))
+def test_the_commands_of_the_runbook_can_be_given(line: str) -> None:
+    """The command line knows each, and its options: whoever is woken at night copies them."""
+    assert CliRunner().invoke(main, [*line.split(), "--help"]).exit_code == 0
+    assert CliRunner().invoke(main, [*line.split(), "--wrong", "--help"]).exit_code == 2
 
 
 def test_recorded_series_are_named_as_prometheus_advises() -> None:

@@ -86,16 +86,16 @@ def list_(
     as_json: bool,
 ) -> None:
     """Show reason, origin, time, size and detail. Never the content: that may be a customer's."""
-    found = _read(kafka, prefix, Filter(reason, topic, since, limit))
-    console, count = Console(highlight=False), 0
-    for count, letter in enumerate(found, start=1):
+    found = list(_read(kafka, prefix, Filter(reason, topic, since, limit)))
+    console = Console(highlight=False)
+    for letter in found:
         facts = _facts(letter)
         if as_json:
             click.echo(json.dumps(facts))
         else:
             console.print(Text(f"{facts['at']}  {letter.reason}  {facts['origin']}  {facts['bytes']} bytes", "bold"))
             console.print(Text(f"    {letter.detail}", "dim"))
-    click.echo(f"{count:,} dead letters", err=True)
+    click.echo(f"{len(found):,} dead letters", err=True)
 
 
 @dead_letters.command(
@@ -134,8 +134,7 @@ def _read(kafka: str, prefix: str, wanted: Filter) -> Iterator[DeadLetter]:
 
 
 def _letter(message: Message) -> DeadLetter:
-    # What is Puntual's own comes first; an original header of the same name is prefixed, so it cannot be mistaken.
-    own = {name: value.decode(errors="replace") for name, value in reversed(message.headers)}
+    own = {name: value.decode(errors="replace") for name, value in message.headers}
     originals = ((name.removeprefix(_ORIGINAL), value) for name, value in message.headers if name.startswith(_ORIGINAL))
     return DeadLetter(
         own.get("reason", ""),

@@ -95,9 +95,10 @@ def label(value: bytes) -> tuple[str, str]:
 
 
 def as_table(tally: Tally) -> Table:
-    """Kinds down, states across, for people."""
-    states = [state.name.lower() for state in State]
-    table = Table("promises", box=SIMPLE_HEAD)
+    """Kinds down, states across, for people; states that no promise is in are left out."""
+    states = [state.name.lower() for state in State if any(found == state.name.lower() for _, found in tally)]
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("promises", no_wrap=True)
     for state in states:
         table.add_column(state.replace("_", " "), justify="right", no_wrap=True, style=_COLOURS.get(state))
     for kind in sorted({kind for kind, _ in tally}):

@@ -1,0 +1,139 @@
+"""`puntual judge`: small histories for what it says, the real ones for exact figures."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from services.cli.__main__ import main
+from tests.unit.cli.test_mapping import EXAMPLES, HEADER, MAPPING, ROW
+
+AS_OF = "2026-07-03T00:00:00Z"
+LATE_ROW = "o2,bo,Madrid,shipped,2026-07-01 10:00:00,2026-07-01 12:00:00,2026-07-01 12:00:01,bad\n"
+BROKEN_ROW = "o3,bo,Madrid,sold,2026-07-01 10:00:00,2026-07-01 12:00:00,,bad\n"
+
+
+def judge(directory: Path, rows: str, *options: str) -> Result:
+    """Run the command on a CSV of these rows."""
+    (directory / "m.yaml").write_text(MAPPING)
+    (directory / "h.csv").write_text(HEADER + rows)
+    paths = [str(directory / "h.csv"), "--mapping", str(directory / "m.yaml"), "--as-of", AS_OF]
+    return CliRunner().invoke(main, ["judge", *paths, *options])
+
+
+def summary(result: Result) -> Any:
+    """Its JSON."""
+    return json.loads(result.stdout)
+
+
+def test_verdicts_are_counted_and_compared(tmp_path: Path) -> None:
+    """Kept, late by a second, and never done; all as known."""
+    found = summary(judge(tmp_path, ROW + LATE_ROW + BROKEN_ROW, "--json"))
+    assert found["promises"] == {"order_ready": {"broken": 1, "kept": 1, "kept_late": 1}}
+    assert (found["rows"], found["events"], found["compared"], found["mismatches"]) == (3, 5, 3, 0)
+
+
+def test_people_get_a_table(tmp_path: Path) -> None:
+    """With what was compared below it."""
+    result = judge(tmp_path, ROW + LATE_ROW)
+    assert result.exit_code == 0
+    assert "order ready" in result.stdout
+    assert "known outcome: 2 of 2 verdicts equal" in result.stdout
+
+
+def test_a_verdict_other_than_the_known_one_fails(tmp_path: Path) -> None:
+    """The first mismatches are named, and the exit code is 1."""
+    result = judge(tmp_path, ROW.replace("good", "bad"))
+    assert result.exit_code == 1
+    assert (
+        "1 verdicts differ from the known outcome:\n  ana/order_ready/o1: kept, known as broken or kept_late"
+        in result.stderr
+    )
+
+
+def test_events_that_cannot_be_used_fail_with_their_reason(tmp_path: Path) -> None:
+    """They would have become dead letters."""
+    result = judge(tmp_path, ROW.replace("2026-07-02", "1926-07-02").replace("good", ""))
+    assert result.exit_code == 1
+    assert "1 events could not be used; 1 of them: invalid: due.at" in result.stderr
+
+
+def test_order_and_repetition_do_not_matter(tmp_path: Path) -> None:
+    """The fingerprint over every record is the same."""
+    rows = ROW + LATE_ROW + BROKEN_ROW
+    plain = summary(judge(tmp_path, rows, "--json"))
+    disturbed = summary(judge(tmp_path, rows, "--json", "--shuffle", "3", "--repeat", "0.5"))
+    assert disturbed["fingerprint"] == plain["fingerprint"]
+    assert summary(judge(tmp_path, ROW, "--json"))["fingerprint"] != plain["fingerprint"]
+
+
+def test_each_verdict_can_be_had(tmp_path: Path) -> None:
+    """One JSON object a line."""
+    judge(tmp_path, ROW + BROKEN_ROW, "--out", str(tmp_path / "out.jsonl"))
+    kept, broken = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
+    assert kept == {
+        "promise_id": "ana/order_ready/o1",
+        "state": "kept",
+        "reason": "fulfilled",
+        "original_due_at": "2026-07-01T22:00:00Z",
+        "due_at": "2026-07-01T22:00:00Z",
+        "settled_at": "2026-07-01T16:30:00Z",
+    }
+    assert (broken["state"], broken["reason"]) == ("broken", "due_passed")
+
+
+def test_a_time_without_offset_is_wrong_usage(tmp_path: Path) -> None:
+    """Which midnight was meant must be said."""
+    result = judge(tmp_path, ROW, "--as-of", "2026-07-03")
+    assert result.exit_code == 2
+    assert "has no time zone; write for example 2026-11-26T17:00:00+01:00" in result.stderr
+
+
+REAL = [
+    (
+        "boston311",
+        "boston311_2015.csv.gz",
+        "2016-01-13T00:00:00-05:00",
+        {"kept": 60_054, "kept_late": 19_072, "broken": 11_374, "open": 3_501},
+    ),
+    (
+        "olist_instant",
+        "olist_orders.csv.gz",
+        "2018-10-17T17:30:18-03:00",
+        {"kept": 96_476 - 7_827, "kept_late": 7_827, "broken": 2_961, "open": 4},
+    ),
+    (
+        # One of the 2,961 is due on the day of the last event, which is not over.
+        "olist_day",
+        "olist_orders.csv.gz",
+        "2018-10-17T17:30:18-03:00",
+        {"kept": 96_476 - 6_535, "kept_late": 6_535, "broken": 2_960, "open": 5},
+    ),
+]
+
+
+def judge_real(data: Path, mapping: str, file: str, as_of: str, *options: str) -> Any:
+    """The JSON summary of a real history."""
+    arguments = [str(data / file), "--mapping", str(EXAMPLES / f"{mapping}.yaml"), "--as-of", as_of, "--json"]
+    result = CliRunner().invoke(main, ["judge", *arguments, *options])
+    assert result.exit_code == 0, result.stderr
+    return summary(result)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mapping", "file", "as_of", "expected"), REAL, ids=[case[0] for case in REAL])
+def test_real_histories_give_their_exact_figures_in_any_order(
+    data: Path, mapping: str, file: str, as_of: str, expected: dict[str, int]
+) -> None:
+    """As known, in less than 30 s; shuffled and with one event in three repeated, byte for byte the same records."""
+    started = time.process_time()
+    found = judge_real(data, mapping, file, as_of)
+    assert time.process_time() - started < 30
+    assert found["promises"] == {"order_delivered": expected}
+    assert (found["mismatches"], found["unusable"]) == (0, {})
+    assert found["compared"] == (94_001 if mapping == "boston311" else 0)
+    again = judge_real(data, mapping, file, as_of, "--shuffle", "11", "--repeat", "0.333334")
+    assert again["fingerprint"] == found["fingerprint"]

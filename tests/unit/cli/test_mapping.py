@@ -1,0 +1,218 @@
+"""Mapping files: what they make of rows, and what they say when they cannot be used."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from puntual.events.v1.callback_event_pb2 import CallbackEvent
+from puntual.events.v1.order_event_pb2 import MILESTONE_READY, OrderEvent
+from services.cli.history import BadRow, History, PastEvent, disturbed, read
+from services.cli.mapping import MappingError, load
+from services.shared.clock import from_timestamp
+from services.shared.instant import Instant, format_instant, parse_instant
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "mappings"
+LATE = parse_instant("2030-01-01T00:00:00Z")
+MAPPING = """
+zone: Europe/Madrid
+where: {state: [sold, shipped]}
+every_event: {source: till, subject_id: $id, customer_id: $who, site: $shop}
+events:
+  - topic: orders
+    occurred_at: $sold
+    promised: {milestone: MILESTONE_READY, due: {at: $due}}
+  - topic: orders
+    occurred_at: $done
+    where: {state: shipped}
+    ready: {}
+verdict:
+  column: known
+  kind: order_ready
+  means: {good: kept, bad: [broken, kept_late]}
+"""
+HEADER = "id,who,shop,state,sold,due,done,known\n"
+ROW = "o1,ana,Madrid,shipped,2026-07-01 10:00:00,2026-07-02,2026-07-01 18:30:00,good\n"
+
+
+def mapped(directory: Path, *rows: str, mapping: str = MAPPING, as_of: Instant = LATE) -> History:
+    """What a CSV of these rows tells under a mapping."""
+    (directory / "m.yaml").write_text(mapping)
+    (directory / "h.csv").write_text(HEADER + "".join(rows))
+    return read(directory / "h.csv", load(directory / "m.yaml"), as_of)
+
+
+def orders(history: History) -> list[OrderEvent]:
+    """Its events, parsed."""
+    return [OrderEvent.FromString(event.value) for event in history.events]
+
+
+def test_a_row_becomes_its_events(tmp_path: Path) -> None:
+    """Columns fill the fields, fixed values stay, times are read in the mapping's zone."""
+    history = mapped(tmp_path, ROW)
+    promised, ready = orders(history)
+    assert (promised.subject_id, promised.customer_id, promised.site, promised.source) == (
+        "o1",
+        "ana",
+        "Madrid",
+        "till",
+    )
+    assert promised.promised.milestone == MILESTONE_READY
+    assert format_instant(from_timestamp(promised.promised.due.at)) == "2026-07-01T22:00:00Z"
+    assert format_instant(from_timestamp(ready.occurred_at)) == "2026-07-01T16:30:00Z"
+    assert ready.WhichOneof("event") == "ready"
+    assert [event.key for event in history.events] == ["ana", "ana"]
+    assert history.truths == {b"ana/order_ready/o1": frozenset({"kept"})}
+
+
+def test_the_same_row_twice_is_the_same_events(tmp_path: Path) -> None:
+    """Event ids come from the content, so a duplicated row changes no verdict."""
+    once, twice = mapped(tmp_path, ROW), mapped(tmp_path, ROW, ROW)
+    assert {event.value for event in once.events} == {event.value for event in twice.events}
+    assert len({order.event_id for order in orders(once)}) == 2
+
+
+def test_rows_and_events_that_do_not_count_are_left_out(tmp_path: Path) -> None:
+    """By `where` of the file, by `where` of an event, and by an empty column an event needs."""
+    lost = ROW.replace("o1", "o2").replace("shipped", "lost")
+    sold = ROW.replace("o1", "o3").replace("shipped", "sold")
+    open_ = ROW.replace("o1", "o4").replace("2026-07-01 18:30:00", "")
+    no_shop = ROW.replace("o1", "o5").replace("Madrid", "")
+    history = mapped(tmp_path, lost, sold, open_, no_shop)
+    found = [(order.subject_id, order.WhichOneof("event")) for order in orders(history)]
+    assert found == [("o3", "promised"), ("o4", "promised"), ("o5", "promised"), ("o5", "ready")]
+    assert history.rows == 4
+
+
+def test_what_happened_later_was_not_known(tmp_path: Path) -> None:
+    """Events after the instant are left out and counted."""
+    history = mapped(tmp_path, ROW, as_of=parse_instant("2026-07-01T12:00:00Z"))
+    assert [order.WhichOneof("event") for order in orders(history)] == ["promised"]
+    assert history.later == 1
+
+
+@pytest.mark.parametrize(
+    ("local", "utc"),
+    [
+        ("2026-10-25 02:30:00", "2026-10-25T00:30:00Z"),  # exists twice: the first
+        ("2026-03-29 02:30:00", "2026-03-29T01:30:00Z"),  # never was: counts on from before the gap
+    ],
+)
+def test_times_where_the_clock_is_changed_have_a_rule(tmp_path: Path, local: str, utc: str) -> None:
+    """An hour that exists twice means the first; one that never was counts on."""
+    history = mapped(tmp_path, ROW.replace("2026-07-01 10:00:00", local))
+    assert format_instant(history.events[0].occurred_at) == utc
+
+
+def test_other_ways_to_write_times_are_told_by_format(tmp_path: Path) -> None:
+    """`format` is strptime's; an offset in the time overrules the zone."""
+    mapping = "format: '%d/%m/%Y %H:%M %z'\n" + MAPPING
+    row = "o1,ana,,sold,01/07/2026 10:00 +0000,02/07/2026 00:00 +0000,,\n"
+    history = mapped(tmp_path, row, mapping=mapping)
+    assert format_instant(history.events[0].occurred_at) == "2026-07-01T10:00:00Z"
+
+
+def test_files_may_be_gzipped_and_customers_absent(tmp_path: Path) -> None:
+    """Without a customer the subject is the message key, and the record key says so."""
+    mapping = tmp_path / "m.yaml"
+    mapping.write_text(
+        "{every_event: {subject_id: $id}, events: [{topic: callbacks, occurred_at: $at, returned: {}}],"
+        " verdict: {column: end, kind: callback, means: {'': kept, 'x': kept}}}"
+    )
+    with gzip.open(tmp_path / "h.csv.gz", "wt") as file:
+        file.write("id,at,end\ncb 1,2026-07-01T10:00:00Z,x\n")
+    history = read(tmp_path / "h.csv.gz", load(mapping), LATE)
+    event = CallbackEvent.FromString(history.events[0].value)
+    assert (event.source, history.events[0].key, history.events[0].topic) == ("m", "cb 1", "callbacks")
+    assert list(history.truths) == [b"~cb%201/callback/cb%201"]
+
+
+def changed(**changes: Any) -> str:
+    """The mapping with some of its top keys replaced; None removes one."""
+    document = yaml.safe_load(MAPPING) | changes
+    return yaml.safe_dump({key: value for key, value in document.items() if value is not None})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[1, 2]", 'the file: write it as "key: value" pairs, not as list'),
+        ("{", "the file: cannot be read"),
+        (changed(zones="x"), "zones: unknown key; known are events, every_event, format"),
+        (changed(zone="Madrid"), "zone: 'Madrid' is no IANA time zone; write for example Europe/Madrid"),
+        (changed(events=[]), "events: give a list of at least one event"),
+        (changed(events=[{"topic": "sales"}]), r"events\[0\].topic: is 'sales'; choose one of orders, callbacks"),
+        (
+            changed(events=[{"topic": "orders", "occurred_at": "$sold"}]),
+            r"events\[0\]: says not what happened; add one",
+        ),
+        (
+            changed(events=[{"topic": "orders", "occurred_at": "$sold", "sold": {}}]),
+            r'events\[0\]: is no event of topic orders: .*no field named "sold"',
+        ),
+        (
+            changed(events=[{"topic": "orders", "ready": {}}]),
+            r'events\[0\].occurred_at: must come from a column, for example "\$column"',
+        ),
+        (
+            changed(events=[{"topic": "orders", "occurred_at": "$sold", "promised": {"milestone": "$m"}}]),
+            r"events\[0\].promised.milestone: only times and texts can come from a column; write the value",
+        ),
+        (
+            changed(events=[{"topic": "orders", "occurred_at": "$sold", "promised": {"until": "$due"}}]),
+            r"events\[0\].promised.until: OrderPromised has no field until",
+        ),
+        (changed(verdict={"column": "known"}), "verdict: give exactly column, kind and means"),
+        (
+            changed(verdict={"column": "known", "kind": "order_ready", "means": {"good": "fine"}}),
+            "verdict.means.good: fine is no state; known are at_risk, broken",
+        ),
+    ],
+)
+def test_a_mapping_that_cannot_be_used_says_where_and_what_to_do(tmp_path: Path, text: str, said: str) -> None:
+    """The message names the file, the key and the remedy."""
+    path = tmp_path / "m.yaml"
+    path.write_text(text)
+    with pytest.raises(MappingError, match=rf"m\.yaml: {said}"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            ROW.replace("2026-07-02", "soon"),
+            r"h\.csv, line 2: Invalid isoformat string: 'soon'. Is `format` in .* right\?",
+        ),
+        (ROW.replace("good", "odd"), r"h\.csv, line 2: known is 'odd', which verdict.means does not explain"),
+    ],
+)
+def test_a_row_that_cannot_be_read_says_which(tmp_path: Path, row: str, said: str) -> None:
+    """The message names the file and the line."""
+    with pytest.raises(BadRow, match=said):
+        mapped(tmp_path, row)
+
+
+def test_a_missing_column_is_named_beside_those_there_are(tmp_path: Path) -> None:
+    """Before any row is read."""
+    with pytest.raises(BadRow, match=r"has no column price, which .*m\.yaml names; it has id, who"):
+        mapped(tmp_path, ROW, mapping=MAPPING.replace("$shop", "$price"))
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_examples_are_mappings(path: Path) -> None:
+    """What the documentation shows works."""
+    assert load(path).events
+
+
+def test_disturbing_events_only_repeats_and_reorders() -> None:
+    """Without a seed the order stays, and no event is lost or invented."""
+    events = [PastEvent(Instant(number), "orders", "k", b"") for number in range(300)]
+    shuffled = disturbed(events, 7, 1 / 3)
+    assert len(shuffled) == 400
+    assert {*shuffled} == {*events}
+    assert shuffled[:300] != events
+    assert disturbed(events, 7, 1 / 3) == shuffled
+    assert disturbed(events, None, 0) == events

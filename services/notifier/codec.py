@@ -95,7 +95,7 @@ class Sighting(NamedTuple):
 
 
 def promise_seen(value: bytes, offset: int, announced_at: Instant) -> Sighting:
-    """A Promise. Raises DecodeError."""
+    """A Promise. Raises DecodeError, KeyError or ValueError where it is none that this version understands."""
     record = promise_pb2.Promise.FromString(value)
     standing = _PROMISE_STANDINGS[record.state]
     return _sighting(
@@ -116,7 +116,7 @@ def promise_seen(value: bytes, offset: int, announced_at: Instant) -> Sighting:
 
 
 def clock_seen(value: bytes, offset: int, announced_at: Instant) -> Sighting:
-    """A Clock. Raises DecodeError."""
+    """A Clock. Raises as `promise_seen`."""
     record = clock_pb2.Clock.FromString(value)
     standing = _CLOCK_STANDINGS[record.state]
     since = {Standing.AT_RISK: record.warn_at, Standing.BROKEN: record.due_at}.get(standing, record.stopped_at)
@@ -140,6 +140,7 @@ def clock_seen(value: bytes, offset: int, announced_at: Instant) -> Sighting:
 def _sighting(
     record: promise_pb2.Promise | clock_pb2.Clock, item: Item, *, original_due_at: Instant, reason: str
 ) -> Sighting:
+    split_key(item.record_id.encode())
     context = record.context
     details = Details(
         original_due_at=original_due_at,

@@ -45,15 +45,13 @@ def _forward(
     if not message.value:
         return []
     headers = dict(message.headers)
-    transition = headers.get("transition", b"").decode()
-    announced_at = _announced_at(headers.get("announced-at"), message.timestamp)
     try:
-        seen = read(message.value, message.offset, announced_at)
-    except (DecodeError, KeyError):
+        seen = read(message.value, message.offset, _announced_at(headers.get("announced-at"), message.timestamp))
+    except (DecodeError, KeyError, ValueError):
         # Another version of a service wrote what this one cannot read. It must not stop what comes behind.
         log.exception("record not understood", extra={"topic": message.topic, "offset": message.offset})
         return []
-    if is_quiet(seen, transition, tells_risk=routing.tells_risk):
+    if is_quiet(seen, headers.get("transition", b"").decode(), tells_risk=routing.tells_risk):
         return []
     return [
         write(address.incident_id.encode(), pack_dispatch(address, item))

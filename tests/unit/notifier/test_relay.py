@@ -1,0 +1,202 @@
+"""What is forwarded to whom, and that skipping the rest keeps nobody in the dark."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from puntual.promises.v1.promise_pb2 import Promise as PromiseMessage, PromiseState
+from services.notifier import domain as notifier
+from services.notifier.codec import decode, promise_seen
+from services.notifier.domain import Incident, Plan, Receivers
+from services.notifier.items import Severity, Standing
+from services.notifier.outbox import UNSETTLED, Accepted, DeliverySettled
+from services.notifier.relay import forwards, is_quiet
+from services.notifier.routing import Route, Routing, SeverityRule
+from services.promises import codec as promises_codec, domain as promises
+from services.shared.clock import set_timestamp
+from services.shared.engine.stage import Headers
+from services.shared.instant import Instant, format_instant
+from tests.unit.notifier.builders import at
+from tests.unit.promises import builders
+from tests.unit.promises.strategies import promised_with
+
+EVERYTHING = Routing((), (Route("everything", {}, ("console",), at_risk=True),))
+TOPIC = "puntual.promises.v1"
+
+
+@dataclass
+class Record:
+    """A message as it is fetched."""
+
+    value: bytes | None
+    offset: int = 1
+    timestamp: int = 1_000
+    topic: str = TOPIC
+    partition: int = 0
+    key: bytes | None = b"C-7/order_ready/A-1"
+    headers: Headers = ()
+
+
+def a_promise(state: str) -> bytes:
+    """Due at noon, at risk ten minutes before."""
+    message = PromiseMessage(promise_id="C-7/order_ready/A-1", state=PromiseState.Value(f"PROMISE_STATE_{state}"))
+    set_timestamp(message.due_at, at(0))
+    set_timestamp(message.warn_at, at(-10))
+    return message.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("state", "transition", "minutes", "tells_risk", "quiet"),
+    [
+        ("OPEN", "made", -60, True, True),
+        ("KEPT", "kept", -60, True, True),
+        ("KEPT", "kept", -9, True, False),
+        ("KEPT", "kept", -9, False, True),
+        ("KEPT", "kept", 1, False, False),
+        ("OPEN", "renegotiated", -60, True, False),
+        ("KEPT", "retracted", -60, False, False),
+        ("OPEN", "", -60, True, False),
+        ("AT_RISK", "at_risk", -5, True, False),
+        ("AT_RISK", "at_risk", -5, False, True),
+        ("AT_RISK", "retracted", -5, False, False),
+        ("BROKEN", "noted", -60, False, False),
+        ("KEPT_LATE", "kept_late", -60, False, False),
+        ("WITHDRAWN", "withdrawn", -60, False, False),
+    ],
+)
+def test_a_record_is_skipped_only_where_all_is_and_was_well(
+    state: str, transition: str, minutes: int, tells_risk: bool, quiet: bool
+) -> None:
+    """How a promise stands, what was announced and when, and whether anybody is told of risks."""
+    seen = promise_seen(a_promise(state), 1, at(minutes))
+    assert is_quiet(seen, transition, tells_risk=tells_risk) == quiet
+
+
+def test_a_forwarded_record_carries_its_offset_and_announcement() -> None:
+    """The incident knows older records by the one, and counts delays from the other."""
+    headers = (("transition", b"broken"), ("announced-at", format_instant(at(2)).encode()))
+    (write,) = forwards(EVERYTHING, 12)[TOPIC](Record(a_promise("BROKEN"), 42, headers=headers))
+    assert (write.topic, write.key) == ("puntual.dispatch.v1", b"everything")
+    ((_, fact),) = decode(write.value or b"", False)
+    assert isinstance(fact, notifier.ItemSeen)
+    assert (fact.item.offset, fact.item.announced_at) == (42, at(2))
+
+
+def test_all_that_concerns_one_receiver_group_meets_on_one_partition() -> None:
+    """Murmur2 of the incident's id, as Java has it: that of "foobar" is -790332482."""
+    routing = Routing((), (Route("foobar", {}, ("console",)),))
+    (write,) = forwards(routing, 12)[TOPIC](Record(a_promise("BROKEN")))
+    assert (write.key, write.partition) == (b"foobar", (-790332482 & 0x7FFFFFFF) % 12)
+
+
+def test_without_a_header_the_brokers_time_counts() -> None:
+    """A record that another tool wrote is forwarded all the same."""
+    (write,) = forwards(EVERYTHING, 12)[TOPIC](Record(a_promise("BROKEN"), timestamp=5_000))
+    ((_, fact),) = decode(write.value or b"", False)
+    assert fact.occurred_at == 5_000_000
+
+
+@pytest.mark.parametrize("value", [None, b"\xff\xff", PromiseMessage(state=99).SerializeToString()])  # type: ignore[arg-type]
+def test_what_cannot_be_read_stops_nothing(value: bytes | None) -> None:
+    """Deletions, garbage and states of a newer version are passed over."""
+    assert not list(forwards(EVERYTHING, 12)[TOPIC](Record(value)))
+
+
+# --- skipping keeps nobody in the dark
+
+GROUPED = Routing(
+    (SeverityRule({"standing": frozenset({"broken"})}, Severity.CRITICAL),),
+    (
+        Route("pager", {"severity": frozenset({"critical"}), "site": frozenset({"Vigo"})}, ("console",)),
+        Route("teams", {}, ("console",), group_by=("team",), at_risk=True),
+    ),
+)
+PLAN = Plan(
+    {route.name: Receivers({"console": "console"}, route.at_risk) for route in GROUPED.routes},
+    dict.fromkeys(Severity, 1_000_000),
+)
+
+
+class World:
+    """A promise whose facts arrive in batches; its records go through the relay to incidents that tell at once."""
+
+    def __init__(self) -> None:
+        self.promise: promises.Promise | None = None
+        self.offset = 0
+        self.incidents: dict[bytes, Incident] = {}
+
+    def arrive(self, batch: list[promises.Fact], now: Instant) -> None:
+        """Facts are folded, at `now` by the clock."""
+        self.pass_time(now)
+        old = self.promise
+        new = (
+            promises.fold(old, batch, builders.RULES) if old else promises.note(builders.PROMISE, batch, builders.RULES)
+        )
+        self.write(new, now)
+
+    def pass_time(self, now: Instant) -> None:
+        """Deadlines are announced when they pass."""
+        while self.promise and (deadline := promises.next_deadline(self.promise, builders.RULES)):
+            if deadline > now:
+                return
+            self.write(promises.due(self.promise, deadline, builders.RULES), deadline)
+
+    def write(self, new: promises.Promise | None, now: Instant) -> None:
+        """A record that changed is announced, forwarded and told."""
+        old, self.promise = self.promise, new
+        if new is None or new == old:
+            return
+        self.offset += 1
+        transition = promises.Transition(promises.transition(old, new)).name.lower()
+        headers = (("transition", transition.encode()), ("announced-at", format_instant(now).encode()))
+        record = Record(promises_codec.pack(new), self.offset, headers=headers)
+        for write in forwards(GROUPED, 12)[TOPIC](record):
+            for key, fact in decode(write.value or b"", False):
+                self.tell(key, fact, now)
+
+    def tell(self, key: bytes, fact: notifier.Fact, now: Instant) -> None:
+        """The incident takes it in, and every message arrives."""
+        incident = notifier.fold(key.decode(), self.incidents.get(key), [fact], PLAN)
+        while incident and (waiting := [d for d in incident.deliveries if d.state in UNSETTLED]):
+            ends = [DeliverySettled(now, delivery.delivery_id, Accepted()) for delivery in waiting]
+            incident = notifier.fold(key.decode(), incident, ends, PLAN)
+        if incident:
+            self.incidents[key] = incident
+
+    def believers(self) -> dict[int, set[bytes]]:
+        """Standing → the receiver groups that believe it."""
+        believed: dict[int, set[bytes]] = defaultdict(set)
+        for key, incident in self.incidents.items():
+            for item in incident.items:
+                for told in item.told:
+                    believed[told.standing].add(key)
+        return believed
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    facts=promised_with(),
+    cuts=st.lists(st.integers(1, 3), max_size=6),
+    delays=st.lists(st.integers(0, 100), min_size=8, max_size=8),
+)
+def test_in_the_end_everybody_knows_how_a_promise_stands(
+    facts: list[promises.Fact], cuts: list[int], delays: list[int]
+) -> None:
+    """Whatever happens and however late it arrives: no group believes in trouble that is over, and trouble is known."""
+    # Each event has one content: what replaces another leaves no trace of where that one led.
+    rest = [fact._replace(event_id=f"e{i}") for i, fact in enumerate(facts)]
+    world, now = World(), at(-100)
+    for cut, delay in zip([*cuts, len(rest)], delays, strict=False):
+        batch, rest = rest[:cut], rest[cut:]
+        if batch:
+            now = Instant(max(now, *(fact.occurred_at for fact in batch)) + delay * builders.MINUTE)
+            world.arrive(batch, now)
+    world.pass_time(Instant(now + 1_000 * builders.MINUTE))
+    believed = world.believers()
+    assert world.promise is not None
+    if world.promise.state == promises.State.BROKEN:
+        assert believed[Standing.BROKEN]
+    else:
+        assert not any(believed.values())

@@ -1,0 +1,304 @@
+"""The sender: makes the attempts that records call for, once each, and reports how they ended."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from services.notifier import sender as sender_module
+from services.notifier.channels.channel import Message
+from services.notifier.codec import pack, unpack
+from services.notifier.config import Target
+from services.notifier.domain import Incident, Plan, due, fold
+from services.notifier.outbox import (
+    Accepted,
+    Delivery,
+    DeliverySettled,
+    DeliveryState,
+    Failure,
+    Outcome,
+    Refused,
+    TryAgain,
+)
+from services.notifier.sender import Sender
+from services.notifier.wording import Style
+from tests.unit.notifier.builders import BOTH, INCIDENT, MAIL, at, broken
+from tests.views import MemoryView
+
+
+class Recorder:
+    """A channel that remembers what it was given and ends as it is told; it can be held up."""
+
+    def __init__(self, *ends: Outcome | Exception) -> None:
+        self.ends = list(ends)
+        self.sent: list[Message] = []
+        self.free = asyncio.Event()
+        self.free.set()
+        self.closed = False
+
+    async def send(self, message: Message) -> Outcome:
+        """Remember it."""
+        self.sent.append(message)
+        await self.free.wait()
+        end = self.ends.pop(0) if self.ends else Accepted()
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+    async def close(self) -> None:
+        """Remember that, too."""
+        self.closed = True
+
+
+class Tally:
+    """A meter that adds up."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, ...]] = Counter()
+        self.gauges: dict[tuple[str, ...], float] = {}
+
+    def decided(self, channel: str, kind: str, severity: str) -> None:
+        self.counts["decided", channel, kind, severity] += 1
+
+    def attempted(self, channel: str, outcome: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.counts["attempted", channel, outcome] += 1
+
+    def delivered(self, channel: str, severity: str, seconds: float) -> None:
+        self.gauges["latency", channel, severity] = seconds
+
+    def given_up(self, channel: str, reason: str) -> None:
+        self.counts["given up", channel, reason] += 1
+
+    def waiting(self, channel: str, state: str, messages: int) -> None:
+        self.gauges["waiting", channel, state] = messages
+
+    def oldest(self, channel: str, seconds: float) -> None:
+        self.gauges["oldest", channel] = seconds
+
+
+class Stage:
+    """An engine in memory around one incident: submissions are folded, and every record is announced."""
+
+    def __init__(self, *, plan: Plan = MAIL, **channels: Recorder) -> None:
+        self.view, self.meter, self.plan = MemoryView(), Tally(), plan
+        self.refusals = 0
+        self.submitted: list[DeliverySettled] = []
+        targets = {
+            name: Target(name, plan.routes["ops"].targets[name], channel, Style("en"))
+            for name, channel in channels.items()
+        }
+        self.sender = Sender(self.view, self.submit, targets, self.meter, now=lambda: at(20))
+
+    def keep(self, incident: Incident) -> None:
+        """Write a record, and announce it."""
+        self.view.put(INCIDENT, INCIDENT, pack(incident))
+        self.view.announce(INCIDENT, INCIDENT, pack(incident), "updated")
+
+    async def submit(self, partition: int, key: bytes, fact: DeliverySettled) -> bool:
+        """As the worker does it; a few refusals first, where a test wants them."""
+        if self.refusals:
+            self.refusals -= 1
+            return False
+        self.submitted.append(fact)
+        incident = fold(INCIDENT, unpack(self.view.records[partition][key]), [fact], self.plan)
+        assert incident is not None
+        self.keep(incident)
+        return True
+
+    def incident(self) -> Incident:
+        """The record."""
+        (value,) = [value for records in self.view.records.values() for value in records.values()]
+        return unpack(value)
+
+    def deliveries(self) -> list[Delivery]:
+        """As the record has them."""
+        return list(self.incident().deliveries)
+
+
+def sending(minutes: float = 10, plan: Plan = MAIL) -> Incident:
+    """An incident whose first message is to be sent now."""
+    incident = due(broken(plan=plan), at(minutes), plan)
+    assert incident is not None
+    return incident
+
+
+@asynccontextmanager
+async def running(stage: Stage) -> AsyncIterator[None]:
+    """The sender at work."""
+    task = asyncio.create_task(stage.sender.run())
+    await until(lambda: bool(stage.view.watchers))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await stage.sender.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that should come soon."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender_module, "LOOK", 0.02)
+    monkeypatch.setattr(sender_module, "_RETRY", 0.01)
+
+
+async def test_a_record_that_says_sending_is_sent_once() -> None:
+    """However often it is announced; and the end is reported."""
+    mail = Recorder()
+    stage = Stage(mail=mail)
+    async with running(stage):
+        for _ in range(3):
+            stage.keep(sending())
+        await until(lambda: bool(stage.submitted))
+        await asyncio.sleep(0.05)
+    assert [message.incident_id for message in mail.sent] == [INCIDENT]
+    assert stage.deliveries()[0].state == DeliveryState.ACCEPTED
+    assert mail.closed
+
+
+async def test_an_old_announcement_sends_nothing() -> None:
+    """The record has moved on since: what it says no longer is not done again."""
+    mail = Recorder()
+    stage = Stage(mail=mail)
+    async with running(stage):
+        stage.keep(sending())
+        await until(lambda: bool(stage.submitted))
+        stage.view.announce(INCIDENT, INCIDENT, pack(sending()), "updated")
+        await asyncio.sleep(0.05)
+    assert len(mail.sent) == 1
+
+
+async def test_what_a_crash_interrupted_is_found_and_sent_again() -> None:
+    """A record recovered as SENDING is announced by nobody; the sender looks for it itself."""
+    mail = Recorder()
+    stage = Stage(mail=mail)
+    stage.view.put(INCIDENT, INCIDENT, pack(sending()))
+    async with running(stage):
+        await until(lambda: bool(stage.submitted))
+    assert mail.sent[0].delivery_id == sending().deliveries[0].delivery_id
+
+
+async def test_a_sender_that_cannot_keep_up_looks_at_everything_again() -> None:
+    """Announcements were lost; no message is."""
+    mail = Recorder()
+    stage = Stage(mail=mail)
+    async with running(stage):
+        stage.view.put(INCIDENT, INCIDENT, pack(sending()))
+        stage.view.lose_patience()
+        await until(lambda: bool(stage.submitted))
+    assert len(mail.sent) == 1
+
+
+async def test_an_end_is_reported_when_the_partition_comes_back() -> None:
+    """A rebalance takes everything away for a moment; what was sent is not forgotten for it."""
+    mail = Recorder()
+    stage = Stage(mail=mail)
+    stage.refusals = 3
+    async with running(stage):
+        stage.keep(sending())
+        await until(lambda: bool(stage.submitted))
+    assert (len(mail.sent), len(stage.submitted)) == (1, 1)
+
+
+async def test_what_others_own_is_not_sent() -> None:
+    """Neither what is there nor what is still announced."""
+    mail = Recorder()
+    stage = Stage(mail=mail)
+    stage.view.owners = dict.fromkeys(range(12))
+    async with running(stage):
+        stage.keep(sending())
+        await asyncio.sleep(0.1)
+    assert not mail.sent
+
+
+async def test_a_slow_target_holds_up_no_other() -> None:
+    """The webhook gets its message while the mail server keeps silent."""
+    mail, hook = Recorder(), Recorder()
+    mail.free.clear()
+    stage = Stage(plan=BOTH, mail=mail, hook=hook)
+    async with running(stage):
+        stage.keep(sending(plan=BOTH))
+        await until(lambda: bool(stage.submitted))
+        assert [(d.target, d.state) for d in stage.deliveries()] == [
+            ("mail", DeliveryState.SENDING),
+            ("hook", DeliveryState.ACCEPTED),
+        ]
+
+
+async def test_an_attempt_that_takes_too_long_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No attempt outlives its lease."""
+    monkeypatch.setattr(sender_module, "ATTEMPT", 0.05)
+    mail = Recorder()
+    mail.free.clear()
+    stage = Stage(mail=mail)
+    async with running(stage):
+        stage.keep(sending())
+        await until(lambda: bool(stage.submitted))
+    assert stage.submitted[0].outcome == TryAgain(Failure.TIMEOUT)
+    assert stage.deliveries()[0].state == DeliveryState.PENDING
+
+
+async def test_a_channel_that_breaks_breaks_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    """An error nobody thought of counts as a failed attempt, and its text, which may hold a secret, is not logged."""
+    stage = Stage(mail=Recorder(RuntimeError("https://hooks.example.com/hunter2")))
+    async with running(stage):
+        stage.keep(sending())
+        await until(lambda: bool(stage.submitted))
+    assert stage.submitted[0].outcome == TryAgain(Failure.OTHER)
+    assert "RuntimeError" in "".join(str(vars(record)) for record in caplog.records)
+    assert "hunter2" not in "".join(str(vars(record)) for record in caplog.records)
+
+
+async def test_what_is_refused_is_said_on_the_console(capsys: pytest.CaptureFixture[str]) -> None:
+    """In the name of the target that did not get it, and why."""
+    stage = Stage(mail=Recorder(Refused(Failure.AUTH)))
+    async with running(stage):
+        stage.keep(sending())
+        await until(lambda: bool(stage.submitted))
+        after = due(stage.incident(), at(11), MAIL)
+        assert after is not None
+        stage.keep(after)
+        await until(lambda: len(stage.submitted) == 2)
+    assert "[not delivered to mail] Promise broken: order A-1 ready" in capsys.readouterr().out
+    assert {d.state for d in stage.deliveries()} == {DeliveryState.DEAD, DeliveryState.ACCEPTED}
+
+
+async def test_a_target_that_is_gone_is_given_up() -> None:
+    """The configuration changed while a message was waiting; the console takes over."""
+    stage = Stage()
+    async with running(stage):
+        stage.keep(sending())
+        await until(lambda: bool(stage.submitted))
+    assert stage.submitted[0].outcome == Refused(Failure.OTHER)
+
+
+async def test_everything_is_counted() -> None:
+    """Decided once, every attempt, the latency, what was given up, and what waits."""
+    stage = Stage(mail=Recorder(TryAgain(Failure.NETWORK), Accepted()))
+    async with running(stage):
+        stage.keep(broken())
+        await until(lambda: stage.meter.gauges.get(("waiting", "email", "pending")) == 1)
+        assert stage.meter.gauges["oldest", "email"] == 19 * 60
+        stage.keep(sending())
+        await until(lambda: len(stage.submitted) == 1)
+        again = due(stage.incident(), at(30), MAIL)
+        assert again is not None
+        stage.keep(again)
+        await until(lambda: len(stage.submitted) == 2)
+        await until(lambda: stage.meter.gauges["waiting", "email", "pending"] == 0)
+    assert stage.meter.counts == {
+        ("decided", "email", "breach", "critical"): 1,
+        ("attempted", "email", "retryable"): 1,
+        ("attempted", "email", "success"): 1,
+    }
+    assert stage.meter.gauges["latency", "email", "critical"] == 19 * 60
+    assert stage.meter.gauges["oldest", "email"] == 0

@@ -112,10 +112,11 @@ def happen(meter: Meter, service: str) -> None:
 
 def tell(meter: NotifierMeter) -> None:
     for channel in CHANNELS:
-        meter.decided(channel, "breach", "critical")
+        for severity in ("critical", "warning"):
+            meter.decided(channel, "breach", severity)
+            meter.delivered(channel, severity, 90.0)
         meter.attempted(channel, "success", 0.1)
         meter.attempted(channel, "retryable", 0.1)
-        meter.delivered(channel, "critical", 90.0)
         meter.given_up(channel, "auth")
         meter.waiting(channel, "pending", 3)
         meter.oldest(channel, 300.0)

@@ -72,8 +72,9 @@ class Email:
             )
         except (aiosmtplib.SMTPException, MessageError, OSError, ValueError) as error:
             return classify(error)
-        # Some took it. Sending it again would bother them for the others' sake.
-        return Accepted(f"{len(self.to) - len(refused)} of {len(self.to)}: {response}"[:200])
+        # Where only some were refused, sending it again would bother the others for their sake.
+        share = f"{len(self.to) - len(refused)} of {len(self.to)}, " if refused else ""
+        return Accepted(f"{share}{response}"[:200])
 
     async def close(self) -> None:
         """Nothing stays open between messages."""
@@ -81,7 +82,7 @@ class Email:
     def compose(self, message: Message) -> EmailMessage:
         """The mail. Its id is the same at every attempt, so that a copy is known as one."""
         mail = EmailMessage()
-        mail["From"] = self.sender
+        mail["From"] = Address("Puntual", addr_spec=self.sender)
         mail["To"] = ", ".join(self.to)
         mail["Subject"] = message.subject
         mail["Message-ID"] = self._id(message.delivery_id)

@@ -103,14 +103,18 @@ class Sender:
 
     async def _look_around(self) -> None:
         """Takes up what earlier owners left, lets go of what others own now, and measures."""
+        found: dict[_Place, bytes | None] = {}
         while True:
             owned = frozenset(self._view.partitions())
             for place in [place for place in self._unsettled if place.partition not in owned]:
                 del self._unsettled[place]
-            for partition in owned - self._known:
-                for key in self._view.keys(partition):
-                    self._hear(_Place(partition, key), self._record(_Place(partition, key)))
+            for place, record in found.items():
+                # What is new may not be in the log yet, and is announced once it is. What stood there a look ago is.
+                if record == self._record(place):
+                    self._hear(place, record)
                     await asyncio.sleep(0)
+            new = [_Place(partition, key) for partition in owned - self._known for key in self._view.keys(partition)]
+            found = {place: self._record(place) for place in new}
             self._known = owned
             self._measure()
             await asyncio.sleep(LOOK)

@@ -388,7 +388,6 @@ async def test_no_mail_server_is_a_matter_of_the_network() -> None:
 
 async def test_a_mail_server_that_says_nothing_is_not_waited_for() -> None:
     """The attempt ends after the timeout of the target."""
-
     gone = asyncio.Event()
 
     async def keep_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

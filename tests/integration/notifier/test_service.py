@@ -1,0 +1,212 @@
+"""The notifier as a process, on real brokers: from announced records to a webhook and a mailbox."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import default
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Event, Thread
+
+import grpc
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import Envelope
+
+from puntual.notifier.v1.incident_pb2 import INCIDENT_STATE_RESOLVED
+from puntual.notifier.v1.notifier_service_pb2 import GetIncidentRequest, ListIncidentsRequest
+from puntual.notifier.v1.notifier_service_pb2_grpc import NotifierServiceStub
+from puntual.promises.v1.promise_pb2 import PROMISE_KIND_ORDER_READY, Promise, PromiseState
+from services.shared.broker import HOST, free_port
+from services.shared.clock import set_timestamp, wall_clock
+from services.shared.instant import SECOND, Instant, format_instant
+from services.shared.publisher import Publisher
+from services.shared.topics import PROMISES, provision
+from tests.integration.engine.reading import read_topic
+from tests.processes import ServiceProcess, wait_for
+
+PARTITIONS = 3
+CONFIG = """
+targets:
+  crm: {{channel: webhook, settings: {{url: "http://{host}:{web}/hook", timeout: 30s}}}}
+  desk:
+    channel: email
+    settings: {{host: {host}, port: {smtp}, tls: none, from: puntual@example.com, to: [desk@example.com]}}
+routes:
+  - {{name: everything, targets: [crm, desk], group_by: [kind]}}
+"""
+
+
+class WebServer:
+    """A webhook's receiver; `free` holds its answers back, `status` is what it answers."""
+
+    def __init__(self) -> None:
+        self.received: list[Mapping[str, str]] = []
+        self.free = Event()
+        self.free.set()
+        self.status = 204
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                message = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                outer.received.append({"id": self.headers["webhook-id"], "type": message["type"]})
+                outer.free.wait(20)
+                self.send_response(outer.status)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Quiet."""
+
+        self.server = ThreadingHTTPServer((HOST, 0), Handler)
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def types(self) -> list[str]:
+        """The types of what was received, each id once."""
+        return list({message["id"]: message["type"] for message in self.received}.values())
+
+
+class Mailbox:
+    """A mail server's handler that keeps what it takes."""
+
+    def __init__(self) -> None:
+        self.mails: list[EmailMessage] = []
+
+    async def handle_DATA(self, _server: object, _session: object, envelope: Envelope) -> str:  # noqa: N802 - a hook
+        """Keep it."""
+        assert isinstance(envelope.content, bytes)
+        self.mails.append(BytesParser(_class=EmailMessage, policy=default).parsebytes(envelope.content))
+        return "250 ok"
+
+
+class Site:
+    """A broker with topics of its own, receivers, and one notifier."""
+
+    def __init__(self, kafka: str, prefix: str, directory: Path) -> None:
+        provision(kafka, prefix, PARTITIONS)
+        self._kafka, self.prefix = kafka, prefix
+        self.web, self.mailbox = WebServer(), Mailbox()
+        self.mail_server = Controller(self.mailbox, hostname=HOST, port=free_port())
+        self.mail_server.start()
+        self.config = directory / "notifier.yaml"
+        ports = {"web": self.web.server.server_port, "smtp": self.mail_server.port}
+        self.config.write_text(CONFIG.format(host=HOST, **ports))
+        self.publisher = Publisher(kafka, prefix)
+
+    def worker(self) -> ServiceProcess:
+        """A notifier, not started yet."""
+        return ServiceProcess(
+            "notifier", self._kafka, self.prefix, partitions=PARTITIONS, notifier=self.config, instance="only"
+        )
+
+    def announce(self, subject: str, state: str, transition: str) -> None:
+        """Write a promise as the promise service does."""
+        now = wall_clock()
+        promise = Promise(
+            promise_id=f"ana/order_ready/{subject}",
+            kind=PROMISE_KIND_ORDER_READY,
+            state=PromiseState.Value(f"PROMISE_STATE_{state}"),
+        )
+        for stamp in (promise.due_at, promise.original_due_at, promise.settled_at):
+            set_timestamp(stamp, Instant(now - SECOND))
+        headers = [("transition", transition.encode()), ("announced-at", format_instant(now).encode())]
+        topic = PROMISES.under(self.prefix)
+        self.publisher.send(topic, promise.promise_id.encode(), promise.SerializeToString(), headers)
+        self.publisher.flush()
+
+    def transitions(self) -> list[str]:
+        """What was announced of incidents, in order."""
+        return [entry.headers["transition"] for entry in read_topic(self._kafka, f"{self.prefix}incidents.v1")]
+
+    def heard(self, *expected: str) -> Callable[[], bool]:
+        """Whether webhook and mailbox received messages of these types, in this order."""
+        return lambda: self.web.types() == list(expected) and len(self.mailbox.mails) == len(expected)
+
+    def close(self) -> None:
+        """Stop the receivers."""
+        self.web.free.set()
+        self.mail_server.stop()
+        self.web.server.shutdown()
+        self.web.server.server_close()
+
+
+@pytest.fixture
+def site(kafka: str, prefix: str, tmp_path: Path) -> Iterator[Site]:
+    """On each broker in turn."""
+    place = Site(kafka, prefix, tmp_path)
+    with place.publisher:
+        yield place
+    place.close()
+
+
+@pytest.fixture
+def real_site(real_kafka: str, prefix: str, tmp_path: Path) -> Iterator[Site]:
+    """On Apache Kafka only: the embedded broker does not let go of a killed worker."""
+    place = Site(real_kafka, prefix, tmp_path)
+    with place.publisher:
+        yield place
+    place.close()
+
+
+def test_a_breach_is_told_once_and_its_end_to_whoever_was_told(site: Site) -> None:
+    """By webhook and by mail; the second mail stands in the thread of the first; gRPC shows the incident resolved."""
+    with site.worker() as worker:
+        site.announce("A-1", "BROKEN", "broken")
+        wait_for(site.heard("incident.breach"), 30, worker.output)
+        site.announce("A-1", "BROKEN", "noted")
+        site.announce("A-2", "KEPT", "kept")
+        site.announce("A-1", "KEPT_LATE", "kept_late")
+        wait_for(site.heard("incident.breach", "incident.resolved"), 30, worker.output)
+        breach, resolved = site.mailbox.mails
+        assert resolved["References"] == breach["Message-ID"]
+        wait_for(lambda: "resolved" in site.transitions(), 10, worker.output)
+        with grpc.insecure_channel(worker.address) as channel:
+            stub = NotifierServiceStub(channel)
+            incident_id = "everything/kind=order_ready"
+            incident = stub.GetIncident(GetIncidentRequest(incident_id=incident_id), timeout=10).incident
+            assert incident.state == INCIDENT_STATE_RESOLVED
+            assert len(stub.ListIncidents(ListIncidentsRequest(), timeout=10).incidents) == 1
+        metrics = worker.metrics()
+        told = 'puntual_notifier_notifications_total{channel="webhook",kind="breach",severity="warning"}'
+        assert metrics[told] == 1
+
+
+def test_a_restart_tells_nothing_again(site: Site) -> None:
+    """What was told is in the record, and the relay goes on where it was."""
+    with site.worker() as worker:
+        site.announce("A-1", "BROKEN", "broken")
+        wait_for(site.heard("incident.breach"), 30, worker.output)
+        assert worker.terminate() == 0
+    with site.worker() as worker:
+        site.announce("A-2", "BROKEN", "broken")
+        wait_for(site.heard("incident.breach", "incident.breach"), 30, worker.output)
+        assert len(site.web.received) == 2
+
+
+def test_a_message_that_was_under_way_when_the_worker_died_is_sent_again(real_site: Site) -> None:
+    """Killed between the provider's acceptance and the report: the same id comes again, and nothing is lost."""
+    site = real_site
+    site.web.free.clear()
+    with site.worker() as worker:
+        site.announce("A-1", "BROKEN", "broken")
+        wait_for(lambda: len(site.web.received) == 1, 30, worker.output)
+        worker.kill()
+    site.announce("A-1", "KEPT_LATE", "kept_late")
+    site.web.free.set()
+    with site.worker() as worker:
+        wait_for(lambda: site.web.types() == ["incident.breach", "incident.resolved"], 60, worker.output)
+    assert [message["id"] for message in site.web.received].count(site.web.received[0]["id"]) == 2
+
+
+def test_what_a_target_refuses_is_said_on_the_console(site: Site) -> None:
+    """The other target is told all the same."""
+    site.web.status = 404
+    with site.worker() as worker:
+        site.announce("A-1", "BROKEN", "broken")
+        wait_for(lambda: "[not delivered to crm] Promise broken: order A-1 ready" in worker.output(), 30, worker.output)
+        wait_for(lambda: len(site.mailbox.mails) == 1, 10, worker.output)
+        wait_for(lambda: worker.metrics()[FAILED] == 1, 10)
+
+
+FAILED = 'puntual_notifier_notifications_failed_total{channel="webhook",reason="client_error"}'

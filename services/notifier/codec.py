@@ -1,28 +1,24 @@
 """Protobuf ⇄ the notifier's domain, and the machine the engine runs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
-from itertools import product
-from typing import NamedTuple
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
 from puntual.notifier.v1 import incident_pb2 as pb
-from puntual.promises.v1 import promise_pb2
-from puntual.sla.v1 import clock_pb2
 from services.notifier import domain
 from services.notifier.domain import Fact, Incident, IncidentState, ItemSeen, Plan, Transition
-from services.notifier.items import AT_ONCE, NONE, Details, Item, Standing, Told
+from services.notifier.items import AT_ONCE, NONE, Details, Item, Told
 from services.notifier.outbox import Delivery
-from services.notifier.routing import Address, Place
+from services.notifier.routing import Address
 from services.shared.clock import from_timestamp, set_timestamp
 from services.shared.engine.machine import Machine
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import Instant
 from services.shared.keys import customer_of, split_key
 
-PROMISES, SLA, DISPATCH, RECORDS = "promises.v1", "sla.v1", "dispatch.v1", "incidents.v1"
+DISPATCH, RECORDS = "dispatch.v1", "incidents.v1"
 
 #: Under which state an incident is counted when its route is no longer in the configuration.
 OTHER_ROUTE = "other"
@@ -79,119 +75,6 @@ def pack_dispatch(address: Address, item: Item) -> bytes:
     message = pb.Dispatch(incident_id=address.incident_id, route=address.route)
     _pack_item(message.item, item)
     return message.SerializeToString()
-
-
-# --- what the other services announce
-
-
-class Sighting(NamedTuple):
-    """A record of another service, in the notifier's terms."""
-
-    item: Item
-    #: Everywhere it can have been said to belong, the present first.
-    places: tuple[Place, ...]
-    #: From when it counts as at risk; NONE: never.
-    warn_at: Instant
-
-
-def promise_seen(value: bytes, offset: int, announced_at: Instant) -> Sighting:
-    """A Promise. Raises DecodeError, KeyError or ValueError where it is none that this version understands."""
-    record = promise_pb2.Promise.FromString(value)
-    standing = _PROMISE_STANDINGS[record.state]
-    return _sighting(
-        record,
-        Item(
-            service="promises",
-            record_id=record.promise_id,
-            kind=_KINDS.get(record.kind, ""),
-            standing=standing,
-            due_at=from_timestamp(record.due_at),
-            since=from_timestamp(record.warn_at if standing == Standing.AT_RISK else record.settled_at),
-            offset=offset,
-            announced_at=announced_at,
-        ),
-        original_due_at=from_timestamp(record.original_due_at),
-        reason=_REASONS.get(record.reason, ""),
-    )
-
-
-def clock_seen(value: bytes, offset: int, announced_at: Instant) -> Sighting:
-    """A Clock. Raises as `promise_seen`."""
-    record = clock_pb2.Clock.FromString(value)
-    standing = _CLOCK_STANDINGS[record.state]
-    since = {Standing.AT_RISK: record.warn_at, Standing.BROKEN: record.due_at}.get(standing, record.stopped_at)
-    return _sighting(
-        record,
-        Item(
-            service="sla",
-            record_id=record.clock_id,
-            kind=_METRICS.get(record.metric, ""),
-            standing=standing,
-            due_at=from_timestamp(record.due_at),
-            since=from_timestamp(since),
-            offset=offset,
-            announced_at=announced_at,
-        ),
-        original_due_at=from_timestamp(record.due_at),
-        reason=_CLOCK_REASONS.get(standing, ""),
-    )
-
-
-def _sighting(
-    record: promise_pb2.Promise | clock_pb2.Clock, item: Item, *, original_due_at: Instant, reason: str
-) -> Sighting:
-    split_key(item.record_id.encode())
-    context = record.context
-    details = Details(
-        original_due_at=original_due_at,
-        customer_name=context.customer_name,
-        customer_locale=context.customer_locale,
-        customer_time_zone=context.customer_time_zone,
-        customer_tier=context.customer_tier,
-        site=context.site,
-        team=context.team,
-        reason=reason,
-    )
-    stated = [fact.context for fact in record.facts]
-    # Facts may have arrived in any order, so any mixture of what they state can have been the context for a while.
-    places = product(
-        dict.fromkeys((context.customer_tier, *(said.customer_tier for said in stated))),
-        dict.fromkeys((context.site, *(said.site for said in stated))),
-        dict.fromkeys((context.team, *(said.team for said in stated))),
-    )
-    return Sighting(
-        item._replace(details=details), tuple(Place(*place) for place in places), from_timestamp(record.warn_at)
-    )
-
-
-def _names(values: Iterable[tuple[str, int]], prefix: str) -> Mapping[int, str]:
-    """What the values of an enum are called; there is no name for "unspecified"."""
-    return {number: name.removeprefix(prefix).lower() for name, number in values if number}
-
-
-_KINDS = _names(promise_pb2.PromiseKind.items(), "PROMISE_KIND_")
-_REASONS = _names(promise_pb2.PromiseReason.items(), "PROMISE_REASON_")
-_METRICS = _names(clock_pb2.Metric.items(), "METRIC_")
-_PROMISE_STANDINGS: Mapping[int, Standing] = {
-    promise_pb2.PROMISE_STATE_NOTED: Standing.FINE,
-    promise_pb2.PROMISE_STATE_OPEN: Standing.FINE,
-    promise_pb2.PROMISE_STATE_AT_RISK: Standing.AT_RISK,
-    promise_pb2.PROMISE_STATE_BROKEN: Standing.BROKEN,
-    promise_pb2.PROMISE_STATE_KEPT: Standing.FINE,
-    promise_pb2.PROMISE_STATE_KEPT_LATE: Standing.FULFILLED_LATE,
-    promise_pb2.PROMISE_STATE_WITHDRAWN: Standing.WITHDRAWN,
-}
-_CLOCK_STANDINGS: Mapping[int, Standing] = {
-    clock_pb2.CLOCK_STATE_NOTED: Standing.FINE,
-    clock_pb2.CLOCK_STATE_RUNNING: Standing.FINE,
-    clock_pb2.CLOCK_STATE_AT_RISK: Standing.AT_RISK,
-    clock_pb2.CLOCK_STATE_BREACHED: Standing.BROKEN,
-    clock_pb2.CLOCK_STATE_MET: Standing.FINE,
-    clock_pb2.CLOCK_STATE_MISSED: Standing.FULFILLED_LATE,
-    clock_pb2.CLOCK_STATE_CANCELLED: Standing.WITHDRAWN,
-}
-#: Clocks give no reasons; these are the same in words.
-_CLOCK_REASONS = {Standing.BROKEN: "due_passed", Standing.FULFILLED_LATE: "fulfilled"}
 
 
 # --- incidents

@@ -242,8 +242,10 @@ def _tidy(incident: Incident, receivers: Receivers) -> Incident:
     informed: list[Item] = []
     waiting: list[Item] = []
     for item in incident.items:
-        # A target that was taken out of the route can be told nothing more.
-        kept = item._replace(told=tuple(told for told in item.told if told.target in receivers.targets))
+        kept = item
+        if any(told.target not in receivers.targets for told in item.told):
+            # A target that was taken out of the route can be told nothing more.
+            kept = item._replace(told=tuple(told for told in item.told if told.target in receivers.targets))
         if not _is_live(kept, receivers):
             over.append(kept)
         elif any(news(kept, target, receivers) for target in receivers.targets):
@@ -278,7 +280,7 @@ def _newest(items: list[Item], count: int) -> list[Item]:
 
 
 def _slim(item: Item) -> Item:
-    return item._replace(details=None)
+    return item._replace(details=None) if item.details else item
 
 
 def _forget_at(incident: Incident, plan: Plan) -> Instant | None:

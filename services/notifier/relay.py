@@ -13,19 +13,21 @@ from functools import partial
 from google.protobuf.message import DecodeError
 from kafka.partitioner.default import murmur2
 
-from services.notifier.codec import DISPATCH, PROMISES, SLA, Sighting, clock_seen, pack_dispatch, promise_seen
+from services.notifier.codec import DISPATCH, pack_dispatch
 from services.notifier.items import Standing
 from services.notifier.routing import Routing, dispatch
+from services.notifier.sightings import SOURCES, Source
+from services.shared.clock import from_timestamp
 from services.shared.engine.relay import Forward
 from services.shared.engine.stage import Message, Write
 from services.shared.instant import SECOND, Instant, parse_instant
 
 log = logging.getLogger(__name__)
 
-#: Topic → how its records are read.
-_READERS: Mapping[str, Callable[[bytes, int, Instant], Sighting]] = {PROMISES: promise_seen, SLA: clock_seen}
 #: Transitions that end nobody's worry.
 _QUIET = frozenset({"noted", "made", "kept", "started", "met"})
+#: When somebody worries about what was never promised.
+_NEVER = 2**62
 #: How far the clocks of two workers may be apart.
 _SKEW = 300 * SECOND
 
@@ -33,41 +35,42 @@ _SKEW = 300 * SECOND
 def forwards(routing: Routing, partitions: int, prefix: str = "puntual.") -> Mapping[str, Forward]:
     """For each topic of records: what becomes of a message. `partitions`: how many the dispatch topic has."""
     write = partial(_write, f"{prefix}{DISPATCH}", partitions)
-    return {prefix + topic: partial(_forward, routing, reader, write) for topic, reader in _READERS.items()}
+    return {prefix + topic: partial(_forward, routing, source, write) for topic, source in SOURCES.items()}
 
 
 def _forward(
-    routing: Routing,
-    read: Callable[[bytes, int, Instant], Sighting],
-    write: Callable[[bytes, bytes], Write],
-    message: Message,
+    routing: Routing, source: Source, write: Callable[[bytes, bytes], Write], message: Message
 ) -> Iterable[Write]:
     if not message.value:
         return []
     headers = dict(message.headers)
     try:
-        seen = read(message.value, message.offset, _announced_at(headers.get("announced-at"), message.timestamp))
+        record = source.parse(message.value)
+        standing = source.standings[record.state]
+        announced_at = _announced_at(headers.get("announced-at"), message.timestamp)
+        worry_at = (routing.tells_risk and from_timestamp(record.warn_at)) or from_timestamp(record.due_at) or _NEVER
+        transition = headers.get("transition", b"").decode()
+        if is_quiet(standing, transition, worry_at - announced_at, tells_risk=routing.tells_risk):
+            return []
+        item, places = source.see(record, message.offset, announced_at)
     except (DecodeError, KeyError, ValueError):
         # Another version of a service wrote what this one cannot read. It must not stop what comes behind.
         log.exception("record not understood", extra={"topic": message.topic, "offset": message.offset})
         return []
-    if is_quiet(seen, headers.get("transition", b"").decode(), tells_risk=routing.tells_risk):
-        return []
     return [
-        write(address.incident_id.encode(), pack_dispatch(address, item))
-        for address, item in dispatch(seen.item, seen.places, routing)
+        write(address.incident_id.encode(), pack_dispatch(address, told))
+        for address, told in dispatch(item, places, routing)
     ]
 
 
-def is_quiet(seen: Sighting, transition: str, *, tells_risk: bool) -> bool:
-    """Whether nobody can have to hear of it."""
-    item = seen.item
-    if item.standing == Standing.AT_RISK:
+def is_quiet(standing: Standing, transition: str, untroubled: int, *, tells_risk: bool) -> bool:
+    """Whether nobody can have to hear of it.
+
+    `untroubled`: microseconds from its announcement to the instant at which anybody can first have worried.
+    """
+    if standing == Standing.AT_RISK:
         return transition == "at_risk" and not tells_risk
-    if item.standing != Standing.FINE or transition not in _QUIET:
-        return False
-    worry_at = seen.warn_at if seen.warn_at and tells_risk else item.due_at
-    return not worry_at or item.announced_at + _SKEW < worry_at
+    return standing == Standing.FINE and transition in _QUIET and untroubled > _SKEW
 
 
 def _announced_at(header: bytes | None, timestamp: int) -> Instant:

@@ -99,9 +99,10 @@ def dispatch(item: Item, places: Iterable[Place], routing: Routing) -> list[tupl
     if item.standing in _TROUBLE:
         addressed[address(item, routing.routes)] = item
     follow_up = item._replace(follow_up=True)
+    severities = _LEVELS if any("severity" in route.match for route in routing.routes) else (item.severity,)
     for place in islice(dict.fromkeys(places), _MAX_PLACES):
         details = (item.details or _NO_DETAILS)._replace(customer_tier=place.tier, site=place.site, team=place.team)
-        for severity in {rule.severity for rule in routing.severities} | {_DEFAULT_SEVERITY}:
+        for severity in severities:
             was = item._replace(severity=severity, details=details)
             addressed.setdefault(address(was, routing.routes), follow_up)
     return list(addressed.items())
@@ -127,3 +128,4 @@ def matches(match: Match, item: Item) -> bool:
 
 
 _DEFAULT_SEVERITY = Severity.WARNING
+_LEVELS = tuple(severity for severity in Severity if severity)

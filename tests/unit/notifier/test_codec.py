@@ -1,17 +1,14 @@
-"""Bytes and back, and what the other services' records mean here."""
+"""Bytes and back."""
 
 import pytest
 from google.protobuf import json_format
 
 from puntual.notifier.v1 import incident_pb2 as pb
-from puntual.promises.v1 import promise_pb2
-from puntual.sla.v1 import clock_pb2
-from services.notifier.codec import clock_seen, decode, machine, pack, pack_dispatch, promise_seen, unpack
+from services.notifier.codec import decode, machine, pack, pack_dispatch, unpack
 from services.notifier.domain import Incident, IncidentState, ItemSeen
 from services.notifier.items import AT_ONCE, Standing
 from services.notifier.outbox import Accepted, DeliveryState
-from services.notifier.routing import Address, Place
-from services.shared.clock import set_timestamp
+from services.notifier.routing import Address
 from services.shared.errors import DeadLetterReason, Unusable
 from tests.unit.notifier.builders import BOTH, INCIDENT, MAIL, an_item, at, broken, see, seen, settle
 
@@ -72,70 +69,6 @@ def test_a_dispatch_says_json_when_json_is_broken() -> None:
     """Half an object is undecodable."""
     with pytest.raises(Unusable, match="undecodable"):
         decode(b'{"incidentId": ', True)
-
-
-def test_every_state_of_a_promise_has_a_standing() -> None:
-    """A state added to the contract must be given a meaning here."""
-    for state in promise_pb2.PromiseState.values():
-        if state:
-            promise = promise_pb2.Promise(promise_id="C/callback/1", state=state)
-            assert promise_seen(promise.SerializeToString(), 1, at(0)).item.standing
-
-
-def test_every_state_of_a_clock_has_a_standing() -> None:
-    """A state added to the contract must be given a meaning here."""
-    for state in clock_pb2.ClockState.values():
-        if state:
-            clock = clock_pb2.Clock(clock_id="C/first_reply/1", state=state)
-            assert clock_seen(clock.SerializeToString(), 1, at(0)).item.standing
-
-
-def test_a_broken_promise_is_seen_with_what_a_message_needs() -> None:
-    """Who, what, when, where and why."""
-    promise = promise_pb2.Promise(
-        promise_id="C-7/appointment/V-1",
-        kind=promise_pb2.PROMISE_KIND_APPOINTMENT,
-        state=promise_pb2.PROMISE_STATE_BROKEN,
-        reason=promise_pb2.PROMISE_REASON_NO_SHOW_BY_US,
-        context=promise_pb2.Context(customer_name="Ana", customer_tier="gold", site="Madrid", team="field"),
-        facts=[promise_pb2.Fact(context=promise_pb2.Context(team="counter"))],
-    )
-    set_timestamp(promise.due_at, at(5))
-    set_timestamp(promise.original_due_at, at(0))
-    set_timestamp(promise.settled_at, at(6))
-    set_timestamp(promise.warn_at, at(-60))
-    item, places, warn_at = promise_seen(promise.SerializeToString(), 42, at(7))
-    assert (item.service, item.record_id, item.kind) == ("promises", "C-7/appointment/V-1", "appointment")
-    assert (item.standing, item.due_at, item.since, item.offset, item.announced_at, warn_at) == (
-        Standing.BROKEN,
-        at(5),
-        at(6),
-        42,
-        at(7),
-        at(-60),
-    )
-    assert item.details is not None
-    assert (item.details.original_due_at, item.details.reason, item.details.team) == (at(0), "no_show_by_us", "field")
-    assert places[0] == Place("gold", "Madrid", "field")
-    assert Place("", "", "counter") in places
-
-
-def test_a_missed_clock_is_seen_with_when_it_stopped() -> None:
-    """How late it was is counted from its limit."""
-    clock = clock_pb2.Clock(
-        clock_id="C-7/first_reply/T-1", metric=clock_pb2.METRIC_FIRST_REPLY, state=clock_pb2.CLOCK_STATE_MISSED
-    )
-    set_timestamp(clock.due_at, at(0))
-    set_timestamp(clock.stopped_at, at(30))
-    item = clock_seen(clock.SerializeToString(), 42, at(31)).item
-    assert (item.service, item.kind, item.standing, item.since) == (
-        "sla",
-        "first_reply",
-        Standing.FULFILLED_LATE,
-        at(30),
-    )
-    assert item.details is not None
-    assert item.details.original_due_at == at(0)
 
 
 def test_the_machine_announces_what_a_write_means() -> None:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from puntual.promises.v1.promise_pb2 import Promise as PromiseMessage, PromiseState
+from puntual.promises.v1.promise_pb2 import PROMISE_STATE_NOTED, Promise as PromiseMessage, PromiseState
 from services.notifier import domain as notifier
-from services.notifier.codec import decode, promise_seen
+from services.notifier.codec import decode
 from services.notifier.domain import Incident, Plan, Receivers
 from services.notifier.items import Severity, Standing
 from services.notifier.outbox import UNSETTLED, Accepted, DeliverySettled
-from services.notifier.relay import forwards, is_quiet
+from services.notifier.relay import forwards
 from services.notifier.routing import Route, Routing, SeverityRule
 from services.promises import codec as promises_codec, domain as promises
 from services.shared.clock import set_timestamp
@@ -48,30 +48,37 @@ def a_promise(state: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("state", "transition", "minutes", "tells_risk", "quiet"),
+    ("state", "transition", "minutes", "tells_risk", "forwarded"),
     [
-        ("OPEN", "made", -60, True, True),
-        ("KEPT", "kept", -60, True, True),
-        ("KEPT", "kept", -9, True, False),
-        ("KEPT", "kept", -9, False, True),
-        ("KEPT", "kept", 1, False, False),
-        ("OPEN", "renegotiated", -60, True, False),
-        ("KEPT", "retracted", -60, False, False),
-        ("OPEN", "", -60, True, False),
-        ("AT_RISK", "at_risk", -5, True, False),
-        ("AT_RISK", "at_risk", -5, False, True),
-        ("AT_RISK", "retracted", -5, False, False),
-        ("BROKEN", "noted", -60, False, False),
-        ("KEPT_LATE", "kept_late", -60, False, False),
-        ("WITHDRAWN", "withdrawn", -60, False, False),
+        ("OPEN", "made", -60, True, False),
+        ("KEPT", "kept", -60, True, False),
+        ("KEPT", "kept", -9, True, True),
+        ("KEPT", "kept", -9, False, False),
+        ("KEPT", "kept", 1, False, True),
+        ("OPEN", "renegotiated", -60, True, True),
+        ("KEPT", "retracted", -60, False, True),
+        ("OPEN", "", -60, True, True),
+        ("AT_RISK", "at_risk", -6, True, True),
+        ("AT_RISK", "at_risk", -6, False, False),
+        ("AT_RISK", "retracted", -6, False, True),
+        ("BROKEN", "noted", -60, False, True),
+        ("KEPT_LATE", "kept_late", -60, False, True),
+        ("WITHDRAWN", "withdrawn", -60, False, True),
     ],
 )
 def test_a_record_is_skipped_only_where_all_is_and_was_well(
-    state: str, transition: str, minutes: int, tells_risk: bool, quiet: bool
+    state: str, transition: str, minutes: int, tells_risk: bool, forwarded: bool
 ) -> None:
     """How a promise stands, what was announced and when, and whether anybody is told of risks."""
-    seen = promise_seen(a_promise(state), 1, at(minutes))
-    assert is_quiet(seen, transition, tells_risk=tells_risk) == quiet
+    routing = Routing((), (Route("everything", {}, ("console",), at_risk=tells_risk),))
+    headers = (("transition", transition.encode()), ("announced-at", format_instant(at(minutes)).encode()))
+    assert bool(list(forwards(routing, 12)[TOPIC](Record(a_promise(state), headers=headers)))) == forwarded
+
+
+def test_what_was_never_promised_worries_nobody() -> None:
+    """Facts about an order come before its promise, or without any."""
+    noted = PromiseMessage(promise_id="C-7/order_ready/A-1", state=PROMISE_STATE_NOTED).SerializeToString()
+    assert not list(forwards(EVERYTHING, 12)[TOPIC](Record(noted, headers=(("transition", b"noted"),))))
 
 
 def test_a_forwarded_record_carries_its_offset_and_announcement() -> None:

@@ -1,0 +1,73 @@
+"""What the other services' records mean to the notifier."""
+
+import pytest
+
+from puntual.promises.v1 import promise_pb2
+from puntual.sla.v1 import clock_pb2
+from services.notifier.items import Standing
+from services.notifier.routing import Place
+from services.notifier.sightings import SOURCES
+from services.shared.clock import set_timestamp
+from services.shared.topics import PROMISES, SLA
+from tests.unit.notifier.builders import at
+
+
+def test_the_sources_are_the_topics_of_promises_and_clocks() -> None:
+    """By the names that those services write to."""
+    assert list(SOURCES) == [PROMISES.name, SLA.name]
+
+
+@pytest.mark.parametrize(
+    ("topic", "states"),
+    [(PROMISES.name, promise_pb2.PromiseState.values()), (SLA.name, clock_pb2.ClockState.values())],
+)
+def test_every_state_has_a_standing(topic: str, states: list[int]) -> None:
+    """A state added to the contract must be given a meaning here."""
+    assert SOURCES[topic].standings.keys() == {state for state in states if state}
+
+
+def test_a_broken_promise_is_seen_with_what_a_message_needs() -> None:
+    """Who, what, when, where and why."""
+    promise = promise_pb2.Promise(
+        promise_id="C-7/appointment/V-1",
+        kind=promise_pb2.PROMISE_KIND_APPOINTMENT,
+        state=promise_pb2.PROMISE_STATE_BROKEN,
+        reason=promise_pb2.PROMISE_REASON_NO_SHOW_BY_US,
+        context=promise_pb2.Context(customer_name="Ana", customer_tier="gold", site="Madrid", team="field"),
+        facts=[promise_pb2.Fact(context=promise_pb2.Context(team="counter"))],
+    )
+    set_timestamp(promise.due_at, at(5))
+    set_timestamp(promise.original_due_at, at(0))
+    set_timestamp(promise.settled_at, at(6))
+    set_timestamp(promise.warn_at, at(-60))
+    item, places = SOURCES["promises.v1"].see(promise, 42, at(7))
+    assert (item.service, item.record_id, item.kind) == ("promises", "C-7/appointment/V-1", "appointment")
+    assert (item.standing, item.due_at, item.since, item.offset, item.announced_at) == (
+        Standing.BROKEN,
+        at(5),
+        at(6),
+        42,
+        at(7),
+    )
+    assert item.details is not None
+    assert (item.details.original_due_at, item.details.reason, item.details.team) == (at(0), "no_show_by_us", "field")
+    assert places[0] == Place("gold", "Madrid", "field")
+    assert Place("", "", "counter") in places
+
+
+def test_a_missed_clock_is_seen_with_when_it_stopped() -> None:
+    """How late it was is counted from its limit."""
+    clock = clock_pb2.Clock(
+        clock_id="C-7/first_reply/T-1", metric=clock_pb2.METRIC_FIRST_REPLY, state=clock_pb2.CLOCK_STATE_MISSED
+    )
+    set_timestamp(clock.due_at, at(0))
+    set_timestamp(clock.stopped_at, at(30))
+    item = SOURCES["sla.v1"].see(clock, 42, at(31)).item
+    assert (item.service, item.kind, item.standing, item.since) == (
+        "sla",
+        "first_reply",
+        Standing.FULFILLED_LATE,
+        at(30),
+    )
+    assert item.details is not None
+    assert item.details.original_due_at == at(0)

@@ -1,0 +1,188 @@
+"""What surrounds the engine, by hand: messages, a meter that adds up, a producer that can wait, fail and be asked."""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+
+from services.shared.engine.outbox import BatchBuilder
+from services.shared.engine.stage import Headers, Write
+from services.shared.instant import Instant, format_instant
+from tests.unit.engine.toy import INPUT, Fact, value_of
+
+
+@dataclass(slots=True)
+class FakeMessage:
+    """A fetched record."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+def a_message(offset: int, *facts: tuple[str, Fact], topic: str = INPUT, partition: int = 0) -> FakeMessage:
+    """A message with facts; its broker time in milliseconds is its offset."""
+    return FakeMessage(topic, partition, offset, offset, b"k", value_of(*facts))
+
+
+def raw(offset: int, value: bytes | None, *headers: tuple[str, bytes], topic: str = INPUT) -> FakeMessage:
+    """A message with any value."""
+    return FakeMessage(topic, 0, offset, offset, b"k", value, headers)
+
+
+def a_tick(offset: int, at: Instant, topic: str = INPUT) -> FakeMessage:
+    """A message that moves the event clock."""
+    return raw(offset, b"", ("tick", format_instant(at).encode()), topic=topic)
+
+
+class Tally:
+    """A meter that adds up. Like Prometheus it takes no negative counts."""
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.kept: Counter[tuple[str, str]] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.announced: Counter[str] = Counter()
+        self.jumps: list[str] = []
+        self.delays: list[float] = []
+        self.margins: list[float] = []
+        self.ages: list[float] = []
+        self.lags: dict[tuple[str, int], float] = {}
+        self.sweeps: list[float] = []
+        self.commits: list[tuple[str, int]] = []
+        self.restored: list[tuple[int, int]] = []
+
+    def consumed(self, _topic: str, outcome: str, count: int) -> None:
+        assert count > 0
+        self.outcomes[outcome] += count
+
+    def event_age(self, _topic: str, seconds: float) -> None:
+        self.ages.append(seconds)
+
+    def lag(self, topic: str, partition: int, seconds: float) -> None:
+        self.lags[topic, partition] = seconds
+
+    def batch(self, _topic: str, size: int) -> None:
+        assert size > 0
+
+    def dead_letter(self, _topic: str, reason: str) -> None:
+        self.refused[reason] += 1
+
+    def records(self, kind: str, state: str, delta: int) -> None:
+        self.kept[kind, state] += delta
+
+    def transition(self, _kind: str, transition: str) -> None:
+        self.announced[transition] += 1
+
+    def settled(self, _kind: str, _state: str, margin: float) -> None:
+        self.margins.append(margin)
+
+    def detection_delay(self, seconds: float) -> None:
+        self.delays.append(seconds)
+
+    def sweep(self, overdue: float) -> None:
+        self.sweeps.append(overdue)
+
+    def committed(self, topic: str, partition: int) -> None:
+        self.commits.append((topic, partition))
+
+    def jump(self, _topic: str, outcome: str) -> None:
+        self.jumps.append(outcome)
+
+    def rebalanced(self) -> None: ...
+
+    def recovery(self, done: int, total: int) -> None:
+        self.restored.append((done, total))
+
+    def recovered(self, seconds: float) -> None:
+        assert seconds >= 0
+
+    def ready(self, is_ready: bool) -> None: ...
+
+
+class FakeBatch:
+    """A record batch that holds at most `room` records."""
+
+    def __init__(self, room: int) -> None:
+        self.writes: list[tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]] = []
+        self._room = room
+        self._closed = False
+
+    def append(
+        self, *, timestamp: int | None, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]
+    ) -> object | None:
+        assert not self._closed
+        assert timestamp is None
+        assert isinstance(headers, list)  # aiokafka's C code takes nothing else
+        if len(self.writes) == self._room:
+            return None
+        self.writes.append((key, value, headers))
+        return object()
+
+    def close(self) -> None:
+        self._closed = True
+
+    def record_count(self) -> int:
+        return len(self.writes)
+
+
+@dataclass(slots=True)
+class Metadata:
+    """The broker's answer."""
+
+    offset: int
+
+
+class FakeProducer:
+    """Appends to logs in order; acknowledges at once, or, with `holding`, when told."""
+
+    def __init__(self, room: int = 1_000_000) -> None:
+        self.logs: dict[tuple[str, int], list[tuple[bytes | None, bytes | None]]] = defaultdict(list)
+        self.holding = False
+        #: Answers that are owed, in the order of sending.
+        self.owed: list[tuple[asyncio.Future[Metadata], int]] = []
+        self.refusal: Exception | None = None
+        self._room = room
+
+    def create_batch(self) -> FakeBatch:
+        return FakeBatch(self._room)
+
+    async def send_batch(self, batch: BatchBuilder, topic: str, *, partition: int) -> Awaitable[Metadata]:
+        assert isinstance(batch, FakeBatch)
+        await asyncio.sleep(0)
+        if self.refusal:
+            raise self.refusal
+        log = self.logs[topic, partition]
+        answer: asyncio.Future[Metadata] = asyncio.get_running_loop().create_future()
+        if self.holding:
+            self.owed.append((answer, len(log)))
+        else:
+            answer.set_result(Metadata(len(log)))
+        log.extend((key, value) for key, value, _ in batch.writes)
+        return answer
+
+    def answer(self, number: int = 0) -> None:
+        """Acknowledge the batch that was sent as number `number` of those owed."""
+        future, offset = self.owed.pop(number)
+        future.set_result(Metadata(offset))
+
+    def answer_all(self) -> None:
+        """Acknowledge everything, now and from now on."""
+        self.holding = False
+        while self.owed:
+            self.answer()
+
+
+def a_write(number: int, topic: str = "t", partition: int = 0) -> Write:
+    """A write that can be told from others."""
+    return Write(topic, partition, str(number).encode(), b"", [])
+
+
+async def settle(turns: int = 50) -> None:
+    """Let every task that can move, move."""
+    for _ in range(turns):
+        await asyncio.sleep(0)

@@ -5,7 +5,7 @@ before anything else happens to the partition, which the lane sees to.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Generic
 
 from services.shared.engine.machine import F, Machine, R
@@ -74,9 +74,9 @@ class Keeper(Generic[R, F]):
                 else:
                     known.append(fact)
             ignored += not used
-        for key, new in facts.items():
-            if not batch.fold(key, new):
-                dead += self._set_aside(batch, key, messages)
+        refused = {key: problem for key, new in facts.items() if (problem := batch.fold(key, new))}
+        if refused:
+            dead += self._set_aside(batch, refused, messages)
         used_count = len(messages) - ignored - dead - ticks
         count_outcomes(
             self._meter, topic, (("used", used_count), ("ignored", ignored), ("dead", dead), ("tick", ticks))
@@ -88,14 +88,16 @@ class Keeper(Generic[R, F]):
     def submit(self, partition: int, key: bytes, fact: F, now: Instant) -> Result:
         """Fold one fact that did not come from Kafka: the outcome of something this worker did."""
         batch = _Batch(self, partition, now)
-        batch.fold(key, [fact])
+        if problem := batch.fold(key, [fact]):
+            log.error("A fact of this worker's own making could not be kept", exc_info=problem)
         return batch.result(None)
 
     def sweep(self, partition: int, clock: Instant, now: Instant, limit: int) -> Result:
         """Judge again what is due by `clock`, at most `limit` records; `now` is when it is announced."""
         store, machine = self.stores[partition], self.machine
         batch = _Batch(self, partition, now)
-        for _, key in list(store.deadlines.pop_due(clock, limit)):
+        popped = list(store.deadlines.pop_due(clock, limit))
+        for _, key in popped:
             old = store.get(key)
             deadline = None if old is None else machine.next_deadline(old)
             if old is None or deadline is None:
@@ -103,30 +105,28 @@ class Keeper(Generic[R, F]):
             if deadline > clock:
                 store.deadlines.add(deadline, key)
                 continue
-            batch.write(key, old, machine.due(old, clock), look_again=True)
-        return batch.result(None)
+            new = machine.due(old, clock)
+            batch.write(key, old, new, None if new is None else machine.pack(new), look_again=True)
+        return batch.result(None, len(popped))
 
     def _refuse(self, message: Message, error: Exception) -> Write:
         if not isinstance(error, Unusable):
-            log.error("decoding %s/%d@%d failed", message.topic, message.partition, message.offset, exc_info=error)
+            log.error("%s/%d@%d could not be used", message.topic, message.partition, message.offset, exc_info=error)
             error = Unusable(
-                DeadLetterReason.INVALID, f"it could not be read ({type(error).__name__}); see the worker's log"
+                DeadLetterReason.INVALID, f"it could not be used ({type(error).__name__}); see the worker's log"
             )
         self._meter.dead_letter(message.topic, error.reason.value)
         return dead_letter(self._dead_letters, message, error, self._dead_letter_partitions)
 
-    def _set_aside(self, batch: "_Batch[R, F]", key: bytes, messages: Sequence[Message]) -> int:
-        """Dead-letter the messages of a record that has grown too large. Rare, so they are decoded again."""
-        problem = Unusable(
-            DeadLetterReason.TOO_LARGE, "the record has too many facts; it stays as it was without this one"
-        )
+    def _set_aside(self, batch: "_Batch[R, F]", refused: Mapping[bytes, Exception], messages: Sequence[Message]) -> int:
+        """Dead-letter the messages with facts that a record cannot take. Rare, so they are decoded again."""
         decode, count = self.machine.inputs[messages[0].topic], 0
         for message in messages:
             try:
                 found = decode(message.value or b"", JSON_HEADER in message.headers)
-            except Unusable:
+            except Exception:  # noqa: BLE001, S112 - it is a dead letter already
                 continue
-            if any(found_key == key for found_key, _ in found):
+            if problem := next((refused[key] for key, _ in found if key in refused), None):
                 batch.writes.append(self._refuse(message, problem))
                 count += 1
         return count
@@ -145,25 +145,35 @@ class _Batch(Generic[R, F]):
         self.writes: list[Write] = []
         self._notices: list[Notice] = []
 
-    def fold(self, key: bytes, facts: Sequence[F]) -> bool:
-        """Fold facts into the record of a key. False where the record would grow too large; it then stays as it was."""
+    def fold(self, key: bytes, facts: Sequence[F]) -> Exception | None:
+        """Fold facts into the record of a key. Returns why it cannot take them; it then stays as it was."""
         old = self._store.get(key)
-        new = self._machine.fold(key, old, facts)
-        return new is old or new == old or self.write(key, old, new)
+        try:
+            new = self._machine.fold(key, old, facts)
+            if new is old or new == old:
+                return None
+            value = None if new is None else self._machine.pack(new)
+        except Exception as error:  # noqa: BLE001 - no fact may stop those of other records
+            return error
+        if value is not None and len(value) > MAX_RECORD_BYTES:
+            return Unusable(
+                DeadLetterReason.TOO_LARGE, "the record has too many facts; it stays as it was without this one"
+            )
+        self.write(key, old, new, value)
+        return None
 
-    def write(self, key: bytes, old: R | None, new: R | None, *, look_again: bool = False) -> bool:
-        """Keep and announce a record; None forgets it. `look_again`: the deadline entry of `old` was consumed."""
+    def write(self, key: bytes, old: R | None, new: R | None, value: bytes | None, *, look_again: bool = False) -> None:
+        """Keep and announce a record and its packed `value`; None forgets it.
+
+        `look_again`: the deadline entry of `old` was consumed.
+        """
         machine, store = self._machine, self._store
-        if new is None:
-            value = None
+        transition, transition_id = machine.transition(key, old, new)
+        if new is None or value is None:
             store.records.pop(key, None)
         else:
-            value = machine.pack(new)
-            if len(value) > MAX_RECORD_BYTES:
-                return False
             store.records[key] = value
             self._expect(key, None if look_again or old is None else machine.next_deadline(old), new)
-        transition, transition_id = machine.transition(key, old, new)
         headers: Headers = [
             ("transition", transition.encode()),
             ("transition-id", transition_id.encode()),
@@ -172,11 +182,10 @@ class _Batch(Generic[R, F]):
         self.writes.append(Write(machine.records, self._partition, key, value, headers))
         self._notices.append(Notice(key, value, transition))
         self._measure(old, new, transition)
-        return True
 
-    def result(self, event_time: Instant | None) -> Result:
+    def result(self, event_time: Instant | None, looked: int = 0) -> Result:
         """All of it."""
-        return Result(self.writes, self._notices, event_time)
+        return Result(self.writes, self._notices, event_time, looked)
 
     def _expect(self, key: bytes, waiting: Instant | None, new: R) -> None:
         """Make sure the queue will look at the record in time. `waiting`: what is already queued for it."""

@@ -51,6 +51,8 @@ class Result(NamedTuple):
     notices: Sequence[Notice] = ()
     #: The latest event time seen; None: none.
     event_time: Instant | None = None
+    #: How many deadlines were looked at.
+    looked: int = 0
 
 
 class Stage(Protocol):

@@ -72,7 +72,7 @@ class Outbox:
 
     def start(self) -> None:
         """Begin to send."""
-        self._tasks = [asyncio.create_task(self._guard(work())) for work in (self._send_all, self._await_all)]
+        self._tasks = [asyncio.create_task(self._guard(work)) for work in (self._send_all, self._await_all)]
 
     async def stop(self) -> None:
         """End at once; what is not acknowledged is unknown."""
@@ -135,12 +135,14 @@ class Outbox:
             self._in_flight -= 1
             self._changed.set()
 
-    async def _guard(self, work: Awaitable[None]) -> None:
+    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the log no longer follows memory
+            await work()
+        except BaseException as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Whatever it is, a cancelled answer too: the log no longer follows memory.
             self._fail(error)
 
 

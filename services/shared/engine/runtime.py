@@ -63,6 +63,7 @@ class Runtime:
         self._event_clock = event_clock
         self._event_time: dict[int, Instant] = {}
         self._gate = asyncio.Lock()
+        self._frozen = False
         self._acknowledged = acknowledged
         self._watchers: list[asyncio.Queue[Announcement | None]] = []
 
@@ -77,12 +78,14 @@ class Runtime:
         """Stop everything: when this returns, all that was read is acknowledged and nothing moves until `start`."""
         self.epoch += 1
         async with self._gate:
+            self._frozen = True
             await self._outbox.drained()
 
     def start(self, lanes: Iterable[Lane]) -> None:
         """Move on with these lanes. The stores of their partitions must be recovered."""
         self.lanes = {(lane.topic, lane.partition): lane for lane in lanes}
         self.assigned = True
+        self._frozen = False
 
     def clear(self) -> None:
         """Own nothing, as long as an assignment is being recovered."""
@@ -100,7 +103,7 @@ class Runtime:
             await self._outbox.room()
             async with self._gate:
                 lane = self.lanes.get((topic, partition))
-                if lane is None or epoch != self.epoch:
+                if lane is None or epoch != self.epoch or self._frozen:
                     return None
                 admitted = lane.admit(messages[:SLICE])
                 if isinstance(admitted, Jump):
@@ -133,7 +136,7 @@ class Runtime:
     async def submit(self, partition: int, key: bytes, fact: object) -> bool:
         """Fold a fact of this worker's own making. False where the partition is no longer its own."""
         async with self._gate:
-            if partition not in self.partitions():
+            if partition not in self.partitions() or self._frozen:
                 return False
             self._send(partition, self.keeper.submit(partition, key, fact, self._now()), None)
         return True
@@ -187,17 +190,15 @@ class Runtime:
             while True:
                 await self._outbox.room()
                 async with self._gate:
-                    if partition not in self.partitions():
+                    if partition not in self.partitions() or self._frozen:
                         break
                     clock = self.clock(partition)
-                    store = self.keeper.stores[partition]
-                    before = len(store.deadlines)
                     result = self.keeper.sweep(partition, clock, self._now(), SWEEP)
                     self._send(partition, result, None)
                     if not self._event_clock and clock:
                         overdue = max(overdue, (self._now() - clock) / SECOND)
                 await asyncio.sleep(0)
-                if len(result.writes) < SWEEP and before - len(store.deadlines) < SWEEP:
+                if result.looked < SWEEP:
                     break
         self._meter.sweep(overdue)
         self._measure_lag()

@@ -1,0 +1,385 @@
+"""The runtime: nothing moves that is frozen, nothing is committed or told too early, and the clock waits for input."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.shared.engine.lane import FRESH, Jump, Lane
+from services.shared.engine.outbox import MAX_IN_FLIGHT
+from services.shared.engine.runtime import SLICE, SWEEP
+from services.shared.engine.store import ForeignWriter
+from services.shared.engine.view import SlowReader
+from services.shared.instant import SECOND, Instant
+from tests.unit.engine.fakes import FakeMessage, a_message, a_tick, settle
+from tests.unit.engine.site import NOW, Site, idle, table_of
+from tests.unit.engine.toy import INPUT, OTHER_INPUT, RECORDS, Fact
+
+RING = Instant(500 * SECOND)
+
+
+def said(name: str = "x", at: int = 1, ring_at: int = 0) -> Fact:
+    """A fact."""
+    return Fact(Instant(at), name, Instant(ring_at))
+
+
+def stream(start: int, stop: int) -> list[FakeMessage]:
+    """Contiguous messages, each of a key of its own."""
+    return [a_message(offset, (f"k{offset}", said())) for offset in range(start, stop)]
+
+
+def long_stream(slices: int) -> list[FakeMessage]:
+    """So many slices, with a reminder in the first message of each."""
+    return [a_message(offset, *[(f"k{offset}", said())][offset % SLICE :]) for offset in range(slices * SLICE)]
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    """One that owns partition 0 of the input, from the beginning of an empty log."""
+    place = Site()
+    place.own(Lane(INPUT, 0, 0, 0))
+    yield place
+    await place.outbox.stop()
+
+
+@pytest.fixture
+async def replay() -> AsyncIterator[Site]:
+    """One whose time is what its input says, with partition 0 of two inputs and partition 1 of one."""
+    place = Site(event_clock=True)
+    place.own(Lane(INPUT, 0, 0, 0), Lane(OTHER_INPUT, 0, 0, 0), Lane(INPUT, 1, 0, 0))
+    yield place
+    await place.outbox.stop()
+
+
+# --- input
+
+
+async def test_what_is_read_may_be_committed_once_acknowledged(site: Site) -> None:
+    """Memory follows at once, the frontier and those who listen only when the log has it."""
+    site.producer.holding = True
+    await site.feed(*stream(0, 3))
+    await settle()
+    assert len(site.keeper.stores[0].records) == 3
+    assert (site.lane().position, site.lane().frontier, site.told) == (3, 0, [])
+    site.producer.answer_all()
+    await settle()
+    assert (site.lane().frontier, len(site.told), site.keeper.stores[0].next_offset) == (3, 3, 3)
+
+
+async def test_input_that_changes_nothing_is_committed_too(site: Site) -> None:
+    """A batch without writes has nothing to wait for but those before it."""
+    site.producer.holding = True
+    await site.feed(a_message(0, ("a", said())))
+    await site.feed(a_message(1))
+    await settle()
+    assert site.lane().frontier == 0
+    site.producer.answer_all()
+    await settle()
+    assert site.lane().frontier == 2
+
+
+async def test_long_batches_are_folded_in_slices(site: Site) -> None:
+    """Others get their turn in between; every message is read once."""
+    await site.feed(*stream(0, 2 * SLICE + 1))
+    await site.outbox.drained()
+    assert site.lane().frontier == 2 * SLICE + 1
+    assert len(table_of(site.producer.logs[RECORDS, 0])) == 2 * SLICE + 1
+
+
+async def test_what_an_earlier_epoch_fetched_is_dropped(site: Site) -> None:
+    """Also where the partition is owned again and the offsets would fit."""
+    old = site.runtime.epoch
+    await site.runtime.freeze()
+    site.own(Lane(INPUT, 0, 0, 0))
+    assert await site.feed(*stream(0, 2), epoch=old) is None
+    assert (site.lane().position, site.producer.logs) == (0, {})
+
+
+async def test_what_is_not_owned_is_dropped(site: Site) -> None:
+    """A batch for a partition without a lane changes nothing."""
+    assert await site.feed(a_message(0, ("a", said()), partition=7)) is None
+    assert site.producer.logs == {}
+
+
+async def test_a_gap_is_reported_and_nothing_read(site: Site) -> None:
+    """Seen again, it is believed, and counted."""
+    assert await site.feed(*stream(2, 4)) == Jump(0, 2)
+    assert site.keeper.stores[0].records == {}
+    assert await site.feed(*stream(2, 4)) is None
+    assert (site.lane().position, site.tally.jumps) == (4, ["believed"])
+
+
+async def test_reading_waits_while_too_much_is_unacknowledged(site: Site) -> None:
+    """It goes on where it stopped."""
+    site.producer.holding = True
+    feeding = asyncio.create_task(site.feed(*long_stream(MAX_IN_FLIGHT + 2)))
+    assert await idle(feeding)
+    assert site.lane().position == MAX_IN_FLIGHT * SLICE
+    site.producer.answer_all()
+    await feeding
+    await site.outbox.drained()
+    assert site.lane().frontier == (MAX_IN_FLIGHT + 2) * SLICE
+
+
+async def test_a_feed_cancelled_while_waiting_has_done_whole_slices(site: Site) -> None:
+    """What was read will be acknowledged; the rest can be fetched again."""
+    site.producer.holding = True
+    feeding = asyncio.create_task(site.feed(*long_stream(MAX_IN_FLIGHT + 2)))
+    assert await idle(feeding)
+    feeding.cancel()
+    site.producer.answer_all()
+    await site.outbox.drained()
+    assert site.lane().frontier == site.lane().position == MAX_IN_FLIGHT * SLICE
+    await site.feed(*stream(MAX_IN_FLIGHT * SLICE, MAX_IN_FLIGHT * SLICE + 1))
+
+
+async def test_somebody_elses_write_ends_the_worker(site: Site) -> None:
+    """Two owners at once: this one's memory lacks what the other wrote; nothing more is committed."""
+    site.producer.logs[RECORDS, 0].append((b"a", b"foreign"))
+    await site.feed(*stream(0, 1))
+    await settle()
+    assert [type(failure) for failure in site.failures] == [ForeignWriter]
+    assert (site.lane().frontier, site.told) == (0, [])
+
+
+# --- rebalances
+
+
+async def test_freezing_waits_until_all_is_acknowledged(site: Site) -> None:
+    """Then everything that was read can be committed."""
+    site.producer.holding = True
+    await site.feed(*stream(0, 3))
+    freezing = asyncio.create_task(site.runtime.freeze())
+    assert await idle(freezing)
+    site.producer.answer_all()
+    await freezing
+    assert site.lane().frontier == site.lane().position == 3
+
+
+async def test_a_revoke_in_the_middle_of_a_feed_drops_the_rest(site: Site) -> None:
+    """What was folded is acknowledged and committed, and what was not is left to the next owner, untouched."""
+    site.producer.holding = True
+    feeding = asyncio.create_task(site.feed(*long_stream(MAX_IN_FLIGHT + 3)))
+    assert await idle(feeding)
+    freezing = asyncio.create_task(site.runtime.freeze())
+    site.producer.answer_all()
+    await asyncio.gather(feeding, freezing)
+    assert site.lane().frontier == site.lane().position
+    assert len(site.keeper.stores[0].records) * SLICE == site.lane().frontier < (MAX_IN_FLIGHT + 3) * SLICE
+
+
+async def test_nothing_moves_between_freeze_and_start(site: Site) -> None:
+    """Neither input fetched meanwhile, nor deadlines, nor own facts: the partition may be somebody else's already."""
+    await site.feed(a_message(0, ("a", said(ring_at=RING))))
+    await site.runtime.freeze()
+    before = list(site.producer.logs[RECORDS, 0])
+    await site.feed(*stream(1, 2))
+    await site.runtime.sweep()
+    assert not await site.runtime.submit(0, b"a", said("own"))
+    await settle()
+    assert site.producer.logs[RECORDS, 0] == before
+    assert site.lane().position == 1
+    site.own(Lane(INPUT, 0, 1, 2))
+    await site.feed(*stream(1, 2))
+    await site.runtime.sweep()
+    await settle()
+    assert site.transitions() == [(b"a", "waiting"), (b"k1", "waiting"), (b"a", "rung")]
+
+
+async def test_nothing_is_owned_while_an_assignment_is_restored(site: Site) -> None:
+    """Absence from the records is knowledge only where they are recovered."""
+    assert (set(site.runtime.partitions()), site.runtime.assigned) == ({0}, True)
+    await site.runtime.freeze()
+    site.runtime.clear()
+    assert (set(site.runtime.partitions()), site.runtime.assigned) == (set(), False)
+    site.runtime.start([])
+    assert (set(site.runtime.partitions()), site.runtime.assigned) == (set(), True)
+
+
+# --- the wall clock
+
+
+async def test_what_is_overdue_is_announced_without_any_event(site: Site) -> None:
+    """An idle partition's deadlines come too."""
+    await site.feed(a_message(0, ("a", said(ring_at=RING))))
+    site.now = site.reader.heard_at = Instant(RING - 1)
+    await site.runtime.sweep()
+    site.now = site.reader.heard_at = RING
+    await site.runtime.sweep()
+    await site.runtime.sweep()
+    await site.outbox.drained()
+    assert site.transitions() == [(b"a", "waiting"), (b"a", "rung")]
+
+
+async def test_nothing_is_announced_before_the_backlog_is_read() -> None:
+    """What was in the log at take-over may hold the fulfilment: read to its end, in every input of the partition."""
+    site = Site()
+    site.own(Lane(INPUT, 0, 0, 2), Lane(OTHER_INPUT, 0, 0, 1), Lane(INPUT, 1, 0, 0))
+    await site.feed(a_message(0, ("late", said(ring_at=RING)), ("kept", said(ring_at=RING))))
+    await site.feed(a_message(0, ("elsewhere", said(ring_at=RING)), partition=1))
+    await site.runtime.sweep()
+    await site.feed(a_message(1))
+    await site.runtime.sweep()
+    await site.outbox.drained()
+    assert [key for key, name in site.transitions() if name == "rung"] == [b"elsewhere"]
+    assert not site.runtime.caught_up()
+    await site.feed(a_message(0, ("kept", said("done", 2)), topic=OTHER_INPUT))
+    await site.runtime.sweep()
+    await site.outbox.drained()
+    assert [key for key, name in site.transitions() if name == "rung"] == [b"elsewhere", b"late"]
+    assert site.runtime.caught_up()
+    await site.outbox.stop()
+
+
+async def test_the_clock_waits_for_input_that_is_unread(site: Site) -> None:
+    """While a backlog grows, time comes only as far as the last message read: its broker time, here 0.7 s."""
+    await site.feed(
+        a_message(0, ("early", said(ring_at=600_000)), ("late", said(ring_at=800_000))),
+        *(a_message(offset) for offset in range(1, 701)),
+    )
+    site.reader.ends[INPUT, 0] = 900
+    await site.runtime.sweep()
+    await site.outbox.drained()
+    assert [key for key, name in site.transitions() if name == "rung"] == [b"early"]
+    await site.feed(*(a_message(offset) for offset in range(701, 900)))
+    await site.runtime.sweep()
+    await site.outbox.drained()
+    assert [key for key, name in site.transitions() if name == "rung"] == [b"early", b"late"]
+
+
+@pytest.mark.parametrize("heard_at", [None, RING - FRESH - 1], ids=["never", "long ago"])
+async def test_the_clock_waits_for_word_from_the_broker(heard_at: int | None) -> None:
+    """Whether anything is unread is unknown: no fetch was answered since take-over, or none for a while."""
+    site = Site()
+    site.own(Lane(INPUT, 0, 0, 0))
+    await site.feed(a_message(0, ("a", said(ring_at=RING))))
+    if heard_at is None:
+        site.reader.ends.clear()
+    else:
+        site.reader.heard_at = Instant(heard_at)
+    await site.runtime.sweep()
+    await site.outbox.drained()
+    assert site.transitions() == [(b"a", "waiting")]
+    await site.outbox.stop()
+
+
+async def test_one_silent_input_holds_the_partition_back(site: Site) -> None:
+    """The partition's time is that of its slowest input."""
+    site.own(site.lane(), Lane(OTHER_INPUT, 0, 0, 0))
+    del site.reader.ends[OTHER_INPUT, 0]
+    assert site.runtime.clock(0) == 0
+    site.reader.ends[OTHER_INPUT, 0] = 0
+    assert site.runtime.clock(0) == NOW
+
+
+async def test_one_sweep_announces_all_that_is_due(site: Site) -> None:
+    """Also more than others are made to wait for, and behind many that come later in the same minute."""
+    first = [(f"k{number}", said(ring_at=RING - number % 3)) for number in range(2 * SWEEP + 1)]
+    later = [(f"l{number}", said(ring_at=RING + 9 * SECOND)) for number in range(2 * SWEEP + 1)]
+    await site.feed(a_message(0, *first), a_message(1, *later))
+    site.now = site.reader.heard_at = RING
+    await site.runtime.sweep()
+    await site.outbox.drained()
+    assert sum(name == "rung" for _, name in site.transitions()) == len(first)
+
+
+async def test_a_sweep_measures_how_reading_stands(site: Site) -> None:
+    """Lag is the age of the last message read while there are unread ones, and nothing where there are none."""
+    site.now = Instant(10 * SECOND)
+    await site.feed(*(a_message(offset) for offset in range(3)))
+    await site.runtime.sweep()
+    assert site.tally.lags == {(INPUT, 0): 0.0}
+    site.reader.ends[INPUT, 0] = 4
+    await site.runtime.sweep()
+    assert site.tally.lags[INPUT, 0] == pytest.approx(10 - 0.002)
+
+
+# --- the event clock
+
+
+async def test_input_moves_the_event_clock(replay: Site) -> None:
+    """A partition's time is what its events say, its own only, whatever this machine's clock shows."""
+    await replay.feed(a_message(0, ("a", said(ring_at=RING)), ("b", said(at=RING - 1))))
+    await replay.feed(a_message(0, ("c", said(at=RING + 9, ring_at=RING)), partition=1))
+    await replay.runtime.sweep()
+    await replay.outbox.drained()
+    assert [key for key, name in replay.transitions() if name == "rung"] == [b"c"]
+    await replay.feed(a_message(0, ("d", said(at=RING)), topic=OTHER_INPUT))
+    await replay.runtime.sweep()
+    await replay.outbox.drained()
+    assert [key for key, name in replay.transitions() if name == "rung"] == [b"c", b"a"]
+
+
+async def test_ticks_move_idle_partitions_and_time_never_turns_back(replay: Site) -> None:
+    """The end of a replay is dated by a tick; older events and ticks after it change nothing."""
+    await replay.feed(a_message(0, ("a", said(ring_at=RING))))
+    await replay.feed(a_tick(1, RING))
+    await replay.feed(a_tick(2, Instant(RING - 5 * SECOND)), a_message(3, ("b", said(ring_at=RING))))
+    assert replay.runtime.clock(0) == RING
+    await replay.runtime.sweep()
+    await replay.outbox.drained()
+    assert {key for key, name in replay.transitions() if name == "rung"} == {b"a", b"b"}
+
+
+async def test_the_event_clock_waits_for_the_backlog_too() -> None:
+    """What was in the log at take-over is read before anything is announced."""
+    site = Site(event_clock=True)
+    site.own(Lane(INPUT, 0, 0, 2), Lane(OTHER_INPUT, 0, 0, 1))
+    await site.feed(a_message(0, ("a", said(ring_at=RING))), a_tick(1, NOW))
+    await site.runtime.sweep()
+    await site.feed(a_message(0, ("a", said("done", 2)), topic=OTHER_INPUT))
+    await site.runtime.sweep()
+    await site.outbox.drained()
+    assert site.transitions() == [(b"a", "waiting"), (b"a", "done")]
+    await site.outbox.stop()
+
+
+# --- own facts and readers
+
+
+async def test_own_facts_are_announced_like_any(site: Site) -> None:
+    """For partitions that are owned; others have to be told elsewhere."""
+    assert await site.runtime.submit(0, b"a", said("done"))
+    assert not await site.runtime.submit(1, b"a", said("done"))
+    await site.outbox.drained()
+    assert site.transitions() == [(b"a", "done")]
+    assert site.lane().frontier == 0
+
+
+async def test_watchers_hear_what_is_acknowledged(site: Site) -> None:
+    """From when they began to listen, in order, each all of it; one that left hears nothing."""
+    site.producer.holding = True
+    with site.runtime.watch() as gone:
+        pass
+    with site.runtime.watch() as one, site.runtime.watch() as two:
+        await site.feed(a_message(0, ("a", said()), ("b", said())))
+        hearing = [asyncio.create_task(anext(watcher)) for watcher in (one, two, gone)]
+        assert await idle(hearing[0])
+        site.producer.answer_all()
+        await settle()
+        assert [task.result().key for task in hearing[:2]] == [b"a", b"a"]
+        assert [(await anext(watcher)).key for watcher in (one, two)] == [b"b", b"b"]
+        assert not hearing[2].done()
+        hearing[2].cancel()
+
+
+async def test_a_slow_watcher_is_told_to_start_again(site: Site) -> None:
+    """It holds up nobody, and never mistakes a part for the whole."""
+    with site.runtime.watch() as slow, site.runtime.watch() as quick:
+        heard = 0
+        for start in range(0, 12_000, 2_000):
+            await site.feed(*stream(start, start + 2_000))
+            await site.outbox.drained()
+            for _ in range(2_000):
+                await anext(quick)
+                heard += 1
+        with pytest.raises(SlowReader):
+            await anext(slow)
+    assert heard == 12_000
+
+
+async def test_what_was_committed_and_jumped_is_measured(site: Site) -> None:
+    """The consumer reports, the meter counts."""
+    site.runtime.committed([(INPUT, 0)])
+    site.runtime.jumped(INPUT, "expired")
+    assert (site.tally.commits, site.tally.jumps) == ([(INPUT, 0)], ["expired"])

@@ -33,19 +33,21 @@ class PartitionStore(Generic[R, F]):
         self.indexed = False
 
     def index(self, slice_size: int = 10_000) -> Iterator[int]:
-        """Rebuild deadlines and counts from the records; yields after every slice how many are done."""
-        self.deadlines = DeadlineQueue()
-        self.counts.clear()
+        """Rebuild deadlines and counts from the records; yields after every slice how many are done.
+
+        Takes effect at the end: where it is broken off, all is as before.
+        """
+        deadlines, counts = DeadlineQueue(), Counter[tuple[str, str]]()
         unpack, next_deadline, labels = self._machine.unpack, self._machine.next_deadline, self._machine.labels
         for done, (key, value) in enumerate(self.records.items(), start=1):
             record = unpack(value)
-            self.counts[labels(record)] += 1
+            counts[labels(record)] += 1
             deadline = next_deadline(record)
             if deadline is not None:
-                self.deadlines.add(deadline, key)
+                deadlines.add(deadline, key)
             if done % slice_size == 0:
                 yield done
-        self.indexed = True
+        self.deadlines, self.counts, self.indexed = deadlines, counts, True
 
     def get(self, key: bytes) -> R | None:
         """The record, unpacked."""

@@ -69,8 +69,10 @@ class LaneRecovery(Recovery):
         self.completed.clear()
         self.meter.rebalanced()
         self.meter.ready(is_ready=False)
+        epoch = self.runtime.epoch
+        await self._wait(self.consumer.halt())
         await self._wait(self._restore_all())
-        await self._wait(self._start_lanes())
+        await self._wait(self._start_lanes(epoch))
         if self.app.consumer_generation_id != generation:
             return
         self._set_recovery_ended()
@@ -129,6 +131,8 @@ class LaneRecovery(Recovery):
             for tp in self._ends:
                 store = self.runtime.keeper.stores[tp.partition]
                 position = await self.consumer.position(tp) if not self._restored(tp) else None
+                if self._heard.is_set():
+                    return  # The position may be that of records only just heard, and still to come.
                 store.next_offset = max(store.next_offset, position or 0)
 
     def restore(self, tp: TP, records: Sequence[Any], epoch: int) -> None:
@@ -148,28 +152,33 @@ class LaneRecovery(Recovery):
             store = self.runtime.keeper.stores[partition]
             if store.indexed:
                 continue
-            for labels, count in store.counts.items():
-                self.meter.records(*labels, -count)
+            before = store.counts
             for _ in store.index():
                 await asyncio.sleep(0)
-            for labels, count in store.counts.items():
-                self.meter.records(*labels, count)
+            for counts, sign in ((before, -1), (store.counts, 1)):
+                for labels, count in counts.items():
+                    self.meter.records(*labels, sign * count)
 
     # --- lanes
 
-    async def _start_lanes(self) -> None:
+    async def _start_lanes(self, epoch: int) -> None:
         inputs = set(self.runtime.inputs)
         tps = [tp for tp in self.consumer.assignment() if tp.topic in inputs]
         if not tps:
-            self.runtime.start([])
+            self._start([], epoch)
             await self._flow([])
             return
         committed = await self.consumer.committed(tps)
         starts, ends = await self.consumer.earliest_offsets(*tps), await self.consumer.highwaters(*tps)
         lanes = [self._lane(tp, committed[tp], starts[tp], ends[tp]) for tp in tps]
         await self.consumer.seek_wait({TP(lane.topic, lane.partition): lane.position for lane in lanes})
-        self.runtime.start(lanes)
+        self._start(lanes, epoch)
         await self._flow(tps)
+
+    def _start(self, lanes: Sequence[Lane], epoch: int) -> None:
+        if epoch != self.runtime.epoch:
+            raise RebalanceAgain  # revoked meanwhile; the next assignment is on its way
+        self.runtime.start(lanes)
 
     def _lane(self, tp: TP, committed: int | None, start: int, end: int) -> Lane:
         position = max(committed or 0, start)

@@ -21,7 +21,8 @@ from services.shared.engine.runtime import Runtime
 from services.shared.instant import Instant
 
 T = TypeVar("T")
-_POLL = 1.0  # seconds
+#: Seconds that one fetch waits for input, and so at most the time until the consumer is at rest.
+_POLL = 0.25
 
 
 class LaneProducer(driver.Producer):
@@ -41,6 +42,21 @@ class LaneConsumer(driver.Consumer):
     #: Called with a changelog partition, its records and the epoch they were fetched under.
     restore: Callable[[TP, Sequence[Any], int], None]
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Faust's signature
+        super().__init__(*args, **kwargs)
+        #: Set while nothing is being fetched.
+        self._at_rest = asyncio.Event()
+        self._at_rest.set()
+
+    async def halt(self) -> None:
+        """Stop the flow. When this returns nothing is being fetched, and nothing will be until the flow resumes.
+
+        A fetch under way may outlast a rebalance and then bring what was sought after it; dropped as outdated, it would
+        leave a hole.
+        """
+        self.stop_flow()
+        await self._at_rest.wait()
+
     async def _drain_messages(self, fetcher: ServiceT) -> None:
         """Faust's fetch loop, by whole batches."""
         runtime = self.runtime
@@ -48,6 +64,11 @@ class LaneConsumer(driver.Consumer):
         try:
             while not (self._stopped.is_set() or stopped()):
                 await asyncio.sleep(0)
+                if not self.flow_active:
+                    self._at_rest.set()
+                    await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # Faust's own idiom
+                    continue
+                self._at_rest.clear()
                 epoch = runtime.epoch
                 batches, _ = await self._wait_next_records(_POLL)
                 for tp, records in (batches or {}).items():
@@ -62,6 +83,8 @@ class LaneConsumer(driver.Consumer):
                 raise
         except Exception as error:  # noqa: BLE001 - reading must never stop silently
             await self.crash(error)
+        finally:
+            self._at_rest.set()
 
     async def _hand_over(self, tp: TP, records: Sequence[Any], epoch: int) -> None:
         if self._is_changelog_tp(tp) and tp.topic not in self.runtime.inputs:

@@ -1,0 +1,200 @@
+"""From an assignment to reading: all records are restored, whatever comes in between, and every lane starts right."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from faust.tables.recovery import RebalanceAgain
+from faust.types import TP
+
+from services.shared.engine import recovery
+from services.shared.engine.recovery import TruncatedChangelog
+from services.shared.instant import Instant
+from tests.unit.engine.fakes import FakeMessage, a_message
+from tests.unit.engine.rig import Rig
+from tests.unit.engine.toy import INPUT, RECORDS, Fact, Reminder, State, pack
+
+IN, IN_1 = TP(INPUT, 0), TP(INPUT, 1)
+LOG, LOG_1 = TP(RECORDS, 0), TP(RECORDS, 1)
+
+
+@pytest.fixture
+async def rig(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
+    """One that owns nothing yet."""
+    monkeypatch.setattr(recovery, "_SILENCE", 0.03)
+    place = Rig()
+    yield place
+    await place.close()
+
+
+def entry(offset: int, *, deleted: bool = False) -> FakeMessage:
+    """A changelog record: a reminder of its own."""
+    key = b"k%d" % offset
+    value = pack(Reminder(key, (Fact(Instant(1), "x"),), State.WAITING))
+    return FakeMessage(RECORDS, 0, offset, offset, key, None if deleted else value)
+
+
+async def settled(rig: Rig, tp: TP, frontier: int) -> None:
+    """Wait until a lane may be committed up to an offset."""
+    await until(lambda: rig.lanes()[tp].frontier >= frontier)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    async with asyncio.timeout(2):
+        while not condition():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.001)
+
+
+async def test_records_are_restored_before_reading_begins(rig: Rig) -> None:
+    """All of the changelog is applied and indexed; then every lane reads on from where it was committed."""
+    rig.kafka.logs[LOG] = [entry(offset) for offset in range(10)] + [entry(3, deleted=True)]
+    rig.kafka.logs[LOG][-1].offset = 10
+    rig.kafka.logs[IN] = [a_message(offset, (f"new{offset}", Fact(Instant(1), "x"))) for offset in range(6)]
+    rig.kafka.offsets[IN] = 4
+    await rig.assign(IN, IN_1, LOG, LOG_1)
+    assert rig.keeper.stores[0].records.keys() == {b"k%d" % number for number in range(10)} - {b"k3"}
+    assert rig.keeper.stores[1].records == {}
+    assert rig.tally.kept == {("reminder", "waiting"): 9}
+    assert {tp: (lane.position, lane.target) for tp, lane in rig.lanes().items()} == {IN: (4, 6), IN_1: (0, 0)}
+    rig.producer.logs[RECORDS, 0] += [(b"", b"")] * 11
+    await settled(rig, IN, 6)
+    assert {b"new4", b"new5"} < rig.keeper.stores[0].records.keys()
+    assert b"new3" not in rig.keeper.stores[0].records
+    assert rig.failures == []
+
+
+async def test_a_fetch_that_outlasts_the_rebalance_leaves_no_hole(rig: Rig) -> None:
+    """It may bring records sought after it began. They must not be dropped as belonging to the past."""
+    await rig.assign(IN, LOG)
+    rig.kafka.patience = 0.5  # an idle fetch is under way
+    await asyncio.sleep(0.03)
+    await rig.revoke()
+    rig.kafka.logs[LOG_1] = [entry(offset) for offset in range(20)]
+    await rig.assign(IN, IN_1, LOG, LOG_1)
+    assert len(rig.keeper.stores[1].records) == 20
+
+
+async def test_a_changelog_may_end_in_nothing(rig: Rig) -> None:
+    """Compaction removes records also at the end; recovery ends where the log does."""
+    rig.kafka.logs[LOG], rig.kafka.ends[LOG] = [entry(2), entry(5)], 9
+    async with asyncio.timeout(2):
+        await rig.assign(IN, LOG)
+    assert rig.keeper.stores[0].records.keys() == {b"k2", b"k5"}
+    assert rig.keeper.stores[0].next_offset == 9
+
+
+async def test_kept_partitions_read_only_what_is_new(rig: Rig) -> None:
+    """Their records are in memory; what somebody else wrote meanwhile is read, and what is given away forgotten."""
+    rig.kafka.logs[LOG], rig.kafka.logs[LOG_1] = [entry(0)], [entry(1)]
+    rig.kafka.starts[LOG_1] = 1
+    await rig.assign(IN, IN_1, LOG, LOG_1)
+    assert rig.tally.kept == {("reminder", "waiting"): 2}
+    await rig.revoke()
+    rig.kafka.logs[LOG].append(entry(1))
+    await rig.assign(IN, LOG)
+    assert {LOG: 1} in rig.kafka.seeks
+    assert rig.keeper.stores.keys() == {0}
+    assert rig.keeper.stores[0].records.keys() == {b"k0", b"k1"}
+    assert rig.tally.kept == {("reminder", "waiting"): 2}
+    assert rig.runtime.partitions() == {0}
+
+
+async def test_a_restore_broken_off_is_taken_up_again(rig: Rig) -> None:
+    """A rebalance in the middle of it loses nothing, and counts nothing twice."""
+    rig.kafka.logs[LOG] = [entry(offset) for offset in range(9)]
+    rig.kafka.ends[LOG] = 12  # the last records are not there yet: it waits for them
+    assigning = asyncio.create_task(rig.assign(IN, LOG))
+    rig.kafka.patience = 0.2
+    await asyncio.sleep(0.01)
+    assigning.cancel()
+    await asyncio.wait([assigning])
+    await rig.revoke()
+    rig.kafka.logs[LOG] = [entry(offset) for offset in range(12)]
+    await rig.assign(IN, LOG)
+    assert len(rig.keeper.stores[0].records) == 12
+    assert rig.tally.kept == {("reminder", "waiting"): 12}
+
+
+async def test_what_was_revoked_meanwhile_is_not_served(rig: Rig) -> None:
+    """Between the restored records and the first read the group may have decided otherwise."""
+    rig.kafka.seekable.clear()
+    assigning = asyncio.create_task(rig.assign(IN, LOG))
+    await asyncio.sleep(0.02)
+    await rig.revoke()
+    rig.kafka.seekable.set()
+    with pytest.raises(RebalanceAgain):
+        await assigning
+    assert (rig.runtime.lanes, rig.runtime.assigned) == ({}, False)
+
+
+async def test_nothing_to_own_is_an_assignment_too(rig: Rig) -> None:
+    """More workers than partitions: it waits, and takes over when it is its turn."""
+    await rig.assign()
+    assert rig.runtime.assigned
+    await rig.runtime.freeze()
+    rig.runtime.clear()  # Faust does not stop the flow of one that owns nothing
+    rig.kafka.logs[LOG] = [entry(0)]
+    async with asyncio.timeout(3):
+        await rig.assign(IN, LOG)
+    assert rig.keeper.stores[0].records.keys() == {b"k0"}
+
+
+async def test_a_changelog_shorter_than_known_ends_the_worker(rig: Rig) -> None:
+    """Somebody deleted records or made the topic anew; going on would mix two pasts."""
+    rig.kafka.logs[LOG] = [entry(0), entry(1)]
+    await rig.assign(IN, LOG)
+    await rig.revoke()
+    rig.kafka.logs[LOG] = []
+    with pytest.raises(TruncatedChangelog, match="2 was acknowledged"):
+        await rig.assign(IN, LOG)
+
+
+async def test_a_commit_beyond_the_end_ends_the_worker(rig: Rig) -> None:
+    """An input made anew would be skipped up to where the old one was read."""
+    rig.kafka.offsets[IN] = 5
+    with pytest.raises(TruncatedChangelog, match="5 was committed"):
+        await rig.assign(IN, LOG)
+
+
+async def test_what_expired_before_it_was_read_is_told(rig: Rig) -> None:
+    """Reading begins where the log does; the hole is counted."""
+    rig.kafka.logs[IN], rig.kafka.starts[IN], rig.kafka.offsets[IN] = [a_message(7)], 7, 4
+    await rig.assign(IN, LOG)
+    await settled(rig, IN, 8)
+    assert rig.tally.jumps == ["expired"]
+
+
+async def test_a_hole_in_the_input_is_read_again(rig: Rig) -> None:
+    """A fetch that skips is not believed: it is sought back and nothing is lost."""
+    rig.kafka.logs[IN] = [a_message(offset, (f"k{offset}", Fact(Instant(1), "x"))) for offset in range(2)]
+    await rig.assign(IN, LOG)
+    await settled(rig, IN, 2)
+    rig.kafka.positions[IN] = 3  # what must not happen
+    rig.kafka.logs[IN] += [a_message(offset, (f"k{offset}", Fact(Instant(1), "x"))) for offset in range(2, 5)]
+    await settled(rig, IN, 5)
+    assert rig.keeper.stores[0].records.keys() == {b"k%d" % number for number in range(5)}
+    assert rig.tally.jumps == ["refetched"]
+
+
+async def test_input_that_expires_under_way_is_skipped(rig: Rig) -> None:
+    """Retention may overtake a reader: it goes on where the log now begins, and says so."""
+    rig.kafka.logs[IN] = [a_message(0)]
+    await rig.assign(IN, LOG)
+    await settled(rig, IN, 1)
+    rig.kafka.starts[IN] = rig.kafka.positions[IN] = 4
+    rig.kafka.logs[IN] = [a_message(4), a_message(5)]
+    await settled(rig, IN, 6)
+    assert rig.tally.jumps == ["expired"]
+
+
+async def test_only_what_is_acknowledged_is_committed(rig: Rig) -> None:
+    """Whatever was read; and nothing twice."""
+    await rig.assign(IN, LOG)
+    rig.producer.holding = True
+    rig.kafka.logs[IN] = [a_message(0, ("a", Fact(Instant(1), "x")))]
+    await until(lambda: rig.lanes()[IN].position == 1)
+    assert rig.consumer._filter_committable_offsets([IN]) == {}  # noqa: SLF001 - Faust's commit asks it
+    rig.producer.answer_all()
+    await settled(rig, IN, 1)
+    assert rig.consumer._filter_committable_offsets([IN]) == {IN: 1}  # noqa: SLF001

@@ -29,7 +29,19 @@ Examples:
   puntual judge orders.csv.gz --mapping olist_day.yaml --as-of 2018-10-17T17:30:18-03:00
   puntual judge requests.csv --mapping boston311.yaml --as-of 2016-01-13T00:00:00-05:00 --json
   # the order and the repetition of events must not matter: the fingerprint stays the same
-  puntual judge orders.csv --mapping m.yaml --as-of 2026-01-01T00:00:00Z --shuffle 7 --repeat 0.33""",
+  puntual judge orders.csv --mapping m.yaml --as-of 2026-01-01T00:00:00Z --shuffle 7 --repeat 0.33
+
+\b
+A mapping file; "$name" stands for a column, and an event whose column is empty is left out:
+  zone: Europe/Madrid                  # of times without offset; of an hour that exists twice, the first
+  format: "%d/%m/%Y %H:%M"             # as strptime has it; without it ISO 8601
+  where: {{state: [sold, shipped]}}      # which rows count; "*": anything but empty
+  every_event: {{source: till, subject_id: $id, customer_id: $who}}
+  events:                              # as `puntual publish` takes them
+    - {{topic: orders, occurred_at: $sold, promised: {{milestone: MILESTONE_READY, due: {{at: $due}}}}}}
+    - {{topic: orders, occurred_at: $done, ready: {{}}}}
+  verdict:                             # if the outcome is known
+    {{column: result, kind: order_ready, means: {{good: [kept], bad: [broken, kept_late]}}}}""",
 )
 @click.argument("data", type=FILE)
 @mapping_option
@@ -56,6 +68,7 @@ def judge(
     """
     # Millions of small tuples and no cycles: looking for some takes a third of the time.
     gc.disable()
+    click.get_current_context().call_on_close(gc.enable)
     history = read(data, load(mapping_path), as_of)
     verdicts = judge_events(disturbed(history.events, shuffle, repeat), rules, as_of)
     wrong = _mismatches(verdicts, history)

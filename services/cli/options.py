@@ -58,7 +58,11 @@ rules_option = click.option(
     help="Rules to judge by instead of the built-in ones.",
 )
 mapping_option = click.option(
-    "--mapping", "mapping_path", required=True, type=FILE, help="How the file's rows become events (YAML)."
+    "--mapping",
+    "mapping_path",
+    required=True,
+    type=FILE,
+    help="How rows become events (YAML); `puntual judge --help` shows one.",
 )
 as_of_option = click.option(
     "--as-of", required=True, type=INSTANT, help="The instant to judge at, with offset: 2016-01-13T00:00:00-05:00."

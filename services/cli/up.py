@@ -22,7 +22,7 @@ from services.cli.processes import Child, await_ready, services
 from services.cli.traffic import Happening, stories
 from services.cli.watch import COLOURS
 from services.cli.wire import INPUTS
-from services.shared.broker import HOST, start_embedded
+from services.shared.broker import HOST, is_listening, start_embedded
 from services.shared.clock import wall_clock
 from services.shared.instant import SECOND, Instant, to_datetime
 from services.shared.publisher import Publisher
@@ -32,6 +32,8 @@ _DEMO = Path(__file__).with_name("demo")
 _PORTS = {"promises": (9101, 50051), "sla": (9102, 50052), "notifier": (9103, 50053)}
 #: Seconds between two stories.
 _PACE = 1.5
+#: Where `puntual watch` and the others look for Kafka unless told otherwise.
+_KAFKA_PORT = 9092
 _QUIET = {"noted", "made", "started"}
 
 #: What the terminal shows: an announcement, a line the notifier printed, or what made a thread fail.
@@ -65,7 +67,7 @@ def up(seconds: float | None, no_traffic: bool, kafka: str | None, prefix: str, 
         stack.enter_context(_stopped_by_signals(stop))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="puntual-")))
         console.print("starting …", style="dim")
-        bootstrap = kafka or stack.enter_context(start_embedded(directory / "broker"))
+        bootstrap = kafka or stack.enter_context(start_embedded(directory / "broker", _port()))
         provision(bootstrap, prefix, partitions)
         environment = {
             "PUNTUAL_KAFKA": bootstrap,
@@ -74,6 +76,7 @@ def up(seconds: float | None, no_traffic: bool, kafka: str | None, prefix: str, 
             "PUNTUAL_RULES": str(_DEMO / "rules.yaml"),
             "PUNTUAL_STANDARDS": str(_DEMO / "standards.yaml"),
             "PUNTUAL_NOTIFIER": str(_DEMO / "notifier.yaml"),
+            "TMPDIR": str(directory),  # what they leave behind goes with it
         }
         children = stack.enter_context(services(_PORTS, environment, directory))
         items: Queue[Item] = Queue()
@@ -94,6 +97,10 @@ def up(seconds: float | None, no_traffic: bool, kafka: str | None, prefix: str, 
         console.print("stopping …", style="dim")
         stop.set()
     console.print(_farewell(seen), soft_wrap=True)
+
+
+def _port() -> int | None:
+    return None if is_listening(_KAFKA_PORT) else _KAFKA_PORT
 
 
 @contextmanager
@@ -188,6 +195,8 @@ def _welcome(console: Console, bootstrap: str, children: Sequence[Child]) -> Non
             f"{child.name:<9} metrics http://{HOST}:{child.metrics_port}/metrics   gRPC {HOST}:{child.grpc_port}",
             soft_wrap=True,
         )
+    where = "" if bootstrap == f"{HOST}:{_KAFKA_PORT}" else f"PUNTUAL_KAFKA={bootstrap} "
+    console.print(f"In another terminal: {where}puntual watch, or puntual explain CUSTOMER/KIND/SUBJECT", style="dim")
     console.print("Ctrl-C stops it all.\n", style="dim")
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.order_event_pb2 import MILESTONE_READY, OrderEvent
+from services.cli.__main__ import main
 from services.cli.history import BadRow, History, PastEvent, disturbed, read
 from services.cli.mapping import MappingError, load
 from services.shared.clock import from_timestamp
@@ -205,6 +207,18 @@ def test_a_missing_column_is_named_beside_those_there_are(tmp_path: Path) -> Non
 def test_the_examples_are_mappings(path: Path) -> None:
     """What the documentation shows works."""
     assert load(path).events
+
+
+def test_the_mapping_that_help_shows_is_one(tmp_path: Path) -> None:
+    """And it reads a row as it says."""
+    text = CliRunner().invoke(main, ["judge", "--help"]).stdout.partition("A mapping file;")[2]
+    (tmp_path / "m.yaml").write_text(text.partition("\n")[2])
+    (tmp_path / "h.csv").write_text(
+        "id,who,state,sold,due,done,result\no1,ana,sold,01/07/2026 10:00,02/07/2026 10:00,,bad\n"
+    )
+    history = read(tmp_path / "h.csv", load(tmp_path / "m.yaml"), LATE)
+    assert [order.WhichOneof("event") for order in orders(history)] == ["promised"]
+    assert history.truths == {b"ana/order_ready/o1": frozenset({"broken", "kept_late"})}
 
 
 def test_disturbing_events_only_repeats_and_reorders() -> None:

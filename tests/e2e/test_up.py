@@ -1,0 +1,97 @@
+"""`puntual up`: the command of the README, run as people run it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.processes import wait_for
+
+#: What the README promises: seconds from the command to the first alert.
+FIRST_ALERT = 60
+
+
+class Run:
+    """One running `puntual up`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], terminal: Path) -> None:
+        self.process = process
+        self._terminal = terminal
+
+    def shown(self) -> str:
+        """All it has printed."""
+        return self._terminal.read_text()
+
+    def children(self) -> dict[int, str]:
+        """Process id → command line of what it has started."""
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return {int(pid): Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in listed}
+
+    def wait_for(self, text: str, seconds: float) -> None:
+        """Wait until it has printed a text."""
+        wait_for(lambda: text in self.shown(), seconds, self.shown)
+
+
+@contextmanager
+def up(directory: Path, *options: str) -> Iterator[Run]:
+    """Run the command, without a Kafka of its own unless an option names one; it is gone at the end."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PUNTUAL_")}
+    with (directory / "terminal").open("wb") as terminal:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "services.cli", "up", *options],
+            env=environment | {"TMPDIR": str(directory)},
+            stdout=terminal,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield Run(process, directory / "terminal")
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(60)
+
+
+def test_a_promise_breaks_and_somebody_is_told_within_a_minute(tmp_path: Path) -> None:
+    """From nothing to the first alert, then promises that are kept; Ctrl-C ends it all, tidily."""
+    started = time.monotonic()
+    with up(tmp_path) as run:
+        run.wait_for("✉ CRITICAL", FIRST_ALERT)
+        assert time.monotonic() - started < FIRST_ALERT
+        run.wait_for("kept", 30)
+        shown = run.shown()
+        assert "broken       order ready       o-1001" in shown
+        for service in ("promises", "sla", "notifier"):
+            assert f"\n{service:<9} metrics http://127.0.0.1:" in shown
+        children = run.children()
+        assert len(children) == 4, children  # the broker and the three services
+        run.process.send_signal(signal.SIGINT)
+        assert run.process.wait(40) == 0, run.shown()
+        assert "stopped; " in run.shown()
+        assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+        assert [path.name for path in tmp_path.iterdir()] == ["terminal"]
+
+
+def test_a_service_that_dies_ends_the_run_and_is_named(tmp_path: Path) -> None:
+    """With the exit code 1, and the others stopped."""
+    with up(tmp_path, "--no-traffic") as run:
+        run.wait_for("Ctrl-C stops it all", FIRST_ALERT)
+        children = run.children()
+        (sla,) = (pid for pid, command in children.items() if "services.sla" in command)
+        os.kill(sla, signal.SIGKILL)
+        assert run.process.wait(40) == 1
+        assert "Error: sla ended with -9" in run.shown()
+        assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+def test_it_runs_on_a_kafka_of_ones_own_for_as_long_as_one_says(real_kafka: str, prefix: str, tmp_path: Path) -> None:
+    """Without traffic nothing happens, and the end is as tidy."""
+    with up(
+        tmp_path, "--for", "2", "--no-traffic", "--kafka", real_kafka, "--prefix", prefix, "--partitions", "2"
+    ) as run:
+        assert run.process.wait(FIRST_ALERT) == 0, run.shown()
+        assert f"Kafka on {real_kafka}" in run.shown()
+        assert run.shown().endswith("stopped; nothing happened\n")

@@ -93,16 +93,22 @@ class FakeFetcher:
             await asyncio.wait([self._task])
 
 
+def an_app(address: str = "127.0.0.1:0") -> Any:
+    """The Faust app of a worker with this gRPC address. It is not started and talks to nobody."""
+    settings = WorkerSettings(name="toy", kafka="127.0.0.1:1", partitions=2, dead_letters=DEAD_LETTERS, address=address)
+    app: Any = Worker(settings, MACHINE, Tally())._app  # noqa: SLF001 - the worker builds the app and keeps it
+    app.consumer._thread.thread_loop.close()  # noqa: SLF001 - made for a thread that never starts
+    return app
+
+
 class Rig(Site):
     """A site whose consumer and recovery are the real ones."""
 
     def __init__(self) -> None:
         super().__init__()
-        settings = WorkerSettings(name="toy", kafka="127.0.0.1:1", partitions=2, dead_letters=DEAD_LETTERS)
-        app: Any = Worker(settings, MACHINE, Tally())._app  # noqa: SLF001 - the worker builds the app and keeps it
+        app = an_app()
         self.kafka = FakeKafka()
         self.consumer, self.recovery = app.consumer, app.tables.recovery
-        self.consumer._thread.thread_loop.close()  # noqa: SLF001 - made for a thread that never starts
         self.consumer._thread = self.kafka  # noqa: SLF001
         self.consumer.committed = self.kafka.committed
         self.consumer.runtime = self.recovery.runtime = self.runtime

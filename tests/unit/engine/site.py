@@ -20,15 +20,14 @@ NOW = Instant(1_000_000 * SECOND)
 
 
 class FakeReader:
-    """What the broker said last of where logs end, and when; nothing until told."""
+    """What the broker said last of where logs end, and when: just now, unless told otherwise."""
 
     def __init__(self) -> None:
         self.ends: dict[tuple[str, int], int] = {}
-        self.heard_at: Instant | None = None
-        self._now = NOW
+        self.heard_at = Instant(2**62)
 
     def log_end(self, topic: str, partition: int) -> tuple[int | None, Instant]:
-        return self.ends.get((topic, partition)), self._now if self.heard_at is None else self.heard_at
+        return self.ends.get((topic, partition)), self.heard_at
 
 
 class Site:

@@ -131,8 +131,6 @@ class LaneRecovery(Recovery):
             for tp in self._ends:
                 store = self.runtime.keeper.stores[tp.partition]
                 position = await self.consumer.position(tp) if not self._restored(tp) else None
-                if self._heard.is_set():
-                    return  # The position may be that of records only just heard, and still to come.
                 store.next_offset = max(store.next_offset, position or 0)
 
     def restore(self, tp: TP, records: Sequence[Any], epoch: int) -> None:

@@ -55,7 +55,7 @@ class Lane:
         if messages[0].offset < self.position:
             messages = [message for message in messages if message.offset >= self.position]
         found = messages[0].offset
-        if found != self.position and self._doubted != found:
+        if found not in (self.position, self._doubted):
             self._doubted = found
             return Jump(self.position, found)
         self._doubted = None

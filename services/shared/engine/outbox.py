@@ -1,4 +1,7 @@
-"""Produces writes in order and says when all replicas have them. A failure here ends the process: memory is ahead of the log."""
+"""Produces writes in order and says when all replicas have them.
+
+A failure here ends the process: memory is ahead of the log.
+"""
 
 import asyncio
 from collections import deque

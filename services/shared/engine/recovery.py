@@ -1,4 +1,4 @@
-"""From an assignment to reading: restore the records from the changelog, then start every lane where it was committed."""
+"""From an assignment to reading: restore records from the changelog, then start every lane where it was committed."""
 
 import asyncio
 import logging

@@ -62,7 +62,7 @@ class PartitionStore(Generic[R, F]):
 
 
 class ForeignWriter(Exception):
-    """Another process wrote to a partition this one owns: memory no longer follows the log, so this process must end."""
+    """Another process wrote to a partition this one owns: memory no longer follows the log; this process must end."""
 
     def __init__(self, topic: str, expected: int, found: int) -> None:
         super().__init__(f"{topic}: own write stands at offset {found}, expected {expected}; another worker wrote here")

@@ -1,4 +1,4 @@
-"""Where the lane meets Faust: a transport whose consumer hands over whole batches and commits only the lanes' frontiers.
+"""Where the lane meets Faust: a transport whose consumer hands over whole batches and commits only lanes' frontiers.
 
 Faust keeps group membership, assignment and the worker's lifecycle. Its own way from recovery to reading
 skips records at rebalances and commits past them; here every lane therefore starts at a position sought explicitly, and

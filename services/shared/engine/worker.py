@@ -146,7 +146,7 @@ class Worker:
             async with asyncio.timeout(_STOP_TIMEOUT):
                 await self._app.stop()
         except TimeoutError:
-            log.error("Stopping took longer than %.0f s; the rest is left to the log", _STOP_TIMEOUT)
+            log.error("Stopping took longer than %.0f s; the rest is left to the log", _STOP_TIMEOUT)  # noqa: TRY400
         await self._outbox.stop()
 
     async def _guarded(self, work: Any) -> None:  # noqa: ANN401 - any coroutine

@@ -31,9 +31,7 @@ def quick_rules(directory: Path) -> Path:
 
 def an_order(subject: str, at: Instant, customer: str = "c-1", event_id: str | None = None) -> OrderEvent:
     """An order event without its arm."""
-    event = OrderEvent(
-        event_id=event_id or f"e-{next(_ids)}", source="shop", customer_id=customer, subject_id=subject
-    )
+    event = OrderEvent(event_id=event_id or f"e-{next(_ids)}", source="shop", customer_id=customer, subject_id=subject)
     set_timestamp(event.occurred_at, at)
     return event
 

@@ -55,9 +55,10 @@ class ServiceProcess:
 
     def get(self, path: str) -> str:
         """The body of an answer of its HTTP server; empty while there is none."""
-        with suppress(URLError, ConnectionError), urllib.request.urlopen(
-            f"http://{HOST}:{self.metrics_port}{path}", timeout=5
-        ) as answer:
+        with (
+            suppress(URLError, ConnectionError),
+            urllib.request.urlopen(f"http://{HOST}:{self.metrics_port}{path}", timeout=5) as answer,
+        ):
             return str(answer.read().decode())
         return ""
 
@@ -102,5 +103,3 @@ def wait_for(condition: Callable[[], bool], seconds: float, explain: Callable[[]
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s\n{explain()}"
         time.sleep(0.1)
-
-

@@ -65,6 +65,9 @@ def main(name: str, settings_type: type[S], app: Callable[[S], Awaitable[None]])
     """The entry point of a service: settings from the environment, logging, the app, an exit code."""
     try:
         settings = read(settings_type, os.environ)
+    except PuntualError as error:
+        sys.exit(f"{name}: {error}")
+    try:
         logs.set_up(name, settings.log)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_awaited(app(settings)))

@@ -78,9 +78,7 @@ def test_promises_are_kept_or_announced_broken_on_idle_partitions(site: Site) ->
     """What is fulfilled is kept; what is overdue is announced although no event ever comes again."""
     with site.worker(instance="only") as worker:
         publish_orders(site, 200, due_in=2, keep=lambda number: number % 2 == 0)
-        wait_for(
-            lambda: site.states() == {PROMISE_STATE_KEPT: 100, PROMISE_STATE_BROKEN: 100}, 30, worker.output
-        )
+        wait_for(lambda: site.states() == {PROMISE_STATE_KEPT: 100, PROMISE_STATE_BROKEN: 100}, 30, worker.output)
         assert set(site.transitions().values()) == {1}
         assert worker.terminate() == 0, worker.output()
 
@@ -123,9 +121,7 @@ def test_killed_workers_lose_nothing(real_site: Site) -> None:
         publish_orders(site, 3_000, due_in=4, keep=lambda number: number % 2 == 0)
         first.kill()
     with site.worker(instance="a") as second:
-        wait_for(
-            lambda: site.states() == {PROMISE_STATE_KEPT: 1_500, PROMISE_STATE_BROKEN: 1_500}, 40, second.output
-        )
+        wait_for(lambda: site.states() == {PROMISE_STATE_KEPT: 1_500, PROMISE_STATE_BROKEN: 1_500}, 40, second.output)
 
 
 def test_workers_that_come_and_go_under_load_skip_nothing(real_site: Site) -> None:

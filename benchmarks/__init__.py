@@ -1,0 +1,1 @@
+"""How fast Puntual is, as ratios within one run. See README.md beside this file."""

@@ -1,0 +1,120 @@
+"""`make bench`: throughput of the promise worker against idiomatic Faust, on one real broker in one run.
+
+Options: --events N (1,000,000), --faust-events N (50,000: Faust is slow, and its cost per event does not depend on it),
+--apart N (promises between a promise and its fulfilment; 20,000, so that they meet in no batch), --json FILE.
+"""
+
+import argparse
+import itertools
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.load import load, order_events
+from services.shared.clock import wall_clock
+from services.shared.topics import provision
+from tests.brokers import Broker
+from tests.processes import ServiceProcess
+
+PARTITIONS = 12
+_prefixes = (f"bench{number}." for number in itertools.count())
+
+
+class Sample(NamedTuple):
+    """How far a worker was, and what it had cost by then."""
+
+    events: int
+    cpu: float
+    wall: float
+
+
+class Figure(NamedTuple):
+    """What one worker process needs, between its first and its last event."""
+
+    events: int
+    cpu_us_per_event: float
+    events_per_second: float
+
+    @classmethod
+    def between(cls, first: Sample, last: Sample) -> "Figure":
+        """From two samples."""
+        events = last.events - first.events
+        return cls(events, (last.cpu - first.cpu) / events * 1e6, events / (last.wall - first.wall))
+
+
+def prepare(kafka: str, count: int, apart: int) -> str:
+    """Topics of their own with `count` events; returns their prefix."""
+    prefix = next(_prefixes)
+    provision(kafka, prefix, PARTITIONS)
+    load(kafka, f"{prefix}orders.v1", PARTITIONS, order_events(count, apart, wall_clock()))
+    return prefix
+
+
+def puntual(kafka: str, count: int, apart: int) -> Figure:
+    """The promise worker with its full semantics."""
+    prefix = prepare(kafka, count, apart)
+    worker = ServiceProcess("promises", kafka, prefix, partitions=PARTITIONS).start()
+    samples: list[Sample] = []
+    try:
+        while not samples or samples[-1].events < count:
+            time.sleep(0.25)
+            sample = _scrape(worker, f"{prefix}orders.v1")
+            if sample and sample.events:
+                samples.append(sample)
+    finally:
+        worker.terminate()
+    return Figure.between(samples[0], samples[-1])
+
+
+def _scrape(worker: ServiceProcess, topic: str) -> Sample | None:
+    metrics = worker.metrics()
+    events = metrics.get(f'puntual_events_consumed_total{{outcome="used",topic="{topic}"}}')
+    if events is None:
+        return None
+    return Sample(int(events), metrics["process_cpu_seconds_total"], time.perf_counter())
+
+
+def faust(kafka: str, count: int, apart: int) -> Figure:
+    """The agent and the table."""
+    prefix = prepare(kafka, count, apart)
+    command = [sys.executable, "-m", "benchmarks.idiomatic", kafka, prefix, str(PARTITIONS), str(count)]
+    samples: list[Sample] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            events, cpu, wall = line.split()
+            samples.append(Sample(int(events) + 1, float(cpu), float(wall)))
+            if samples[-1].events == count:
+                break
+        process.kill()
+    if not samples or samples[-1].events < count:
+        sys.exit("The idiomatic worker ended before it was done; run it by itself to see why.")
+    return Figure.between(samples[0], samples[-1])
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--faust-events", type=int, default=50_000)
+    parser.add_argument("--apart", type=int, default=20_000)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with Broker() as broker:
+        theirs = faust(broker.bootstrap, options.faust_events, min(options.apart, options.faust_events // 4))
+        ours = puntual(broker.bootstrap, options.events, options.apart)
+    print(f"{'':24}{'events':>10}{'CPU µs/event':>14}{'events/s':>12}")
+    for name, figure in (("idiomatic Faust", theirs), ("promises worker", ours)):
+        print(f"{name:24}{figure.events:>10,}{figure.cpu_us_per_event:>14.1f}{figure.events_per_second:>12,.0f}")
+    ratio = theirs.cpu_us_per_event / ours.cpu_us_per_event
+    print(f"\nCPU per event: {ratio:.1f} times less than idiomatic Faust")
+    if options.json:
+        result = {"idiomatic_faust": theirs._asdict(), "promises_worker": ours._asdict(), "cpu_ratio": ratio}
+        options.json.write_text(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -58,7 +58,8 @@ def main(kafka: str, prefix: str, partitions: int, count: int) -> None:
             for key, fact in decode(value, False):
                 known = table.get(key)
                 record = promises.fold(key, None if known is None else promises.unpack(known), [fact])
-                table[key] = promises.pack(record)
+                if record is not None:
+                    table[key] = promises.pack(record)
             if seen % 10_000 == 0 or seen + 1 == count:
                 sys.stdout.write(f"{seen} {time.process_time()} {time.perf_counter()}\n")
                 sys.stdout.flush()

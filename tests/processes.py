@@ -20,7 +20,7 @@ START = 40.0  # seconds a service may take to be ready, on a busy machine
 
 
 class ServiceProcess:
-    """One worker process. `with ServiceProcess("promises", kafka, prefix) as worker: ...`"""
+    """One worker process, for a `with` statement: it is ready inside, and gone after."""
 
     def __init__(self, service: str, kafka: str, prefix: str, **settings: str | int | Path) -> None:
         self.metrics_port, self.grpc_port = free_port(), free_port()
@@ -33,7 +33,7 @@ class ServiceProcess:
             **{name.upper(): value for name, value in settings.items()},
         }
         self._environment = {**os.environ, **{f"PUNTUAL_{name}": str(value) for name, value in mine.items()}}
-        self._log = tempfile.TemporaryFile("w+")
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in __exit__
         self._process: subprocess.Popen[str] | None = None
 
     @property

@@ -1,7 +1,7 @@
 """Instants: whole microseconds since 1970-01-01T00:00:00Z.
 
-Inside, every instant is an `int`, because verdicts compare and add them millions of times; aware datetimes exist only at
-the edges, and these functions are the way across. (`clock` adds what reads a clock and protobuf's timestamps.)
+Inside, every instant is an `int`, because verdicts compare and add them millions of times; aware datetimes exist only
+at the edges, and these functions are the way across. (`clock` adds what reads a clock and protobuf's timestamps.)
 """
 
 from datetime import UTC, datetime, timedelta

@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 CONCURRENT = 8
 #: Seconds an attempt may last, waiting for its turn included. Well below the lease, so that none outlives it.
 ATTEMPT = 45.0
+#: Seconds that attempts under way may take to end when the service stops: as long as most targets' own timeouts.
+GRACE = 15.0
 #: Seconds between two looks at which partitions are owned, and two measurements.
 LOOK = 1.0
 #: How often, and how many seconds apart, the end of an attempt is reported: until about the end of its lease.
@@ -77,6 +79,7 @@ class Sender:
         self._attempts: dict[str, asyncio.Task[None]] = {}
         self._unsettled: dict[_Place, Mapping[str, Delivery]] = {}
         self._known: frozenset[int] = frozenset()
+        self._finishing = False
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -84,8 +87,14 @@ class Sender:
             tasks.create_task(self._follow())
             tasks.create_task(self._look_around())
 
+    async def finish(self) -> None:
+        """Begin nothing more, and wait until what is under way has ended and is reported, at most `GRACE` seconds."""
+        self._finishing = True
+        if self._attempts:
+            await asyncio.wait(self._attempts.values(), timeout=GRACE)
+
     async def close(self) -> None:
-        """Drop what is under way (it will be sent again) and close connections."""
+        """Drop what is still under way (it will be sent again) and close connections."""
         for attempt in self._attempts.values():
             attempt.cancel()
         await asyncio.gather(*self._attempts.values(), return_exceptions=True)
@@ -148,6 +157,8 @@ class Sender:
     async def _attempt(self, place: _Place, delivery: Delivery) -> None:
         started = time.monotonic()
         outcome = await self._outcome(place.key.decode(), delivery)
+        if outcome is None:
+            return
         end = DeliverySettled(self._now(), delivery.delivery_id, outcome)
         self._report(delivery, end, time.monotonic() - started)
         # A rebalance may pass by, and the partition come back.
@@ -156,13 +167,14 @@ class Sender:
                 return
             await asyncio.sleep(_RETRY)
 
-    async def _outcome(self, incident_id: str, delivery: Delivery) -> Outcome:
+    async def _outcome(self, incident_id: str, delivery: Delivery) -> Outcome | None:
+        """How the attempt ended; None where it was not begun before the service stops. The next owner makes it."""
         channel, style, instead = self._way(delivery)
         turn = self._turns.setdefault(delivery.target, asyncio.Semaphore(CONCURRENT))
         try:
             message = word(delivery, incident_id, style, instead=instead)
             async with asyncio.timeout(ATTEMPT), turn:
-                return await channel.send(message)
+                return None if self._finishing else await channel.send(message)
         except TimeoutError:
             return TryAgain(Failure.TIMEOUT)
         except Unwordable:

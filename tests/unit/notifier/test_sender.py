@@ -94,8 +94,9 @@ class Stage:
 
     def keep(self, incident: Incident) -> None:
         """Write a record, and announce it."""
-        self.view.put(INCIDENT, INCIDENT, pack(incident))
-        self.view.announce(INCIDENT, INCIDENT, pack(incident), "updated")
+        key = incident.incident_id
+        self.view.put(key, key, pack(incident))
+        self.view.announce(key, key, pack(incident), "updated")
 
     async def submit(self, partition: int, key: bytes, fact: DeliverySettled) -> bool:
         """As the worker does it; a few refusals first, where a test wants them."""
@@ -123,6 +124,13 @@ def sending(minutes: float = 10, plan: Plan = MAIL) -> Incident:
     incident = due(broken(plan=plan), at(minutes), plan)
     assert incident is not None
     return incident
+
+
+def elsewhere(subject: str) -> Incident:
+    """Another incident whose message to the same target is to be sent now."""
+    incident = due(broken(subject), at(10), MAIL)
+    assert incident is not None
+    return incident._replace(incident_id=f"ops/{subject}")
 
 
 @asynccontextmanager
@@ -163,6 +171,43 @@ async def test_a_record_that_says_sending_is_sent_once() -> None:
     assert [message.incident_id for message in mail.sent] == [INCIDENT]
     assert stage.deliveries()[0].state == DeliveryState.ACCEPTED
     assert mail.closed
+
+
+async def test_a_sender_that_is_to_stop_ends_what_is_under_way_and_begins_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The attempt ends and is reported; what waits for its turn, or comes only now, is left as SENDING."""
+    monkeypatch.setattr(sender_module, "CONCURRENT", 1)
+    mail = Recorder()
+    mail.free.clear()
+    stage = Stage(mail=mail)
+    async with running(stage):
+        stage.keep(sending())
+        await until(lambda: bool(mail.sent))
+        stage.keep(elsewhere("waiting"))
+        await asyncio.sleep(0.05)
+        finishing = asyncio.create_task(stage.sender.finish())
+        await asyncio.sleep(0.05)
+        assert not finishing.done()
+        stage.keep(elsewhere("late"))
+        mail.free.set()
+        await finishing
+        await asyncio.sleep(0.05)
+    assert [message.incident_id for message in mail.sent] == [INCIDENT]
+    assert [end.outcome for end in stage.submitted] == [Accepted()]
+
+
+async def test_a_sender_that_is_to_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A target that takes longer than the grace is cut off, and told again under the same id."""
+    monkeypatch.setattr(sender_module, "GRACE", 0.05)
+    mail = Recorder()
+    mail.free.clear()
+    stage = Stage(mail=mail)
+    async with running(stage):
+        stage.keep(sending())
+        await until(lambda: bool(mail.sent))
+        await stage.sender.finish()
+    assert not stage.submitted
 
 
 async def test_an_old_announcement_sends_nothing() -> None:

@@ -7,8 +7,8 @@ import asyncio
 import logging
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -37,7 +37,8 @@ SWEEP_INTERVAL = 0.05
 #: Seconds without a look at the deadlines, or without an assignment, after which the worker is considered stuck.
 STUCK = 60.0
 UNASSIGNED = 300.0
-_STOP_TIMEOUT = 30.0
+#: Seconds that `stopping` may take, and then Faust.
+_LEAVE_TIMEOUT, _STOP_TIMEOUT = 15.0, 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ class WorkerSettings:
 class Worker:
     """Runs one machine (and, before it, relays) over the partitions Kafka assigns. Implements `RecordView`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a service gives it
         self,
         settings: WorkerSettings,
         machine: Machine[Any, Any],
@@ -68,8 +69,15 @@ class Worker:
         relays: Sequence[Stage] = (),
         now: Now = wall_clock,
         acknowledged: Callable[[Announcement], None] | None = None,
+        stopping: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """Build it; `run` starts it.
+
+        `stopping` is awaited when the worker is told to stop, not when it fails: nothing is read or swept any more,
+        while what is submitted is still written.
+        """
         self._settings = settings
+        self._stopping = stopping
         self._machine = machine
         self._meter = meter
         self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
@@ -131,14 +139,13 @@ class Worker:
 
     async def _end(self, starting: asyncio.Task[None]) -> None:
         """Leave the group properly; after a failure only as far as it takes no time."""
-        failed = self._failure.done()
-        for task in self._tasks:
-            task.cancel()
+        await _cancelled(*self._tasks)
+        if not self._failure.done():
+            await self._take_leave()
         if not starting.done():
             starting.cancel()
-        with suppress(Exception, asyncio.CancelledError):
-            await starting
-        if failed:
+        await asyncio.gather(starting, return_exceptions=True)
+        if self._failure.done():
             # What is in memory must not be committed; and without its outbox the app could wait for ever.
             await self._outbox.stop()
             return
@@ -148,6 +155,24 @@ class Worker:
         except TimeoutError:
             log.error("Stopping took longer than %.0f s; the rest is left to the log", _STOP_TIMEOUT)  # noqa: TRY400
         await self._outbox.stop()
+
+    async def _take_leave(self) -> None:
+        """Take no more input, and let whoever works on the records come to an end while they can still be written."""
+        if self._stopping is None:
+            return
+
+        async def leave(stopping: Callable[[], Awaitable[None]]) -> None:
+            await cast(LaneConsumer, self._app.consumer).halt()
+            await stopping()
+
+        leaving = asyncio.create_task(leave(self._stopping))
+        waited: set[asyncio.Future[Any]] = {leaving, self._failure}
+        await asyncio.wait(waited, timeout=_LEAVE_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+        if not leaving.done():
+            log.error("Work under way did not end within %.0f s, or could not; it is broken off", _LEAVE_TIMEOUT)
+        (error,) = await _cancelled(leaving)
+        if isinstance(error, Exception):
+            log.error("Work under way could not be ended properly", exc_info=error)
 
     async def _guarded(self, work: Any) -> None:  # noqa: ANN401 - any coroutine
         try:
@@ -288,3 +313,10 @@ class Worker:
     async def submit(self, partition: int, key: bytes, fact: object) -> bool:
         """Fold a fact of this worker's own making. False where the partition is no longer its own."""
         return await self.runtime.submit(partition, key, fact)
+
+
+async def _cancelled(*tasks: asyncio.Task[None]) -> Sequence[BaseException | None]:
+    """Cancel tasks and wait for their ends; what each raised."""
+    for task in tasks:
+        task.cancel()
+    return await asyncio.gather(*tasks, return_exceptions=True)

@@ -75,8 +75,8 @@ class Tally:
     def records(self, kind: str, state: str, delta: int) -> None:
         self.kept[kind, state] += delta
 
-    def transition(self, _kind: str, transition: str) -> None:
-        self.announced[transition] += 1
+    def transition(self, _kind: str, transition: str, count: int) -> None:
+        self.announced[transition] += count
 
     def settled(self, _kind: str, _state: str, margin: float) -> None:
         self.margins.append(margin)

@@ -37,6 +37,7 @@ async def app(settings: NotifierSettings) -> None:
         incidents,
         meter,
         relays=[Relay(routes, meter)],
+        stopping=lambda: sender.finish(),  # noqa: PLW0108 - there is no sender yet
     )
     sender = Sender(worker, worker.submit, config.targets, NotifierMeter(registry, CHANNELS, Failure))
     sending = asyncio.create_task(sender.run())

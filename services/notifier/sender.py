@@ -44,8 +44,8 @@ log = logging.getLogger(__name__)
 CONCURRENT = 8
 #: Seconds an attempt may last, waiting for its turn included. Well below the lease, so that none outlives it.
 ATTEMPT = 45.0
-#: Seconds that attempts under way may take to end when the service stops: as long as most targets' own timeouts.
-GRACE = 15.0
+#: Seconds that attempts under way get to end when the service stops. A webhook's own timeout is shorter.
+GRACE = 12.0
 #: Seconds between two looks at which partitions are owned, and two measurements.
 LOOK = 1.0
 #: How often, and how many seconds apart, the end of an attempt is reported: until about the end of its lease.

@@ -1,6 +1,7 @@
 """The notifier as a process, on real brokers: from announced records to a webhook and a mailbox."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from email.message import EmailMessage
 from email.parser import BytesParser
@@ -39,13 +40,14 @@ routes:
 
 
 class WebServer:
-    """A webhook's receiver; `free` holds its answers back, `status` is what it answers."""
+    """A webhook's receiver; `free` and `delay` (seconds) hold its answers back, `status` is the answer."""
 
     def __init__(self) -> None:
         self.received: list[Mapping[str, str]] = []
         self.free = Event()
         self.free.set()
         self.status = 204
+        self.delay = 0.0
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -53,6 +55,7 @@ class WebServer:
                 message = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 outer.received.append({"id": self.headers["webhook-id"], "type": message["type"]})
                 outer.free.wait(20)
+                time.sleep(outer.delay)
                 self.send_response(outer.status)
                 self.end_headers()
 
@@ -178,6 +181,20 @@ def test_a_restart_tells_nothing_again(site: Site) -> None:
         site.announce("A-1", "BROKEN", "broken")
         wait_for(site.heard("incident.breach"), 30, worker.output)
         assert worker.terminate() == 0
+    with site.worker() as worker:
+        site.announce("A-2", "BROKEN", "broken")
+        wait_for(site.heard("incident.breach", "incident.breach"), 30, worker.output)
+        assert len(site.web.received) == 2
+
+
+def test_what_is_under_way_when_the_worker_is_told_to_stop_is_told_once(site: Site) -> None:
+    """The attempt ends, and what came of it is in the record before the worker ends."""
+    site.web.delay = 1.5
+    with site.worker() as worker:
+        site.announce("A-1", "BROKEN", "broken")
+        wait_for(lambda: len(site.web.received) == 1, 30, worker.output)
+        assert worker.terminate() == 0
+    site.web.delay = 0
     with site.worker() as worker:
         site.announce("A-2", "BROKEN", "broken")
         wait_for(site.heard("incident.breach", "incident.breach"), 30, worker.output)

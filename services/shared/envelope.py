@@ -1,14 +1,14 @@
 """The common part of every event: decoding it, and refusing what cannot be used, with the reason."""
 
-from typing import NamedTuple, NoReturn, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
-from google.protobuf import json_format
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.shared.clock import Now
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import SECOND, Instant, parse_instant
+from services.shared.parsing import parse_bytes, parse_json
 
 #: No upstream system published events before this; an earlier time is a defect (most often zero).
 EARLIEST = parse_instant("2000-01-01T00:00:00Z")
@@ -49,7 +49,7 @@ def open_envelope(message_type: type[E], value: bytes, is_json: bool, limits: Li
             DeadLetterReason.TOO_LARGE,
             f"{len(value)} bytes; at most {limits.max_bytes} are accepted: send ids, not data",
         )
-    event = _parse(message_type, value, is_json)
+    event = parse_json(message_type, value) if is_json else parse_bytes(message_type, value)
     return event, _check(event, limits)  # type: ignore[arg-type]
 
 
@@ -62,22 +62,6 @@ def checked_instant(stamp: Timestamp, field: str) -> Instant:
         DeadLetterReason.INVALID,
         f"{field} must be a time between 2000 and 2200; it is {'absent' if not at else 'outside'}",
     )
-
-
-def _parse(message_type: type[E], value: bytes, is_json: bool) -> E:
-    try:
-        if is_json:
-            return json_format.Parse(value, message_type())
-        return message_type.FromString(value)
-    except (DecodeError, json_format.ParseError, UnicodeDecodeError) as error:
-        hint = "" if is_json else " (JSON needs the header content-type: application/json)"
-        raise Unusable(
-            DeadLetterReason.UNDECODABLE, f"not a {message_type.DESCRIPTOR.full_name}: {error}{hint}"
-        ) from error
-
-
-def _refuse(reason: DeadLetterReason, detail: str) -> NoReturn:
-    raise Unusable(reason, detail)
 
 
 def _check(event: Envelope, limits: Limits) -> Instant:

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeAlias, cast
 
-from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import Message
 from kafka import KafkaProducer
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
@@ -25,6 +24,7 @@ from services.shared.clock import wall_clock
 from services.shared.envelope import Limits, open_envelope
 from services.shared.errors import DeadLetterReason, KafkaUnreachable, PuntualError, Unusable
 from services.shared.instant import Instant, format_instant
+from services.shared.parsing import parse_fields
 from services.shared.topics import CONNECT_MS, INPUTS, PREFIX, Topic
 
 Event: TypeAlias = OrderEvent | CallbackEvent | AppointmentEvent | ContactEvent
@@ -58,12 +58,7 @@ def checked(event: Event) -> bytes:
 
 def parse(topic: Topic, event: Mapping[str, Any]) -> Event:
     """An event of an input topic from protobuf's JSON mapping. Raises Unusable, saying where it cannot be read."""
-    message = cast("type[Event]", topic.message)()
-    try:
-        ParseDict(dict(event), message)
-    except ParseError as error:
-        raise Unusable(DeadLetterReason.UNDECODABLE, str(error)) from error
-    return message
+    return parse_fields(cast("type[Event]", topic.message), event)
 
 
 class Publisher:

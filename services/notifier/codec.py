@@ -1,6 +1,7 @@
 """Protobuf ⇄ the notifier's domain, and the machine the engine runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
 from functools import partial
 
 from google.protobuf import json_format
@@ -9,8 +10,8 @@ from google.protobuf.message import DecodeError
 from puntual.notifier.v1 import incident_pb2 as pb
 from services.notifier import domain
 from services.notifier.domain import Fact, Incident, IncidentState, ItemSeen, Plan, Transition
-from services.notifier.items import AT_ONCE, NONE, Details, Item, Told
-from services.notifier.outbox import Delivery
+from services.notifier.items import AT_ONCE, NONE, Details, Item, Severity, Standing, Told
+from services.notifier.outbox import Delivery, DeliveryState, Kind
 from services.notifier.routing import Address
 from services.shared.clock import from_timestamp, set_timestamp
 from services.shared.engine.machine import Machine
@@ -67,6 +68,10 @@ def decode(value: bytes, is_json: bool) -> list[tuple[bytes, Fact]]:
     item = message.item
     if not (message.incident_id and message.route and item.service and item.standing and item.severity):
         raise Unusable(DeadLetterReason.INVALID, "incident_id, route, service, standing and severity must be set")
+    if item.standing not in _NUMBERS[Standing]:
+        raise Unusable(
+            DeadLetterReason.INVALID, f"standing {item.standing} is unknown to this notifier; bring it up to date"
+        )
     return [(message.incident_id.encode(), ItemSeen(message.route, _unpack_item(item)))]
 
 
@@ -102,7 +107,7 @@ def unpack(value: bytes) -> Incident:
     return Incident(
         incident_id=message.incident_id,
         route=message.route,
-        state=message.state,
+        state=_known(message.state, IncidentState.OPEN),
         since=from_timestamp(message.since),
         items=tuple(map(_unpack_item, message.items)),
         deliveries=unpack_deliveries(message.deliveries),
@@ -113,6 +118,16 @@ def unpack(value: bytes) -> Incident:
 def unpack_deliveries(deliveries: Iterable[pb.Delivery]) -> tuple[Delivery, ...]:
     """The deliveries of an incident."""
     return tuple(map(_unpack_delivery, deliveries))
+
+
+_NUMBERS: Mapping[type[IntEnum], frozenset[int]] = {
+    enum: frozenset(map(int, enum)) for enum in (Standing, Severity, IncidentState, Kind, DeliveryState)
+}
+
+
+def _known(number: int, otherwise: IntEnum) -> int:
+    """The number; where a newer version wrote one that this one does not know, what tells people rather than not."""
+    return number if number in _NUMBERS[type(otherwise)] else otherwise
 
 
 _ITEM_TIMES = ("due_at", "since", "announced_at")
@@ -151,14 +166,14 @@ def _unpack_item(message: pb.Item) -> Item:
         service=message.service,
         record_id=message.record_id,
         kind=message.kind,
-        standing=message.standing,
+        standing=_known(message.standing, Standing.BROKEN),
         due_at=from_timestamp(message.due_at),
         since=from_timestamp(message.since),
         offset=message.offset,
         announced_at=from_timestamp(message.announced_at),
-        severity=message.severity,
+        severity=_known(message.severity, Severity.CRITICAL),
         follow_up=message.follow_up,
-        told=tuple(Told(told.target, told.standing, told.delivery_id) for told in message.told),
+        told=tuple(Told(t.target, _known(t.standing, Standing.BROKEN), t.delivery_id) for t in message.told),
         details=_unpack_details(message) if message.HasField("original_due_at") else None,
     )
 
@@ -195,15 +210,15 @@ def _unpack_delivery(message: pb.Delivery) -> Delivery:
     return Delivery(
         delivery_id=message.delivery_id,
         sequence=message.sequence,
-        kind=message.kind,
-        severity=message.severity,
+        kind=_known(message.kind, Kind.BREACH),
+        severity=_known(message.severity, Severity.CRITICAL),
         target=message.target,
         channel=message.channel,
         items=tuple(map(_unpack_item, message.items)),
         item_count=message.item_count,
         decided_at=from_timestamp(message.decided_at),
         answers=tuple(message.answers),
-        state=message.state,
+        state=_known(message.state, DeliveryState.PENDING),
         attempts=message.attempts,
         next_attempt_at=from_timestamp(message.next_attempt_at) or AT_ONCE,
         give_up_at=from_timestamp(message.give_up_at),

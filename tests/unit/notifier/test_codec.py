@@ -1,14 +1,17 @@
 """Bytes and back."""
 
+from typing import Any
+
 import pytest
 from google.protobuf import json_format
 
 from puntual.notifier.v1 import incident_pb2 as pb
 from services.notifier.codec import decode, machine, pack, pack_dispatch, unpack
 from services.notifier.domain import Incident, IncidentState, ItemSeen
-from services.notifier.items import AT_ONCE, Standing
+from services.notifier.items import AT_ONCE, Severity, Standing
 from services.notifier.outbox import Accepted, DeliveryState
 from services.notifier.routing import Address
+from services.notifier.wording import Style, word
 from services.shared.errors import DeadLetterReason, Unusable
 from tests.unit.notifier.builders import BOTH, INCIDENT, MAIL, an_item, at, broken, see, seen, settle
 
@@ -46,6 +49,30 @@ def test_a_dispatch_comes_back_as_it_was() -> None:
     assert decode(json_format.MessageToJson(pb.Dispatch.FromString(value)).encode(), True) == expected
 
 
+def test_a_severity_of_a_newer_version_counts_as_critical() -> None:
+    """It is told, and loudly rather than not at all."""
+    ((_, fact),) = decode(pack_dispatch(ADDRESS, an_item()._replace(severity=99)), False)
+    assert isinstance(fact, ItemSeen)
+    assert fact.item.severity == Severity.CRITICAL
+
+
+def test_a_record_of_a_newer_version_is_still_told() -> None:
+    """After a step back to an older notifier: whatever number it does not know, the message is sent and worded."""
+    record = pb.Incident.FromString(pack(broken()))
+    unknown: Any = 99
+    (delivery,), (item,) = record.deliveries, record.items
+    record.state = delivery.kind = delivery.severity = delivery.state = unknown
+    for one in (item, item.told[0], delivery.items[0]):
+        one.standing = unknown
+    item.severity = delivery.items[0].severity = unknown
+    incidents = machine(MAIL)
+    sending = incidents.due(unpack(record.SerializeToString()), at(5))
+    assert sending is not None
+    assert incidents.labels(sending) == ("ops", "open")
+    assert sending.deliveries[0].state == DeliveryState.SENDING
+    assert word(sending.deliveries[0], INCIDENT, Style("en")).subject == "Promise broken: order A-1 ready"
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
@@ -55,8 +82,9 @@ def test_a_dispatch_comes_back_as_it_was() -> None:
         (pack_dispatch(Address("", "ops"), an_item()), DeadLetterReason.INVALID),
         (pack_dispatch(ADDRESS, an_item()._replace(severity=0)), DeadLetterReason.INVALID),
         (pack_dispatch(ADDRESS, an_item()._replace(standing=0)), DeadLetterReason.INVALID),
+        (pack_dispatch(ADDRESS, an_item()._replace(standing=99)), DeadLetterReason.INVALID),
     ],
-    ids=["garbage", "empty", "no record id", "no incident", "no severity", "no standing"],
+    ids=["garbage", "empty", "no record id", "no incident", "no severity", "no standing", "an unknown standing"],
 )
 def test_an_unusable_dispatch_is_refused(value: bytes, reason: DeadLetterReason) -> None:
     """With the reason that dead letters are counted by."""

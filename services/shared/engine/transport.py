@@ -8,6 +8,7 @@ what was fetched under an earlier assignment is dropped.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import Any, TypeVar, cast
 
 from aiokafka.errors import ConsumerStoppedError
@@ -23,6 +24,11 @@ from services.shared.instant import Instant
 T = TypeVar("T")
 #: Seconds that one fetch waits for input, and so at most the time until the consumer is at rest.
 _POLL = 0.25
+#: Seconds that a fetch without result lasts at least. Kafka answers one once there is something, or after a while; a
+#: broker that answers at once, as the embedded one does, would be asked thousands of times a second.
+_PACE = 0.05
+
+Fetch = Callable[..., Awaitable[bool]]
 
 
 class LaneProducer(driver.Producer):
@@ -32,6 +38,32 @@ class LaneProducer(driver.Producer):
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
+
+
+def paced(fetch: Fetch) -> Fetch:
+    """A fetch that tells whether it brought anything, and takes its time where it did not."""
+
+    async def wait(*request: object) -> bool:
+        started = monotonic()
+        found = await fetch(*request)
+        if not found:
+            with suppress(asyncio.CancelledError):  # aiokafka wants a cancelled fetch to end like any
+                await asyncio.sleep(started + _PACE - monotonic())
+        return found
+
+    return wait
+
+
+class LaneThread(driver.AIOKafkaConsumerThread):
+    """aiokafka's consumer, in a thread of its own."""
+
+    logger = driver.logger
+
+    async def on_start(self) -> None:
+        """Connect."""
+        await super().on_start()
+        fetcher = cast(Any, self._consumer)._fetcher  # noqa: SLF001 - aiokafka offers no setting for it
+        fetcher._proc_fetch_request = paced(fetcher._proc_fetch_request)  # noqa: SLF001
 
 
 class LaneConsumer(driver.Consumer):
@@ -47,6 +79,9 @@ class LaneConsumer(driver.Consumer):
         #: Set while nothing is being fetched.
         self._at_rest = asyncio.Event()
         self._at_rest.set()
+
+    def _new_consumer_thread(self) -> LaneThread:
+        return LaneThread(self, loop=self.loop, beacon=self.beacon)
 
     async def halt(self) -> None:
         """Stop the flow. When this returns nothing is being fetched, and nothing will be until the flow resumes.

@@ -83,6 +83,15 @@ def test_promises_are_kept_or_announced_broken_on_idle_partitions(site: Site) ->
         assert worker.terminate() == 0, worker.output()
 
 
+def test_a_worker_with_nothing_to_do_does_next_to_nothing(site: Site) -> None:
+    """However fast the broker answers that there is nothing: within three seconds, less than half a second of CPU."""
+    with site.worker(instance="only") as worker:
+        time.sleep(1)
+        before = worker.metrics()["process_cpu_seconds_total"]
+        time.sleep(3)
+        assert worker.metrics()["process_cpu_seconds_total"] - before < 0.5
+
+
 def test_a_fulfilment_in_the_backlog_is_no_breach(site: Site) -> None:
     """What came while no worker ran is read before anything is announced, though it is long overdue."""
     with site.worker(instance="only") as worker:

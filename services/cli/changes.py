@@ -1,6 +1,6 @@
 """What is announced on the record topics, read from outside: one change of one promise or clock."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from puntual.promises.v1.promise_pb2 import Promise, PromiseReason
@@ -14,7 +14,8 @@ from services.shared.explanation import distance
 from services.shared.instant import Instant, parse_instant
 from services.shared.keys import split_key
 
-_REASONS = {
+#: A number that a newer version wrote has no words here.
+_REASONS: Mapping[int, str] = {
     number: name.removeprefix("PROMISE_REASON_").lower() if number else "" for name, number in PromiseReason.items()
 }
 
@@ -67,7 +68,7 @@ def _change(message: Message, key: bytes, value: bytes, *, is_promise: bool) -> 
     record: Promise | Clock
     if is_promise:
         record = promise = Promise.FromString(value)
-        settled, reason = promise.settled_at, _REASONS[promise.reason]
+        settled, reason = promise.settled_at, _REASONS.get(promise.reason, "")
     else:
         record = clock = Clock.FromString(value)
         settled, reason = clock.stopped_at, ""

@@ -9,7 +9,13 @@ from typing import Any, TypeVar
 
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.common_pb2 import CONSENT_ACCEPTED, PARTY_CUSTOMER, Cancelled
-from puntual.events.v1.contact_event_pb2 import AUTHOR_AUTOMATIC, ContactEvent, ContactReplied
+from puntual.events.v1.contact_event_pb2 import (
+    AUTHOR_AUTOMATIC,
+    AUTHOR_HUMAN,
+    AUTHOR_UNSPECIFIED,
+    ContactEvent,
+    ContactReplied,
+)
 from puntual.events.v1.order_event_pb2 import MILESTONE_UNSPECIFIED, OrderDelivered, OrderEvent, OrderWaived
 from puntual.sla.v1 import clock_pb2 as pb
 from services.shared.clock import from_timestamp, set_timestamp
@@ -114,9 +120,19 @@ def _is(kind: FactKind, what: str) -> Callable[[object], _Meaning]:
 
 def _replied(event: ContactReplied) -> _Meaning:
     """Only people answer; a reply whose author is not stated is a person's."""
-    if event.author == AUTHOR_AUTOMATIC:
-        return FactKind.OTHER, "replied (automatic)"
-    return FactKind.STOPPED, "replied"
+    meaning = _AUTHORS.get(event.author)
+    if meaning is None:
+        raise Unusable(
+            DeadLetterReason.INVALID, "replied.author must be AUTHOR_HUMAN or AUTHOR_AUTOMATIC: the verdict hangs on it"
+        )
+    return meaning
+
+
+_AUTHORS: Mapping[int, _Meaning] = {
+    AUTHOR_UNSPECIFIED: (FactKind.STOPPED, "replied"),
+    AUTHOR_HUMAN: (FactKind.STOPPED, "replied"),
+    AUTHOR_AUTOMATIC: (FactKind.OTHER, "replied (automatic)"),
+}
 
 
 def _callback_cancelled(event: Cancelled) -> _Meaning:

@@ -11,22 +11,26 @@ _SUBJECTS: Mapping[int, str] = {
     Metric.CALLBACK_RETURNED: "Return of callback {}",
     Metric.CUSTOMER_TOLD: "Telling that order {} is ready",
 }
+_STATES: Mapping[int, str] = {state: state.name.lower().replace("_", " ") for state in State}
+_KINDS = frozenset(FactKind)
 
 
 def explain(clock: Clock) -> Explanation:
     """The verdict, each fact with what it did, and the arithmetic; times in the customer's zone, else in UTC."""
     here = local(clock.context.customer_time_zone)
-    state = State(clock.state).name.lower().replace("_", " ")
+    state = _STATES.get(clock.state, "in a state that this version does not know")
     whom = f" for customer {clock.customer_id}" if clock.customer_id else ""
     steps = (
         Step(here.time(fact.occurred_at), fact.what, _effect(clock, fact), f"{fact.source}/{fact.event_id}")
         for fact in clock.facts
     )
-    headline = f"{_SUBJECTS[clock.metric].format(clock.subject_id)}{whom}: {state}"
+    headline = f"{_SUBJECTS.get(clock.metric, '{}').format(clock.subject_id)}{whom}: {state}"
     return Explanation(headline, tuple(steps), _reasoning(clock, here))
 
 
 def _effect(clock: Clock, fact: Fact) -> str:
+    if fact.kind not in _KINDS:
+        return "not understood by this version"
     first = next(other for other in clock.facts if other.kind == fact.kind) is fact
     if not first or fact.kind == FactKind.OTHER:
         return "changes nothing"
@@ -64,6 +68,8 @@ def _verdict(clock: Clock, here: Local) -> str:
             return f"Nothing had stopped it by {last}, so it is breached."
         case State.MET | State.MISSED:
             return f"Stopped {here.time(clock.stopped_at)}: {distance(clock.stopped_at, clock.due_at)}."
+        case unknown if unknown not in _STATES:
+            return "A newer version judged it."
         case _:
             at_risk = f"At risk since {here.time(clock.warn_at)}. " if clock.state == State.AT_RISK else ""
             return f"{at_risk}Breached if nothing stops it by {last}."

@@ -126,6 +126,28 @@ def test_contacts_that_cannot_be_used_are_refused_with_the_reason(
     assert error.value.reason == reason
 
 
+@pytest.mark.parametrize("event", [{"received": {"kind": 99, "priority": 99}}, {"held": {}}])
+def test_numbers_of_a_newer_publisher_that_decide_nothing_do_no_harm(event: dict[str, object]) -> None:
+    """An enum value this version does not know counts as not stated."""
+    assert decoded(ContactEvent, encoded(ContactEvent, **event)) == decoded(
+        ContactEvent, encoded(ContactEvent, **{name: {} for name in event})
+    )
+
+
+@pytest.mark.parametrize("unknown", [{"by": 99}, {"consent": 99}, {"by": 99, "consent": 99}])
+def test_a_callback_is_not_called_off_by_nobody_knows_whom(unknown: dict[str, object]) -> None:
+    """As where it is not stated: only the customer, or the customer's agreement, ends it."""
+    [(_, fact)] = decoded(CallbackEvent, encoded(CallbackEvent, cancelled=unknown))
+    assert fact.kind == OTHER
+
+
+def test_a_reply_of_an_author_this_version_does_not_know_is_refused() -> None:
+    """Person or machine: the verdict hangs on it. As a dead letter it can be sent again to a newer version."""
+    with pytest.raises(Unusable, match=r"replied\.author must be AUTHOR_HUMAN or AUTHOR_AUTOMATIC") as error:
+        decoded(ContactEvent, encoded(ContactEvent, replied={"author": 99}))
+    assert error.value.reason is DeadLetterReason.INVALID
+
+
 @pytest.mark.parametrize("message", [OrderEvent, CallbackEvent])
 def test_orders_and_callbacks_that_cannot_be_used_are_left_to_the_promise_service(message: Message) -> None:
     """It refuses them too, and one dead letter is enough."""

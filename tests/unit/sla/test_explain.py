@@ -76,3 +76,13 @@ def test_without_preferred_level_none_is_told() -> None:
         "Breached if nothing stops it by 2026-03-02 13:00:00 UTC.",
         "Judged by standards version 7: answered within the hour.",
     )
+
+
+def test_what_a_newer_version_wrote_is_told_as_far_as_it_is_understood() -> None:
+    """Numbers without a name here: in the record's metric and state, and in the kind of a fact."""
+    clock = judged(START, a_fact(CANCELLED, 5), minutes=10)
+    newer = clock._replace(metric=99, state=99, facts=(START, clock.facts[1]._replace(kind=99)))
+    explanation = explain(newer)
+    assert explanation.headline == "mail-9 for customer c-1: in a state that this version does not know"
+    assert [step.effect for step in explanation.timeline] == ["starts the clock", "not understood by this version"]
+    assert explanation.reasoning[1] == "A newer version judged it."

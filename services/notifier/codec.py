@@ -4,9 +4,6 @@ from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from functools import partial
 
-from google.protobuf import json_format
-from google.protobuf.message import DecodeError
-
 from puntual.notifier.v1 import incident_pb2 as pb
 from services.notifier import domain
 from services.notifier.domain import Fact, Incident, IncidentState, ItemSeen, Plan, Transition
@@ -18,6 +15,7 @@ from services.shared.engine.machine import Machine
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import Instant
 from services.shared.keys import customer_of, split_key
+from services.shared.parsing import parse_bytes, parse_json
 
 DISPATCH, RECORDS = "dispatch.v1", "incidents.v1"
 
@@ -60,14 +58,14 @@ def _labels(plan: Plan, incident: Incident) -> tuple[str, str]:
 
 def decode(value: bytes, is_json: bool) -> list[tuple[bytes, Fact]]:
     """What a dispatch says, and the incident it belongs to. Raises `Unusable`."""
-    try:
-        message = json_format.Parse(value, pb.Dispatch()) if is_json else pb.Dispatch.FromString(value)
-        split_key(message.item.record_id.encode())
-    except (DecodeError, json_format.ParseError, ValueError) as error:
-        raise Unusable(DeadLetterReason.UNDECODABLE, f"not a puntual.notifier.v1.Dispatch: {error}") from error
+    message = parse_json(pb.Dispatch, value) if is_json else parse_bytes(pb.Dispatch, value)
     item = message.item
     if not (message.incident_id and message.route and item.service and item.standing and item.severity):
         raise Unusable(DeadLetterReason.INVALID, "incident_id, route, service, standing and severity must be set")
+    try:
+        split_key(item.record_id.encode())
+    except ValueError:
+        raise Unusable(DeadLetterReason.INVALID, "record_id must be customer/kind/subject") from None
     if item.standing not in _NUMBERS[Standing]:
         raise Unusable(
             DeadLetterReason.INVALID, f"standing {item.standing} is unknown to this notifier; bring it up to date"

@@ -6,12 +6,9 @@ renegotiated), and it was announced before anybody can have worried, that is bef
 somebody is warned of risks, at risk. Deletions are no news.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
-
-from google.protobuf.message import DecodeError
-from kafka.partitioner.default import murmur2
 
 from services.notifier.codec import DISPATCH, pack_dispatch
 from services.notifier.items import Standing
@@ -20,12 +17,12 @@ from services.notifier.sightings import SOURCES, Source
 from services.shared.clock import from_timestamp
 from services.shared.engine.relay import Forward
 from services.shared.engine.stage import Message, Write
+from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import SECOND, Instant, parse_instant
-
-log = logging.getLogger(__name__)
+from services.shared.keys import partition_of
 
 #: Transitions that end nobody's worry.
-_QUIET = frozenset({"noted", "made", "kept", "started", "met"})
+_QUIET = frozenset({b"noted", b"made", b"kept", b"started", b"met"})
 #: When somebody worries about what was never promised.
 _NEVER = 2**62
 #: How far the clocks of two workers may be apart.
@@ -33,7 +30,10 @@ _SKEW = 300 * SECOND
 
 
 def forwards(routing: Routing, partitions: int, prefix: str = "puntual.") -> Mapping[str, Forward]:
-    """For each topic of records: what becomes of a message. `partitions`: how many the dispatch topic has."""
+    """For each topic of records: what becomes of a message; raises `Unusable`.
+
+    `partitions`: how many the dispatch topic has.
+    """
     write = partial(_write, f"{prefix}{DISPATCH}", partitions)
     return {prefix + topic: partial(_forward, routing, source, write) for topic, source in SOURCES.items()}
 
@@ -44,39 +44,39 @@ def _forward(
     if not message.value:
         return []
     headers = dict(message.headers)
-    try:
-        record = source.parse(message.value)
-        standing = source.standings[record.state]
-        announced_at = _announced_at(headers.get("announced-at"), message.timestamp)
-        worry_at = (routing.tells_risk and from_timestamp(record.warn_at)) or from_timestamp(record.due_at) or _NEVER
-        transition = headers.get("transition", b"").decode()
-        if is_quiet(standing, transition, worry_at - announced_at, tells_risk=routing.tells_risk):
-            return []
-        item, places = source.see(record, message.offset, announced_at)
-    except (DecodeError, KeyError, ValueError):
-        # Another version of a service wrote what this one cannot read. It must not stop what comes behind.
-        log.exception("record not understood", extra={"topic": message.topic, "offset": message.offset})
+    record = source.parse(message.value)
+    standing = source.standings.get(record.state)
+    if standing is None:
+        raise Unusable(
+            DeadLetterReason.INVALID, f"state {record.state} is unknown to this notifier; bring it up to date"
+        )
+    announced_at = _announced_at(headers.get("announced-at"), message.timestamp)
+    worry_at = (routing.tells_risk and from_timestamp(record.warn_at)) or from_timestamp(record.due_at) or _NEVER
+    if is_quiet(standing, headers.get("transition"), worry_at - announced_at, tells_risk=routing.tells_risk):
         return []
+    item, places = source.see(record, standing, message.offset, announced_at)
     return [
         write(address.incident_id.encode(), pack_dispatch(address, told))
         for address, told in dispatch(item, places, routing)
     ]
 
 
-def is_quiet(standing: Standing, transition: str, untroubled: int, *, tells_risk: bool) -> bool:
-    """Whether nobody can have to hear of it.
+def is_quiet(standing: Standing, transition: bytes | None, untroubled: int, *, tells_risk: bool) -> bool:
+    """Whether nobody can have to hear of it. What an unknown or absent transition means nobody can say, so it is told.
 
     `untroubled`: microseconds from its announcement to the instant at which anybody can first have worried.
     """
     if standing == Standing.AT_RISK:
-        return transition == "at_risk" and not tells_risk
+        return transition == b"at_risk" and not tells_risk
     return standing == Standing.FINE and transition in _QUIET and untroubled > _SKEW
 
 
 def _announced_at(header: bytes | None, timestamp: int) -> Instant:
-    """When a record was announced: as its header says, else the broker's time."""
-    return parse_instant(header.decode()) if header else Instant(timestamp * 1_000)
+    """When a record was announced: as its header says, or the broker's time where it says nothing that can be read."""
+    with suppress(ValueError):
+        return parse_instant((header or b"").decode())
+    return Instant(timestamp * 1_000)
 
 
 def _write(topic: str, partitions: int, key: bytes, value: bytes) -> Write:
-    return Write(topic, (murmur2(key) & 0x7FFFFFFF) % partitions, key, value, [])
+    return Write(topic, partition_of(key, partitions), key, value, [])

@@ -77,8 +77,8 @@ def test_a_record_of_a_newer_version_is_still_told() -> None:
     ("value", "reason"),
     [
         (b"\xff\xff", DeadLetterReason.UNDECODABLE),
-        (b"", DeadLetterReason.UNDECODABLE),
-        (pack_dispatch(ADDRESS, an_item(details=None)._replace(record_id="no id")), DeadLetterReason.UNDECODABLE),
+        (b"", DeadLetterReason.INVALID),
+        (pack_dispatch(ADDRESS, an_item(details=None)._replace(record_id="no id")), DeadLetterReason.INVALID),
         (pack_dispatch(Address("", "ops"), an_item()), DeadLetterReason.INVALID),
         (pack_dispatch(ADDRESS, an_item()._replace(severity=0)), DeadLetterReason.INVALID),
         (pack_dispatch(ADDRESS, an_item()._replace(standing=0)), DeadLetterReason.INVALID),
@@ -91,6 +91,7 @@ def test_an_unusable_dispatch_is_refused(value: bytes, reason: DeadLetterReason)
     with pytest.raises(Unusable) as refused:
         decode(value, False)
     assert refused.value.reason == reason
+    assert "no id" not in refused.value.detail
 
 
 def test_a_dispatch_says_json_when_json_is_broken() -> None:

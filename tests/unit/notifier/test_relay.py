@@ -6,7 +6,12 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from puntual.promises.v1.promise_pb2 import PROMISE_STATE_NOTED, Promise as PromiseMessage, PromiseState
+from puntual.promises.v1.promise_pb2 import (
+    PROMISE_STATE_BROKEN,
+    PROMISE_STATE_NOTED,
+    Promise as PromiseMessage,
+    PromiseState,
+)
 from services.notifier import domain as notifier
 from services.notifier.codec import decode
 from services.notifier.domain import Incident, Plan, Receivers
@@ -17,6 +22,7 @@ from services.notifier.routing import Route, Routing, SeverityRule
 from services.promises import codec as promises_codec, domain as promises
 from services.shared.clock import set_timestamp
 from services.shared.engine.stage import Headers
+from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import Instant, format_instant
 from tests.unit.notifier.builders import at
 from tests.unit.promises import builders
@@ -105,10 +111,35 @@ def test_without_a_header_the_brokers_time_counts() -> None:
     assert fact.occurred_at == 5_000_000
 
 
-@pytest.mark.parametrize("value", [None, b"\xff\xff", PromiseMessage(state=99).SerializeToString()])  # type: ignore[arg-type]
-def test_what_cannot_be_read_stops_nothing(value: bytes | None) -> None:
-    """Deletions, garbage and states of a newer version are passed over."""
-    assert not list(forwards(EVERYTHING, 12)[TOPIC](Record(value)))
+def test_deletions_are_no_news() -> None:
+    """What is forgotten upstream was settled long before."""
+    assert not list(forwards(EVERYTHING, 12)[TOPIC](Record(None)))
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"\xff\xff", DeadLetterReason.UNDECODABLE),
+        (PromiseMessage(state=99).SerializeToString(), DeadLetterReason.INVALID),  # type: ignore[arg-type]
+        (PromiseMessage(state=PROMISE_STATE_BROKEN, promise_id="A-1").SerializeToString(), DeadLetterReason.INVALID),
+    ],
+    ids=["garbage", "a state of a newer version", "no record id"],
+)
+def test_what_cannot_be_read_becomes_a_dead_letter(value: bytes, reason: DeadLetterReason) -> None:
+    """Passed over in silence, a breach could be lost."""
+    with pytest.raises(Unusable) as refused:
+        forwards(EVERYTHING, 12)[TOPIC](Record(value))
+    assert refused.value.reason == reason
+
+
+@pytest.mark.parametrize("header", ["transition", "announced-at"])
+@pytest.mark.parametrize("value", [b"excused", b"\xff\xff", b""])
+def test_a_header_nobody_understands_hides_nothing(header: str, value: bytes) -> None:
+    """The record says how things stand; a transition or time of a newer version only means that it is forwarded."""
+    headers = {"transition": b"kept", "announced-at": format_instant(at(1)).encode(), header: value}
+    for state in ("KEPT", "BROKEN"):
+        record = Record(a_promise(state), timestamp=at(1) // 1_000, headers=tuple(headers.items()))
+        assert list(forwards(EVERYTHING, 12)[TOPIC](record))
 
 
 # --- skipping keeps nobody in the dark

@@ -40,7 +40,7 @@ def test_a_broken_promise_is_seen_with_what_a_message_needs() -> None:
     set_timestamp(promise.original_due_at, at(0))
     set_timestamp(promise.settled_at, at(6))
     set_timestamp(promise.warn_at, at(-60))
-    item, places = SOURCES["promises.v1"].see(promise, 42, at(7))
+    item, places = SOURCES["promises.v1"].see(promise, Standing.BROKEN, 42, at(7))
     assert (item.service, item.record_id, item.kind) == ("promises", "C-7/appointment/V-1", "appointment")
     assert (item.standing, item.due_at, item.since, item.offset, item.announced_at) == (
         Standing.BROKEN,
@@ -62,7 +62,7 @@ def test_a_missed_clock_is_seen_with_when_it_stopped() -> None:
     )
     set_timestamp(clock.due_at, at(0))
     set_timestamp(clock.stopped_at, at(30))
-    item = SOURCES["sla.v1"].see(clock, 42, at(31)).item
+    item = SOURCES["sla.v1"].see(clock, Standing.FULFILLED_LATE, 42, at(31)).item
     assert (item.service, item.kind, item.standing, item.since) == (
         "sla",
         "first_reply",
@@ -71,3 +71,21 @@ def test_a_missed_clock_is_seen_with_when_it_stopped() -> None:
     )
     assert item.details is not None
     assert item.details.original_due_at == at(0)
+
+
+def test_what_a_newer_service_has_made_up_is_seen_all_the_same() -> None:
+    """The id names a kind without a number here; a reason without a name is left out."""
+    promise = promise_pb2.Promise(promise_id="C-7/refund/R-1", kind=99, reason=99)  # type: ignore[arg-type]
+    item = SOURCES["promises.v1"].see(promise, Standing.BROKEN, 42, at(7)).item
+    assert item.kind == "refund"
+    assert item.details is not None
+    assert item.details.reason == ""
+
+
+def test_texts_are_cut_to_what_a_message_shows() -> None:
+    """An incident holds hundreds of them; a publisher's slip must not make it too large to be kept."""
+    context = promise_pb2.Context(customer_name="A" * 50_000, team="T" * 50_000)
+    promise = promise_pb2.Promise(promise_id="C-7/order_ready/A-1", context=context)
+    item, places = SOURCES["promises.v1"].see(promise, Standing.BROKEN, 42, at(7))
+    assert item.details is not None
+    assert (len(item.details.customer_name), len(item.details.team), len(places[0].team)) == (120, 120, 120)

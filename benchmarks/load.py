@@ -5,11 +5,11 @@ import logging
 from collections.abc import Iterator
 
 from aiokafka import AIOKafkaProducer
-from kafka.partitioner.default import murmur2
 
 from puntual.events.v1.order_event_pb2 import MILESTONE_READY, OrderEvent
 from services.shared.clock import set_timestamp
 from services.shared.instant import SECOND, Instant
+from services.shared.partitioner import partition_of
 
 CUSTOMERS = 10_000
 
@@ -52,13 +52,11 @@ def load(kafka: str, topic: str, partitions: int, events: Iterator[tuple[str, by
 
 
 async def _load(kafka: str, topic: str, partitions: int, events: Iterator[tuple[str, bytes]]) -> None:
-    partition_of = {
-        f"c-{number}": (murmur2(f"c-{number}".encode()) & 0x7FFFFFFF) % partitions for number in range(CUSTOMERS)
-    }
+    numbers = {f"c-{number}": partition_of(f"c-{number}", partitions) for number in range(CUSTOMERS)}
     async with AIOKafkaProducer(bootstrap_servers=kafka, max_batch_size=512 << 10, acks="all") as producer:
         open_batches = {number: producer.create_batch() for number in range(partitions)}
         for customer, value in events:
-            number = partition_of[customer]
+            number = numbers[customer]
             batch = open_batches[number]
             if batch.append(key=customer.encode(), value=value, timestamp=None) is None:
                 await producer.send_batch(batch, topic, partition=number)

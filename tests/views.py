@@ -5,10 +5,9 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
-from kafka.partitioner.default import murmur2
-
 from services.shared.engine.view import Announcement, SlowReader
 from services.shared.instant import Instant
+from services.shared.partitioner import partition_of
 
 PARTITIONS = 12
 
@@ -35,7 +34,7 @@ class MemoryView:
             watcher.put_nowait(None)
 
     def partition_of(self, routing_key: str) -> int:
-        return int(murmur2(routing_key.encode()) & 0x7FFFFFFF) % PARTITIONS
+        return partition_of(routing_key, PARTITIONS)
 
     def owns(self, partition: int) -> bool:
         return partition not in self.owners

@@ -19,7 +19,7 @@ from services.shared.engine.relay import Forward
 from services.shared.engine.stage import Message, Write
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import SECOND, Instant, parse_instant
-from services.shared.keys import partition_of
+from services.shared.partitioner import partition_of
 
 #: Transitions that end nobody's worry.
 _QUIET = frozenset({b"noted", b"made", b"kept", b"started", b"met"})

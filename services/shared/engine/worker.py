@@ -15,7 +15,6 @@ from typing import Any, cast
 import faust
 from aiokafka.producer.producer import AIOKafkaProducer
 from faust.types import TP
-from kafka.partitioner.default import murmur2
 from yarl import URL
 
 from services.shared.clock import Now, wall_clock
@@ -29,6 +28,7 @@ from services.shared.engine.runtime import Runtime, every
 from services.shared.engine.stage import Stage
 from services.shared.engine.transport import LaneConsumer, LaneTransport
 from services.shared.engine.view import Announcement
+from services.shared.partitioner import partition_of
 
 log = logging.getLogger(__name__)
 
@@ -282,7 +282,7 @@ class Worker:
 
     def partition_of(self, routing_key: str) -> int:
         """The partition of a customer id, or of the subject id where there is no customer."""
-        return int(murmur2(routing_key.encode()) & 0x7FFFFFFF) % self._settings.partitions
+        return partition_of(routing_key, self._settings.partitions)
 
     def owns(self, partition: int) -> bool:
         """Whether absence from the records is knowledge."""

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.partitioner.default import murmur2
 
 from puntual.events.v1.order_event_pb2 import OrderEvent
 from services.shared.errors import KafkaUnreachable, PuntualError
 from services.shared.instant import SECOND, Instant
+from services.shared.partitioner import partition_of
 from services.shared.publisher import Publisher, PublishFailed
 from services.shared.topics import CALLBACKS, INPUTS, ORDERS, TOPICS, TopicsDiffer, examine, provision
 
@@ -80,20 +80,11 @@ def test_what_concerns_one_customer_meets_on_one_partition(kafka: str, prefix: s
             who = {"eventId": "1", "customerId": f"customer-{number}", "subjectId": "s", "occurredAt": _TIME}
             publisher.publish_json(ORDERS, {**who, "ready": {}})
             publisher.publish_json(CALLBACKS, {**who, "returned": {}})
-    expected = {
-        (f"customer-{number}".encode(), (murmur2(f"customer-{number}".encode()) & 0x7FFFFFFF) % 12)
-        for number in range(20)
-    }
+    expected = {(f"customer-{number}".encode(), partition_of(f"customer-{number}", 12)) for number in range(20)}
     for topic in (ORDERS, CALLBACKS):
         records = everything(kafka, topic.under(prefix), 12)
         assert {(record.key, record.partition) for record in records} == expected
         assert {record.timestamp_type for record in records} == {1}
-
-
-def test_java_and_this_publisher_agree_on_the_hash() -> None:
-    """Values from the tests of Apache Kafka's own murmur2."""
-    hashes = {b"21": -973932308, b"foobar": -790332482, b"abc": 479470107}
-    assert {key: murmur2(key) - (2**32 if murmur2(key) >= 2**31 else 0) for key in hashes} == hashes
 
 
 def test_a_tick_reaches_every_partition(kafka: str, prefix: str) -> None:

@@ -13,6 +13,7 @@ from services.notifier.rpc import notifier_service
 from services.notifier.sender import Sender
 from services.notifier.settings import NotifierSettings
 from services.shared.engine.relay import Relay
+from services.shared.engine.stage import DeadLetters
 from services.shared.engine.worker import Worker
 from services.shared.metrics import NotifierMeter, PrometheusMeter, Registry, Vocabulary
 from services.shared.service import serve, worker_settings
@@ -32,11 +33,12 @@ async def app(settings: NotifierSettings) -> None:
     )
     meter = PrometheusMeter(registry, (*routes, *incidents.inputs), words)
     # People are told in real time, also of history that is replayed.
+    site = replace(worker_settings("notifier", settings), event_clock=False)
     worker = Worker(
-        replace(worker_settings("notifier", settings), event_clock=False),
+        site,
         incidents,
         meter,
-        relays=[Relay(routes, meter)],
+        relays=[Relay(routes, meter, DeadLetters(site.dead_letters, site.dead_letter_partitions))],
         stopping=lambda: sender.finish(),  # noqa: PLW0108 - there is no sender yet
     )
     sender = Sender(worker, worker.submit, config.targets, NotifierMeter(registry, CHANNELS, Failure))

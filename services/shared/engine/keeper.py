@@ -12,13 +12,13 @@ from services.shared.engine.machine import F, Machine, R
 from services.shared.engine.meter import Meter
 from services.shared.engine.stage import (
     JSON_HEADER,
+    DeadLetters,
     Headers,
     Message,
     Notice,
     Result,
     Write,
     count_outcomes,
-    dead_letter,
     tick_of,
 )
 from services.shared.engine.store import PartitionStore
@@ -38,8 +38,7 @@ class Keeper(Generic[R, F]):
         self.machine = machine
         self.stores: dict[int, PartitionStore[R, F]] = {}
         self._meter = meter
-        self._dead_letters = dead_letters
-        self._dead_letter_partitions = dead_letter_partitions
+        self._dead_letters = DeadLetters(dead_letters, dead_letter_partitions)
 
     @property
     def inputs(self) -> Iterable[str]:
@@ -60,7 +59,7 @@ class Keeper(Generic[R, F]):
                     continue
                 found = decode(message.value or b"", bool(headers) and JSON_HEADER in headers)
             except Exception as error:  # noqa: BLE001 - no message may stop those behind it
-                batch.writes.append(self._refuse(message, error))
+                batch.writes.append(self._dead_letters.refuse(message, error, self._meter))
                 dead += 1
                 continue
             used = False
@@ -109,15 +108,6 @@ class Keeper(Generic[R, F]):
             batch.write(key, old, new, None if new is None else machine.pack(new), look_again=True)
         return batch.result(None, len(popped))
 
-    def _refuse(self, message: Message, error: Exception) -> Write:
-        if not isinstance(error, Unusable):
-            log.error("%s/%d@%d could not be used", message.topic, message.partition, message.offset, exc_info=error)
-            error = Unusable(
-                DeadLetterReason.INVALID, f"it could not be used ({type(error).__name__}); see the worker's log"
-            )
-        self._meter.dead_letter(message.topic, error.reason.value)
-        return dead_letter(self._dead_letters, message, error, self._dead_letter_partitions)
-
     def _set_aside(self, batch: "_Batch[R, F]", refused: Mapping[bytes, Exception], messages: Sequence[Message]) -> int:
         """Dead-letter the messages with facts that a record cannot take. Rare, so they are decoded again."""
         decode, count = self.machine.inputs[messages[0].topic], 0
@@ -127,7 +117,7 @@ class Keeper(Generic[R, F]):
             except Exception:  # noqa: BLE001, S112 - it is a dead letter already
                 continue
             if problem := next((refused[key] for key, _ in found if key in refused), None):
-                batch.writes.append(self._refuse(message, problem))
+                batch.writes.append(self._dead_letters.refuse(message, problem, self._meter))
                 count += 1
         return count
 

@@ -3,33 +3,39 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from services.shared.engine.meter import Meter
-from services.shared.engine.stage import Message, Result, Write, count_outcomes
+from services.shared.engine.stage import DeadLetters, Message, Result, Write, count_outcomes
 from services.shared.instant import Instant
 
-#: One message → the writes it becomes; none where it concerns nobody.
+#: One message → the writes it becomes; none where it concerns nobody. Raises `Unusable`.
 Forward = Callable[[Message], Iterable[Write]]
 
 
 class Relay:
     """Forwards what it reads. `routes`: input topic → what becomes of its messages."""
 
-    def __init__(self, routes: Mapping[str, Forward], meter: Meter) -> None:
+    def __init__(self, routes: Mapping[str, Forward], meter: Meter, dead_letters: DeadLetters) -> None:
         self._routes = routes
         self._meter = meter
+        self._dead_letters = dead_letters
 
     @property
     def inputs(self) -> Iterable[str]:
         return self._routes
 
     def process(self, partition: int, messages: Sequence[Message], now: Instant) -> Result:  # noqa: ARG002
-        """The writes of every message, in order."""
+        """The writes of every message, in order; a dead letter for each that cannot be forwarded."""
         topic = messages[0].topic
         forward = self._routes[topic]
         writes: list[Write] = []
-        ignored = 0
+        ignored, dead = 0, 0
         for message in messages:
-            before = len(writes)
-            writes.extend(forward(message))
-            ignored += len(writes) == before
-        count_outcomes(self._meter, topic, (("used", len(messages) - ignored), ("ignored", ignored)))
+            try:
+                new = list(forward(message))
+            except Exception as error:  # noqa: BLE001 - no message may stop those behind it
+                new = [self._dead_letters.refuse(message, error, self._meter)]
+                dead += 1
+            writes += new
+            ignored += not new
+        used = len(messages) - ignored - dead
+        count_outcomes(self._meter, topic, (("used", used), ("ignored", ignored), ("dead", dead)))
         return Result(writes)

@@ -1,11 +1,14 @@
 """What a lane does with a batch: a stage turns messages into writes. Pure but for the store it keeps."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from services.shared.engine.meter import Meter
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import Instant, parse_instant
+
+log = logging.getLogger(__name__)
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -65,17 +68,29 @@ class Stage(Protocol):
         """Turn a contiguous batch of one topic and partition into writes."""
 
 
-def dead_letter(topic: str, message: Message, problem: Unusable, partitions: int) -> Write:
-    """The write that puts a message aside with its reason, its bytes and where it came from."""
-    headers = [
-        ("reason", problem.reason.value.encode()),
-        ("detail", problem.detail.encode()[:2_000]),
-        ("topic", message.topic.encode()),
-        ("partition", str(message.partition).encode()),
-        ("offset", str(message.offset).encode()),
-        *((f"original-{name}", value) for name, value in message.headers),
-    ]
-    return Write(topic, message.partition % partitions, message.key, message.value, headers)
+class DeadLetters(NamedTuple):
+    """Where what cannot be used is put aside."""
+
+    topic: str
+    partitions: int
+
+    def refuse(self, message: Message, error: Exception, meter: Meter) -> Write:
+        """The write that puts a message aside with its reason, its bytes and where it came from; it is counted."""
+        if not isinstance(error, Unusable):
+            log.error("%s/%d@%d could not be used", message.topic, message.partition, message.offset, exc_info=error)
+            error = Unusable(
+                DeadLetterReason.INVALID, f"it could not be used ({type(error).__name__}); see the worker's log"
+            )
+        meter.dead_letter(message.topic, error.reason.value)
+        headers = [
+            ("reason", error.reason.value.encode()),
+            ("detail", error.detail.encode()[:2_000]),
+            ("topic", message.topic.encode()),
+            ("partition", str(message.partition).encode()),
+            ("offset", str(message.offset).encode()),
+            *((f"original-{name}", value) for name, value in message.headers),
+        ]
+        return Write(self.topic, message.partition % self.partitions, message.key, message.value, headers)
 
 
 def tick_of(message: Message) -> Instant | None:

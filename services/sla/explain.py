@@ -21,7 +21,12 @@ def explain(clock: Clock) -> Explanation:
     state = _STATES.get(clock.state, "in a state that this version does not know")
     whom = f" for customer {clock.customer_id}" if clock.customer_id else ""
     steps = (
-        Step(here.time(fact.occurred_at), fact.what, _effect(clock, fact), f"{fact.source}/{fact.event_id}")
+        Step(
+            here.time(fact.occurred_at),
+            fact.what,
+            _effect(clock, fact) if fact.kind in _KINDS else "not understood by this version",
+            f"{fact.source}/{fact.event_id}",
+        )
         for fact in clock.facts
     )
     headline = f"{_SUBJECTS.get(clock.metric, '{}').format(clock.subject_id)}{whom}: {state}"
@@ -29,8 +34,6 @@ def explain(clock: Clock) -> Explanation:
 
 
 def _effect(clock: Clock, fact: Fact) -> str:
-    if fact.kind not in _KINDS:
-        return "not understood by this version"
     first = next(other for other in clock.facts if other.kind == fact.kind) is fact
     if not first or fact.kind == FactKind.OTHER:
         return "changes nothing"

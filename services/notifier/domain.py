@@ -11,13 +11,25 @@ changes nothing, and an older one is known by its offset.
   its end is never heard of, it is made again: at least once, under the same id.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from hashlib import blake2b
+from itertools import islice
 from typing import NamedTuple
 
-from services.notifier.items import AT_ONCE, NONE, Item, Standing, Told
-from services.notifier.outbox import UNSETTLED, Delivery, DeliverySettled, Kind, attempt, pruned, settle
+from services.notifier.items import AT_ONCE, NONE, Item, Standing, Told, slim, weight
+from services.notifier.outbox import (
+    UNSETTLED,
+    Delivery,
+    DeliverySettled,
+    Failure,
+    Kind,
+    Refused,
+    attempt,
+    is_hopeless,
+    pruned,
+    settle,
+)
 from services.shared.instant import SECOND, Instant
 
 
@@ -78,12 +90,13 @@ class Plan(NamedTuple):
     patience: Mapping[int, int]
 
 
-#: How many items a record follows: the 2,500 of 200 bytes that fit into a Kafka message with room to spare.
-MAX_ITEMS = 2_500
+#: How many items a record follows, and bytes of them. With the messages to five targets it fits into one Kafka message
+#: whatever ids and names are like: it must always be possible to write down how an attempt ended.
+MAX_ITEMS, MAX_BYTES = 2_500, 500_000
 #: How many items that are over are still known by their offset. Upstream re-reads the last seconds after a crash.
-MAX_OVER = 256
+MAX_OVER, MAX_OVER_BYTES = 256, 50_000
 #: How many items a message lists.
-MAX_LISTED = 10
+MAX_LISTED, MAX_LISTED_BYTES = 10, 20_000
 #: How many items keep their details while they wait to be told.
 MAX_DETAILED = 100
 
@@ -127,12 +140,17 @@ def due(incident: Incident, now: Instant, plan: Plan) -> Incident | None:
     forget_at = _forget_at(incident, plan)
     if forget_at is not None and now >= forget_at:
         return None
+    hopeless = (
+        DeliverySettled(now, delivery.delivery_id, Refused(Failure.EXPIRED))
+        for delivery in incident.deliveries
+        if is_hopeless(delivery, now)
+    )
     return incident._replace(
         deliveries=tuple(
             attempt(delivery, now, plan.patience[delivery.severity])
             if delivery.state in UNSETTLED and delivery.next_attempt_at <= now
             else delivery
-            for delivery in incident.deliveries
+            for delivery in settle(incident.deliveries, hopeless)
         )
     )
 
@@ -210,7 +228,9 @@ def _decide(incident: Incident, items: dict[tuple[str, str], Item], receivers: R
 
 def _compose(incident_id: str, sequence: int, kind: Kind, to: tuple[str, str], items: Sequence[Item]) -> Delivery:
     target, channel = to
-    listed = tuple(item._replace(told=()) for item in sorted(items, key=_worst_first)[:MAX_LISTED])
+    listed = _fitting(
+        (item._replace(told=()) for item in sorted(items, key=_worst_first)), MAX_LISTED, MAX_LISTED_BYTES
+    )
     answers = sorted({told.delivery_id for item in items for told in item.told if told.target == target})
     # Sequences start anew once an incident was forgotten; what is told makes the id unique all the same.
     content = [incident_id, str(sequence), target, *(f"{item.record_id}@{item.offset}" for item in listed)]
@@ -221,7 +241,7 @@ def _compose(incident_id: str, sequence: int, kind: Kind, to: tuple[str, str], i
         severity=max(item.severity for item in items),
         target=target,
         channel=channel,
-        items=listed,
+        items=tuple(listed),
         item_count=len(items),
         decided_at=max(item.announced_at for item in items),
         answers=tuple(answers[:MAX_LISTED]),
@@ -253,12 +273,10 @@ def _tidy(incident: Incident, receivers: Receivers) -> Incident:
         else:
             informed.append(kept)
     waiting.sort(key=_worst_first)
-    room = MAX_ITEMS - MAX_OVER
+    quiet = (*waiting[MAX_DETAILED:], *sorted(informed, key=_newest_first))
     items = [
-        *waiting[:MAX_DETAILED],
-        *map(_slim, waiting[MAX_DETAILED:room]),
-        *map(_slim, _newest(informed, max(room - len(waiting), 0))),
-        *map(_slim, _newest(over, MAX_OVER)),
+        *_fitting((*waiting[:MAX_DETAILED], *map(slim, quiet)), MAX_ITEMS - MAX_OVER, MAX_BYTES),
+        *_fitting(map(slim, sorted(over, key=_newest_first)), MAX_OVER, MAX_OVER_BYTES),
     ]
     live = waiting + informed
     return incident._replace(
@@ -273,14 +291,19 @@ def _worst_first(item: Item) -> tuple[object, ...]:
     return item.details is None, -item.severity, item.since, item.record_id
 
 
-def _newest(items: list[Item], count: int) -> list[Item]:
-    if len(items) <= count:
-        return items
-    return sorted(items, key=lambda item: (item.announced_at, item.record_id), reverse=True)[:count]
+def _newest_first(item: Item) -> tuple[object, ...]:
+    return -item.announced_at, item.record_id
 
 
-def _slim(item: Item) -> Item:
-    return item._replace(details=None) if item.details else item
+def _fitting(items: Iterable[Item], count: int, room: int) -> list[Item]:
+    """The first items, so many and in so many bytes; one at least, if there is one."""
+    kept: list[Item] = []
+    for item in islice(items, count):
+        room -= weight(item)
+        if room < 0 and kept:
+            break
+        kept.append(item)
+    return kept
 
 
 def _forget_at(incident: Incident, plan: Plan) -> Instant | None:

@@ -68,3 +68,16 @@ class Item(NamedTuple):
     follow_up: bool = False
     told: tuple[Told, ...] = ()
     details: Details | None = None
+
+
+def slim(item: Item) -> Item:
+    """The item without what only a message needs."""
+    return item._replace(details=None) if item.details else item
+
+
+def weight(item: Item) -> int:
+    """How many bytes it takes in a record: rather too many than too few."""
+    # Without details the id and the kind; with them the customer and the subject, too, which are parts of the id.
+    ids = (3 if item.details else 2) * len(item.record_id)
+    texts = sum(len(text) for text in item.details if isinstance(text, str)) if item.details else 0
+    return 128 + ids + 4 * texts + 90 * len(item.told)

@@ -5,7 +5,7 @@ from enum import IntEnum, StrEnum
 from hashlib import blake2b
 from typing import NamedTuple
 
-from services.notifier.items import AT_ONCE, NONE, Item
+from services.notifier.items import AT_ONCE, NONE, Item, slim
 from services.shared.instant import SECOND, Instant
 
 #: Where a message falls that could not be delivered: the channel that always works.
@@ -158,13 +158,19 @@ def attempt(delivery: Delivery, now: Instant, patience: int) -> Delivery:
     )
 
 
+def is_hopeless(delivery: Delivery, now: Instant) -> bool:
+    """Whether an attempt was never heard of that was made when it was time to give up: the next would end no better."""
+    unheard = delivery.state == DeliveryState.SENDING and delivery.next_attempt_at <= now
+    return unheard and delivery.give_up_at <= delivery.next_attempt_at - LEASE
+
+
 def pruned(deliveries: Iterable[Delivery]) -> tuple[Delivery, ...]:
-    """All unsettled deliveries, and the last settled one of each target and channel; in order."""
+    """All unsettled deliveries, and the last settled one of each target and channel without details; in order."""
     kept: list[Delivery] = []
     last: dict[tuple[str, str], Delivery] = {}
     for delivery in sorted(deliveries, key=lambda delivery: (delivery.sequence, delivery.delivery_id)):
         if delivery.state in UNSETTLED:
             kept.append(delivery)
         else:
-            last[delivery.target, delivery.channel] = delivery
+            last[delivery.target, delivery.channel] = delivery._replace(items=tuple(map(slim, delivery.items)))
     return tuple(sorted((*kept, *last.values()), key=lambda delivery: (delivery.sequence, delivery.delivery_id)))

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from puntual.notifier.v1 import incident_pb2 as pb
@@ -78,6 +78,8 @@ class Sender:
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._attempts: dict[str, asyncio.Task[None]] = {}
         self._unsettled: dict[_Place, Mapping[str, Delivery]] = {}
+        #: What was accepted, until the record says so.
+        self._accepted: dict[str, DeliverySettled] = {}
         self._known: frozenset[int] = frozenset()
         self._finishing = False
 
@@ -116,7 +118,7 @@ class Sender:
         while True:
             owned = frozenset(self._view.partitions())
             for place in [place for place in self._unsettled if place.partition not in owned]:
-                del self._unsettled[place]
+                self._forget(self._unsettled.pop(place))
             for place, record in found.items():
                 # What is new may not be in the log yet, and is announced once it is. What stood there a look ago is.
                 if record == self._record(place):
@@ -135,6 +137,7 @@ class Sender:
         """Takes in an acknowledged record."""
         before = self._unsettled.pop(place, {})
         unsettled = _unsettled(record)
+        self._forget(before.keys() - unsettled.keys())
         for delivery in unsettled.values():
             if delivery.attempts == 0 and delivery.delivery_id not in before:
                 self._meter.decided(
@@ -144,6 +147,10 @@ class Sender:
                 self._begin(place, delivery)
         if unsettled:
             self._unsettled[place] = unsettled
+
+    def _forget(self, settled: Iterable[str]) -> None:
+        for delivery_id in settled:
+            self._accepted.pop(delivery_id, None)
 
     def _begin(self, place: _Place, delivery: Delivery) -> None:
         # The announcement may be older than the record: what has been settled since must not be sent again.
@@ -155,20 +162,29 @@ class Sender:
         attempt.add_done_callback(lambda _: self._attempts.pop(delivery.delivery_id, None))
 
     async def _attempt(self, place: _Place, delivery: Delivery) -> None:
-        started = time.monotonic()
-        outcome = await self._outcome(place.key.decode(), delivery)
-        if outcome is None:
+        # Asked again although it was accepted: that could not be written down. It is reported again, never sent again.
+        end = self._accepted.get(delivery.delivery_id) or await self._made(place, delivery)
+        if end is None:
             return
-        end = DeliverySettled(self._now(), delivery.delivery_id, outcome)
-        self._report(delivery, end, time.monotonic() - started)
+        if isinstance(end.outcome, Accepted):
+            self._accepted[delivery.delivery_id] = end
         # A rebalance may pass by, and the partition come back.
         for _ in range(_SUBMISSIONS):
             if await self._submit(*place, end):
                 return
             await asyncio.sleep(_RETRY)
 
+    async def _made(self, place: _Place, delivery: Delivery) -> DeliverySettled | None:
+        """How an attempt made now ended; None where the service stops first. It is then made after the restart."""
+        started = time.monotonic()
+        outcome = await self._outcome(place.key.decode(), delivery)
+        if outcome is None:
+            return None
+        end = DeliverySettled(self._now(), delivery.delivery_id, outcome)
+        self._report(delivery, end, time.monotonic() - started)
+        return end
+
     async def _outcome(self, incident_id: str, delivery: Delivery) -> Outcome | None:
-        """How the attempt ended; None where it was not begun before the service stops. The next owner makes it."""
         channel, style, instead = self._way(delivery)
         turn = self._turns.setdefault(delivery.target, asyncio.Semaphore(CONCURRENT))
         try:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from services.notifier.codec import pack
 from services.notifier.domain import (
     MAX_DETAILED,
     MAX_ITEMS,
@@ -19,7 +20,7 @@ from services.notifier.domain import (
     next_deadline,
     transition,
 )
-from services.notifier.items import AT_ONCE, Severity, Standing
+from services.notifier.items import AT_ONCE, Details, Severity, Standing, slim
 from services.notifier.outbox import (
     LEASE,
     UNSETTLED,
@@ -32,6 +33,7 @@ from services.notifier.outbox import (
     TryAgain,
     backoff,
 )
+from services.shared.engine.keeper import MAX_RECORD_BYTES
 from services.shared.instant import SECOND, Instant
 from tests.unit.notifier.builders import (
     BOTH,
@@ -200,6 +202,30 @@ def test_an_incident_never_outgrows_its_bounds() -> None:
     assert sum(item.details is not None for item in incident.items) == MAX_DETAILED
 
 
+def test_an_incident_fits_into_a_message_whatever_ids_and_names_are_like() -> None:
+    """A storm of items with long ids and names while five targets are down: how attempts end can still be written."""
+    targets = [f"{n}".ljust(40, "x") for n in range(5)]
+    plan = MAIL._replace(routes={"ops": Receivers(dict.fromkeys(targets, "email"))})
+    long = "\N{PILE OF POO}" * 120
+    items = [
+        an_item(
+            BROKEN, offset, subject=f"{'B' * 1_000}{offset}", details=Details(at(0), long, long, long, long, long, long)
+        )
+        for offset in range(1, 1_500)
+    ]
+    incident = see(None, *(ItemSeen("ops", item) for item in items), plan=plan)
+    for end in (Refused(Failure.AUTH), Accepted(), Refused(Failure.AUTH), TryAgain(Failure.NETWORK)):
+        incident = settle(attempted(incident, 10, plan), end, plan=plan)
+        assert len(pack(incident)) < MAX_RECORD_BYTES
+    assert len(incident.items) > MAX_DETAILED
+
+
+def test_what_was_said_is_kept_without_names() -> None:
+    """Once it is settled nobody needs to word it again."""
+    (settled,) = settle(broken(), Accepted()).deliveries
+    assert [(item.record_id, item.details) for item in settled.items] == [("C-7/order_ready/A-1", None)]
+
+
 def test_a_target_taken_out_of_the_route_is_forgotten() -> None:
     """It can be told nothing more, so the incident does not stay open for its sake."""
     incident = settle(broken(plan=BOTH), Accepted(), plan=BOTH)
@@ -224,6 +250,23 @@ def test_an_attempt_nobody_heard_of_is_made_again() -> None:
     assert again.deliveries[0].delivery_id == first.deliveries[0].delivery_id
 
 
+def test_attempts_that_nobody_hears_of_come_to_an_end() -> None:
+    """Whatever keeps their ends from being written down: no message is repeated for ever, nor is it forgotten."""
+    incident = attempted(broken(), 10)
+    for minutes in range(11, 71):
+        incident = attempted(incident, minutes)
+    assert [d.attempts for d in incident.deliveries] == [61]
+    dead, spoken = attempted(incident, 71).deliveries
+    assert (dead.state, dead.last_failure) == (DeliveryState.DEAD, "expired")
+    assert (spoken.state, spoken.channel) == (DeliveryState.SENDING, "console")
+
+
+def test_an_attempt_that_a_long_stop_interrupted_is_made_again() -> None:
+    """Two days without a notifier: whom it was meant for hears it all the same."""
+    (delivery,) = attempted(attempted(broken(), 10), 2 * 24 * 60).deliveries
+    assert (delivery.state, delivery.attempts, delivery.channel) == (DeliveryState.SENDING, 2, "email")
+
+
 def test_a_failed_attempt_waits_as_long_as_the_provider_asks() -> None:
     """Retry-After outweighs the backoff."""
     (delivery,) = settle(attempted(broken(), 10), TryAgain(Failure.RATE_LIMITED, 20 * MINUTE)).deliveries
@@ -242,7 +285,8 @@ def test_what_cannot_be_delivered_is_said_on_the_console(outcome: Refused | TryA
     dead, spoken = settle(attempted(broken(), 10), outcome).deliveries
     assert (dead.state, dead.last_failure) == (DeliveryState.DEAD, failure)
     assert (spoken.state, spoken.channel, spoken.target) == (DeliveryState.PENDING, "console", "mail")
-    assert (spoken.items, spoken.last_failure) == (dead.items, failure)
+    assert (list(map(slim, spoken.items)), spoken.last_failure) == (list(dead.items), failure)
+    assert spoken.items[0].details
 
 
 def test_what_even_the_console_refuses_ends() -> None:

@@ -85,6 +85,7 @@ class Stage:
     def __init__(self, *, plan: Plan = MAIL, **channels: Recorder) -> None:
         self.view, self.meter, self.plan = MemoryView(), Tally(), plan
         self.refusals = 0
+        self.full = False
         self.submitted: list[DeliverySettled] = []
         targets = {
             name: Target(name, plan.routes["ops"].targets[name], channel, Style("en"))
@@ -99,11 +100,13 @@ class Stage:
         self.view.announce(key, key, pack(incident), "updated")
 
     async def submit(self, partition: int, key: bytes, fact: DeliverySettled) -> bool:
-        """As the worker does it; a few refusals first, where a test wants them."""
+        """As the worker does it; a few refusals first, and facts that no record can take, where a test wants them."""
         if self.refusals:
             self.refusals -= 1
             return False
         self.submitted.append(fact)
+        if self.full:
+            return True
         incident = fold(INCIDENT, unpack(self.view.records[partition][key]), [fact], self.plan)
         assert incident is not None
         self.keep(incident)
@@ -252,6 +255,41 @@ async def test_an_end_is_reported_when_the_partition_comes_back() -> None:
         stage.keep(sending())
         await until(lambda: bool(stage.submitted))
     assert (len(mail.sent), len(stage.submitted)) == (1, 1)
+
+
+async def test_what_was_accepted_is_not_sent_again_although_the_record_cannot_say_so() -> None:
+    """The lease ends and the record asks for another attempt: the end is reported again, until it can be written."""
+    mail = Recorder()
+    stage = Stage(mail=mail)
+    stage.full = True
+    async with running(stage):
+        stage.keep(sending())
+        await until(lambda: len(stage.submitted) == 1)
+        stage.full = False
+        again = due(stage.incident(), at(11), MAIL)
+        assert again is not None
+        stage.keep(again)
+        await until(lambda: len(stage.submitted) == 2)
+    assert len(mail.sent) == 1
+    assert stage.submitted[1] == stage.submitted[0]
+    assert stage.deliveries()[0].state == DeliveryState.ACCEPTED
+    assert stage.meter.counts["attempted", "email", "success"] == 1
+
+
+async def test_what_failed_is_tried_again_although_the_record_cannot_say_so() -> None:
+    """The lease ends, and so the target hears it after all."""
+    mail = Recorder(TryAgain(Failure.NETWORK))
+    stage = Stage(mail=mail)
+    stage.full = True
+    async with running(stage):
+        stage.keep(sending())
+        await until(lambda: len(stage.submitted) == 1)
+        stage.full = False
+        again = due(stage.incident(), at(11), MAIL)
+        assert again is not None
+        stage.keep(again)
+        await until(lambda: len(stage.submitted) == 2)
+    assert stage.deliveries()[0].state == DeliveryState.ACCEPTED
 
 
 async def test_what_others_own_is_not_sent() -> None:

@@ -2,13 +2,15 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import grpc
 import pytest
@@ -18,13 +20,13 @@ from aiosmtpd.smtp import Envelope
 from puntual.notifier.v1.incident_pb2 import INCIDENT_STATE_RESOLVED
 from puntual.notifier.v1.notifier_service_pb2 import GetIncidentRequest, ListIncidentsRequest
 from puntual.notifier.v1.notifier_service_pb2_grpc import NotifierServiceStub
-from puntual.promises.v1.promise_pb2 import PROMISE_KIND_ORDER_READY, Promise, PromiseState
+from puntual.promises.v1.promise_pb2 import Context, Promise, PromiseKind, PromiseState
 from services.shared.broker import HOST, free_port
 from services.shared.clock import set_timestamp, wall_clock
 from services.shared.instant import SECOND, Instant, format_instant
 from services.shared.publisher import Publisher
-from services.shared.topics import PROMISES, provision
-from tests.integration.engine.reading import read_topic
+from services.shared.topics import DEAD_LETTERS, INCIDENTS, PROMISES, provision
+from tests.integration.engine.reading import Entry, read_topic
 from tests.processes import ServiceProcess, wait_for
 
 PARTITIONS = 3
@@ -38,12 +40,33 @@ routes:
   - {{name: everything, targets: [crm, desk], group_by: [kind]}}
 """
 
+#: By severity to the webhook, by kind and team to the mailbox, and the rest to the console.
+ROUTED = """
+targets:
+  console: {{channel: console}}
+  crm: {{channel: webhook, settings: {{url: "http://{host}:{web}/hook"}}}}
+  desk:
+    channel: email
+    settings: {{host: {host}, port: {smtp}, tls: none, from: puntual@example.com, to: [desk@example.com]}}
+severity:
+  - {{match: {{kind: [appointment]}}, severity: critical}}
+routes:
+  - {{name: pager, match: {{severity: [critical]}}, targets: [crm], group_by: [kind]}}
+  - {{name: workshop, match: {{kind: [order_ready], team: [workshop]}}, targets: [desk], group_by: [team]}}
+  - {{name: rest, targets: [console], group_by: [team]}}
+"""
+
 
 class WebServer:
-    """A webhook's receiver; `free` and `delay` (seconds) hold its answers back, `status` is the answer."""
+    """A webhook's receiver; `free` and `delay` (seconds) hold its answers back.
+
+    It answers with `status`, and before that with each of `first`.
+    """
 
     def __init__(self) -> None:
         self.received: list[Mapping[str, str]] = []
+        self.times: list[float] = []
+        self.first: list[int] = []
         self.free = Event()
         self.free.set()
         self.status = 204
@@ -54,9 +77,10 @@ class WebServer:
             def do_POST(self) -> None:
                 message = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 outer.received.append({"id": self.headers["webhook-id"], "type": message["type"]})
+                outer.times.append(time.monotonic())
                 outer.free.wait(20)
                 time.sleep(outer.delay)
-                self.send_response(outer.status)
+                self.send_response(outer.first.pop(0) if outer.first else outer.status)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
@@ -93,9 +117,13 @@ class Site:
         self.mail_server = Controller(self.mailbox, hostname=HOST, port=free_port())
         self.mail_server.start()
         self.config = directory / "notifier.yaml"
-        ports = {"web": self.web.server.server_port, "smtp": self.mail_server.port}
-        self.config.write_text(CONFIG.format(host=HOST, **ports))
+        self.configure(CONFIG)
         self.publisher = Publisher(kafka, prefix)
+
+    def configure(self, config: str) -> None:
+        """Write the document that the next worker reads."""
+        ports = {"web": self.web.server.server_port, "smtp": self.mail_server.port}
+        self.config.write_text(config.format(host=HOST, **ports))
 
     def worker(self) -> ServiceProcess:
         """A notifier, not started yet."""
@@ -103,14 +131,21 @@ class Site:
             "notifier", self._kafka, self.prefix, partitions=PARTITIONS, notifier=self.config, instance="only"
         )
 
-    def announce(self, subject: str, state: str, transition: str) -> None:
+    def announce(
+        self, subject: str, state: str, transition: str, *, kind: str = "order_ready", team: str = "workshop"
+    ) -> None:
         """Write a promise as the promise service does."""
-        now = wall_clock()
         promise = Promise(
-            promise_id=f"ana/order_ready/{subject}",
-            kind=PROMISE_KIND_ORDER_READY,
+            promise_id=f"ana/{kind}/{subject}",
+            kind=PromiseKind.Value(f"PROMISE_KIND_{kind.upper()}"),
             state=PromiseState.Value(f"PROMISE_STATE_{state}"),
+            context=Context(team=team),
         )
+        self.write(promise, transition)
+
+    def write(self, promise: Promise, transition: str) -> None:
+        """Write a record, due a second ago, announced now."""
+        now = wall_clock()
         for stamp in (promise.due_at, promise.original_due_at, promise.settled_at):
             set_timestamp(stamp, Instant(now - SECOND))
         headers = [("transition", transition.encode()), ("announced-at", format_instant(now).encode())]
@@ -118,9 +153,18 @@ class Site:
         self.publisher.send(topic, promise.promise_id.encode(), promise.SerializeToString(), headers)
         self.publisher.flush()
 
+    def read(self, topic: str) -> Sequence[Entry]:
+        """Everything in a topic."""
+        return read_topic(self._kafka, f"{self.prefix}{topic}")
+
     def transitions(self) -> list[str]:
         """What was announced of incidents, in order."""
-        return [entry.headers["transition"] for entry in read_topic(self._kafka, f"{self.prefix}incidents.v1")]
+        return [entry.headers["transition"] for entry in self.read(INCIDENTS.name)]
+
+    def mailed(self) -> set[str]:
+        """The orders and appointments that mails speak of."""
+        text = "".join(mail.get_content() for mail in self.mailbox.mails)
+        return {subject for subject in ("A-1", "A-2", "A-3", "V-1") if subject in text}
 
     def heard(self, *expected: str) -> Callable[[], bool]:
         """Whether webhook and mailbox received messages of these types, in this order."""
@@ -173,6 +217,47 @@ def test_a_breach_is_told_once_and_its_end_to_whoever_was_told(site: Site) -> No
         metrics = worker.metrics()
         told = 'puntual_notifier_notifications_total{channel="webhook",kind="breach",severity="warning"}'
         assert metrics[told] == 1
+
+
+def test_everybody_hears_what_is_theirs(site: Site) -> None:
+    """By severity, kind and team; one incident for each receiver group; and what cannot be read holds nobody up."""
+    site.configure(ROUTED)
+    with site.worker() as worker:
+        newer: Any = 99
+        site.write(Promise(promise_id="ana/order_ready/A-0", state=newer), "excused")
+        site.announce("V-1", "BROKEN", "broken", kind="appointment")
+        for subject, team in (("A-1", "workshop"), ("A-2", "workshop"), ("A-3", "counter")):
+            site.announce(subject, "BROKEN", "broken", team=team)
+        wait_for(lambda: site.web.types() == ["incident.breach"], 30, worker.output)
+        wait_for(lambda: {"A-1", "A-2"} <= site.mailed(), 30, worker.output)
+        wait_for(lambda: "WARNING  Promise broken: order A-3 ready" in worker.output(), 30, worker.output)
+        with grpc.insecure_channel(worker.address) as channel:
+            answer = NotifierServiceStub(channel).ListIncidents(ListIncidentsRequest(), timeout=10)
+        assert {incident.incident_id: len(incident.items) for incident in answer.incidents} == {
+            "pager/kind=appointment": 1,
+            "workshop/team=workshop": 2,
+            "rest/team=counter": 1,
+        }
+        assert not site.mailed() & {"V-1", "A-3"}
+    (put_aside,) = site.read(DEAD_LETTERS.name)
+    assert (put_aside.headers["reason"], put_aside.headers["topic"]) == ("invalid", PROMISES.under(site.prefix))
+
+
+def test_a_target_in_trouble_is_tried_until_it_takes_the_message(site: Site) -> None:
+    """Later each time, under the same id, and counted; what is retracted afterwards is told as well."""
+    site.web.first = [503, 429]
+    with site.worker() as worker:
+        site.announce("A-1", "BROKEN", "broken")
+        wait_for(lambda: len(site.web.received) == 3, 40, worker.output)
+        assert len({message["id"] for message in site.web.received}) == 1
+        assert all(later - earlier >= 1 for earlier, later in pairwise(site.web.times))
+        site.announce("A-1", "KEPT", "retracted")
+        wait_for(site.heard("incident.breach", "incident.resolved"), 30, worker.output)
+        attempts = {
+            outcome: worker.metrics()[f'puntual_notifier_attempts_total{{channel="webhook",outcome="{outcome}"}}']
+            for outcome in ("retryable", "success", "permanent")
+        }
+        assert attempts == {"retryable": 2, "success": 2, "permanent": 0}
 
 
 def test_a_restart_tells_nothing_again(site: Site) -> None:

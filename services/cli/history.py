@@ -2,7 +2,8 @@
 
 import csv
 import gzip
-from collections.abc import Mapping as Table
+import zlib
+from collections.abc import Iterator, Mapping as Table
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -49,23 +50,43 @@ class BadRow(PuntualError):
 def read(path: Path, mapping: Mapping, as_of: Instant) -> History:
     """The events and known outcomes in a file. Raises BadRow at the first row that is not as the mapping says."""
     history = History()
-    with _open(path) as file:
-        total = sum(1 for _ in file) - 1
-    with _open(path) as file:
-        reader = csv.DictReader(file)
-        if missing := sorted(mapping.columns() - {*(reader.fieldnames or ())}):
-            has = ", ".join(reader.fieldnames or ("nothing",))
-            raise BadRow(f"{path} has no column {missing[0]}, which {mapping.path} names; it has {has}")
-        for row in track(reader, total, "reading rows"):
-            history.rows += 1
-            if _counts(row, mapping.where):
-                try:
-                    _read_row(history, mapping, row, as_of)
-                except ValueError as error:
-                    raise BadRow(
-                        f"{path}, line {reader.line_num}: {error}. Is `format` in {mapping.path} right?"
-                    ) from error
+    for line, row in _rows(path, mapping):
+        history.rows += 1
+        if _counts(row, mapping.where):
+            try:
+                _read_row(history, mapping, row, as_of)
+            except ValueError as error:
+                raise BadRow(f"{path}, line {line}: {error}") from None
     return history
+
+
+def _rows(path: Path, mapping: Mapping) -> Iterator[tuple[int, Row]]:
+    """Each row with the line it ends in. Raises BadRow, without what the file holds."""
+    line = 1
+    try:
+        with _open(path) as file:
+            total = sum(1 for _ in file) - 1
+        with _open(path) as file:
+            reader = csv.reader(file, strict=True)
+            columns = next(reader, [])
+            if missing := sorted(mapping.columns() - {*columns}):
+                has = ", ".join(columns) or "nothing"
+                raise BadRow(f"{path} has no column {missing[0]}, which {mapping.path} names; it has {has}")
+            for fields in track(reader, total, "reading rows"):
+                line = reader.line_num
+                if len(fields) == len(columns):
+                    yield line, dict(zip(columns, fields, strict=True))
+                elif fields:  # an empty line is none
+                    raise BadRow(
+                        f"{path}, line {line}: there are {len(columns)} columns, but {len(fields)} fields here;"
+                        " a text with a comma needs double quotes"
+                    )
+    except csv.Error as error:
+        raise BadRow(f"{path}, after line {line}: {error}; is a double quote missing, or one too many?") from None
+    except UnicodeDecodeError:
+        raise BadRow(f"{path}, after line {line}: the text is not UTF-8; save the file as UTF-8") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadRow(f"{path} cannot be read: {error}; .gz must be gzip, and complete") from error
 
 
 def disturbed(events: list[PastEvent], seed: int | None, repeat: float) -> list[PastEvent]:
@@ -91,7 +112,7 @@ def _read_row(history: History, mapping: Mapping, row: Row, as_of: Instant) -> N
     truth = mapping.truth
     if truth and event and (stated := row[truth.column]):
         if stated not in truth.means:
-            raise ValueError(f"{truth.column} is {stated!r}, which verdict.means does not explain")
+            raise ValueError(f"column {truth.column}: verdict.means explains only {', '.join(truth.means)}")
         history.truths[record_key(event.customer_id, truth.kind, event.subject_id)] = truth.means[stated]
 
 
@@ -105,7 +126,7 @@ def _event(plan: EventPlan, mapping: Mapping, row: Row, number: int) -> tuple[Ev
             target = getattr(target, name)
         text, name = row[fill.column], fill.path[-1]
         if fill.is_time:
-            instant = from_datetime(mapping.read_time(text))
+            instant = _instant(mapping, fill.column, text)
             set_timestamp(getattr(target, name), instant)
             if fill.path == ("occurred_at",):
                 at, written = instant, text
@@ -117,11 +138,17 @@ def _event(plan: EventPlan, mapping: Mapping, row: Row, number: int) -> tuple[Ev
     return event, at
 
 
+def _instant(mapping: Mapping, column: str, text: str) -> Instant:
+    try:
+        return from_datetime(mapping.read_time(text))
+    except ValueError as error:
+        raise ValueError(f"column {column} {error}") from None
+
+
 def _counts(row: Row, where: Where) -> bool:
     return all(row[column] in values if values else row[column] for column, values in where.items())
 
 
 def _open(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
+    opened = gzip.open if path.suffix == ".gz" else open
+    return opened(path, "rt", encoding="utf-8-sig", newline="")  # spreadsheets begin with a byte order mark

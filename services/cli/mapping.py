@@ -17,21 +17,22 @@ An event is left out of a row where the column of its time, or of anything insid
 
 from collections.abc import Iterator, Mapping as Table
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.json_format import ParseDict, ParseError
 
 from services.cli.wire import INPUTS
-from services.shared.errors import PuntualError
-from services.shared.publisher import Event
+from services.promises.domain import PromiseKind, State
+from services.shared.errors import PuntualError, Unusable
+from services.shared.publisher import Event, parse
 
 _KEYS = {"zone", "format", "where", "every_event", "events", "verdict"}
-_STATES = {"noted", "open", "at_risk", "broken", "kept", "kept_late", "withdrawn"}
+_STATES = {state.name.lower() for state in State}
+_PROMISES = [kind.name.lower() for kind in PromiseKind]
 #: Fields beside the kind of event that may stay empty; all other columns are needed for the event to be one.
 _OPTIONAL = {"customer_name", "customer_locale", "customer_time_zone", "customer_tier", "site", "team", "channel"}
 _TIMESTAMP = "google.protobuf.Timestamp"
@@ -89,8 +90,12 @@ class Mapping:
         return named
 
     def read_time(self, text: str) -> datetime:
-        """A time as the file has it, aware. Raises ValueError where it is none."""
-        moment = datetime.strptime(text, self.format) if self.format else datetime.fromisoformat(text)  # noqa: DTZ007
+        """A time as the file has it, aware. Raises ValueError, which does not quote it, where it is none."""
+        try:
+            moment = datetime.strptime(text, self.format) if self.format else datetime.fromisoformat(text)  # noqa: DTZ007
+        except ValueError:
+            way = f"of the format {self.format!r}" if self.format else "in ISO 8601"
+            raise ValueError(f"is no time {way}; is `format` in {self.path} right?") from None
         return moment if moment.tzinfo else moment.replace(tzinfo=self.zone)
 
 
@@ -104,9 +109,10 @@ class MappingError(PuntualError):
 def load(path: Path) -> Mapping:
     """Read and check a mapping file. Raises MappingError."""
     try:
-        document = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise MappingError(path, "the file", f"cannot be read: {error}") from error
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        said = " ".join(str(error).split())
+        raise MappingError(path, "the file", f"cannot be read as YAML in UTF-8: {said}") from error
     return _Reader(path).mapping(document)
 
 
@@ -125,7 +131,7 @@ class _Reader:
         return Mapping(
             path=self.path,
             zone=self._zone(fields.get("zone", "UTC")),
-            format=fields.get("format"),
+            format=self._format(fields.get("format")),
             where=self._where("where", fields.get("where", {})),
             events=tuple(self._event(f"events[{n}]", shared, event) for n, event in enumerate(events)),
             truth=self._truth(fields["verdict"]) if "verdict" in fields else None,
@@ -135,14 +141,13 @@ class _Reader:
         fields = {**shared, **self._dict(key, given)}
         topic = fields.pop("topic", None)
         where = self._where(f"{key}.where", fields.pop("where", {}))
-        if topic not in INPUTS:
+        if not isinstance(topic, str) or topic not in INPUTS:
             raise self._wrong(f"{key}.topic", f"is {topic!r}; choose one of {', '.join(INPUTS)}")
-        prototype = cast("type[Event]", INPUTS[topic].message)()
         fixed, filled = _split(fields)
         try:
-            ParseDict(fixed, prototype)
-        except ParseError as error:
-            raise self._wrong(key, f"is no event of topic {topic}: {error}") from error
+            prototype = parse(INPUTS[topic], fixed)
+        except Unusable as error:
+            raise self._wrong(key, f"is no event of topic {topic}: {error.detail}") from error
         fills = tuple(self._fill(key, prototype.DESCRIPTOR, path, column) for path, column in filled)
         arm = prototype.WhichOneof("event")
         if arm is None:
@@ -171,6 +176,8 @@ class _Reader:
         fields = self._dict("verdict", given)
         if fields.keys() != {"column", "kind", "means"}:
             raise self._wrong("verdict", "give exactly column, kind and means")
+        if fields["kind"] not in _PROMISES:
+            raise self._wrong("verdict.kind", f"is {fields['kind']!r}; choose one of {', '.join(_PROMISES)}")
         means = {}
         for value, states in self._dict("verdict.means", fields["means"]).items():
             if unknown := sorted({*_listed(states)} - _STATES):
@@ -189,8 +196,18 @@ class _Reader:
     def _zone(self, name: object) -> ZoneInfo:
         try:
             return ZoneInfo(str(name))
-        except (ZoneInfoNotFoundError, ValueError) as error:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise self._wrong("zone", f"{name!r} is no IANA time zone; write for example Europe/Madrid") from error
+
+    def _format(self, given: object) -> str | None:
+        if given is None:
+            return None
+        try:
+            example = datetime(2000, 1, 31, tzinfo=UTC).strftime(str(given))
+            datetime.strptime(example, str(given))  # noqa: DTZ007 - only to see that it can be read
+        except ValueError as error:
+            raise self._wrong("format", f"{given!r} is no format of strptime; write for example %d/%m/%Y") from error
+        return str(given)
 
     def _dict(self, key: str, given: object) -> dict[str, Any]:
         if not isinstance(given, dict):
@@ -211,7 +228,7 @@ def _split(
     """What is fixed, and which paths are filled from which columns."""
     fixed: dict[str, Any] = {}
     filled: list[tuple[tuple[str, ...], str]] = []
-    for name, value in fields.items():
+    for name, value in ((str(name), value) for name, value in fields.items()):
         if isinstance(value, dict):
             fixed[name], deeper = _split(value, (*at, name))
             filled += deeper

@@ -141,7 +141,22 @@ def changed(**changes: Any) -> str:
     ("text", "said"),
     [
         ("[1, 2]", 'the file: write it as "key: value" pairs, not as list'),
-        ("{", "the file: cannot be read"),
+        ("a: [\n]: x", r"the file: cannot be read as YAML in UTF-8: [^\n]*line 2[^\n]*$"),
+        (changed(format="%Q"), "format: '%Q' is no format of strptime; write for example %d/%m/%Y"),
+        (changed(zone="Europe"), "zone: 'Europe' is no IANA time zone"),
+        (changed(events=[{"topic": ["orders"]}]), r"events\[0\].topic: is \['orders'\]; choose one of orders"),
+        (
+            changed(events=[{"topic": "orders", "occurred_at": "$sold", "ready": {1: 2}}]),
+            r"events\[0\]: is no event of topic orders: .*ready has no field of a name that is not shown here",
+        ),
+        (
+            changed(events=[{"topic": "orders", "occurred_at": "$sold", "promised": {"milestone": "READY"}}]),
+            "events.*: promised.milestone must be one of MILESTONE_READY, MILESTONE_DELIVERED",
+        ),
+        (
+            changed(verdict={"column": "known", "kind": "orders", "means": {"good": "kept"}}),
+            "verdict.kind: is 'orders'; choose one of order_ready, ",
+        ),
         (changed(zones="x"), "zones: unknown key; known are events, every_event, format"),
         (changed(zone="Madrid"), "zone: 'Madrid' is no IANA time zone; write for example Europe/Madrid"),
         (changed(events=[]), "events: give a list of at least one event"),
@@ -181,20 +196,55 @@ def test_a_mapping_that_cannot_be_used_says_where_and_what_to_do(tmp_path: Path,
         load(path)
 
 
+def test_a_mapping_of_other_bytes_is_refused(tmp_path: Path) -> None:
+    """Not with a traceback."""
+    path = tmp_path / "m.yaml"
+    path.write_bytes(b"zone: \xff\xfe")
+    with pytest.raises(MappingError, match=r"m\.yaml: the file: cannot be read as YAML in UTF-8"):
+        load(path)
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        (
-            ROW.replace("2026-07-02", "soon"),
-            r"h\.csv, line 2: Invalid isoformat string: 'soon'. Is `format` in .* right\?",
-        ),
-        (ROW.replace("good", "odd"), r"h\.csv, line 2: known is 'odd', which verdict.means does not explain"),
+        (ROW.replace("2026-07-02", "soon"), "line 2: column due is no time in ISO 8601; is `format` in .* right"),
+        (ROW.replace("good", "soon"), "line 2: column known: verdict.means explains only good, bad"),
+        (ROW + "o2,soon\n", "line 3: there are 8 columns, but 2 fields here; a text with a comma needs double quotes"),
+        (ROW + ROW.replace("ana", "soon, ana"), "line 3: there are 8 columns, but 9 fields here"),
+        (ROW + '"o2,soon\n', "after line 2: unexpected end of data; is a double quote missing, or one too many"),
+        (ROW + ROW.replace("ana", '"soon"ana'), "after line 2: ',' expected after '\"'; is a double quote missing"),
     ],
 )
-def test_a_row_that_cannot_be_read_says_which(tmp_path: Path, row: str, said: str) -> None:
-    """The message names the file and the line."""
-    with pytest.raises(BadRow, match=said):
+def test_a_row_that_cannot_be_read_says_which_and_not_what_is_in_it(tmp_path: Path, row: str, said: str) -> None:
+    """The message names the file, the line and the column; what stands there may be a customer's."""
+    with pytest.raises(BadRow, match=rf"h\.csv, {said}") as caught:
         mapped(tmp_path, row)
+    assert "soon" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("h.csv", (HEADER + ROW).encode() + b"o2,\xff,,,,,,\n", r"h\.csv, after line 1: the text is not UTF-8; save"),
+        ("h.csv.gz", (HEADER + ROW).encode(), r"h\.csv\.gz cannot be read: Not a gzipped file"),
+        ("h.csv.gz", gzip.compress((HEADER + ROW).encode())[:60], r"h\.csv\.gz cannot be read: .*; .gz must be gzip"),
+        ("h.csv", b"", r"h\.csv has no column done, which .* names; it has nothing"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    """Not with a traceback."""
+    (tmp_path / "m.yaml").write_text(MAPPING)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadRow, match=said):
+        read(tmp_path / name, load(tmp_path / "m.yaml"), LATE)
+
+
+def test_files_of_spreadsheets_may_begin_with_a_mark_and_end_with_empty_lines(tmp_path: Path) -> None:
+    """The byte order mark is no part of the first column's name."""
+    (tmp_path / "m.yaml").write_text(MAPPING)
+    (tmp_path / "h.csv").write_text(HEADER + ROW + "\n\n", encoding="utf-8-sig")
+    assert read(tmp_path / "h.csv", load(tmp_path / "m.yaml"), LATE).rows == 1
 
 
 def test_a_missing_column_is_named_beside_those_there_are(tmp_path: Path) -> None:

@@ -62,6 +62,9 @@ class Runtime:
         self._now = now
         self._event_clock = event_clock
         self._event_time: dict[int, Instant] = {}
+        #: On the event clock, by partition: what lets the frontier follow what is acknowledged. Held until a sweep at
+        #: the time that the input told: read again, it tells it again, and nothing else does.
+        self._unswept: dict[int, list[Callable[[], None]]] = {}
         self._gate = asyncio.Lock()
         self._frozen = False
         self._acknowledged = acknowledged
@@ -84,6 +87,7 @@ class Runtime:
     def start(self, lanes: Iterable[Lane]) -> None:
         """Move on with these lanes. The stores of their partitions must be recovered."""
         self.lanes = {(lane.topic, lane.partition): lane for lane in lanes}
+        self._unswept = {partition: [] for partition in self.partitions()}
         self.assigned = True
         self._frozen = False
 
@@ -122,7 +126,10 @@ class Runtime:
             known = self._event_time.get(lane.partition, result.event_time)
             self._event_time[lane.partition] = max(known, result.event_time)
         self._meter.batch(lane.topic, len(messages))
-        self._send(lane.partition, result, partial(lane.acknowledge, lane.advance(messages)))
+        done = partial(lane.acknowledge, lane.advance(messages))
+        if self._event_clock:
+            done = partial(self._unswept[lane.partition].append, done)
+        self._send(lane.partition, result, done)
 
     def jumped(self, topic: str, outcome: str) -> None:
         """Note a gap in offsets and what was done about it."""
@@ -170,12 +177,12 @@ class Runtime:
 
     def caught_up(self) -> bool:
         """Whether all that was in the logs at take-over has been read."""
-        return all(lane.caught_up for lane in self.lanes.values())
+        return _caught_up(self.lanes.values())
 
     def clock(self, partition: int) -> Instant:
         """How far the partition's time has come: nothing unread happened before it."""
-        lanes = [lane for lane in self.lanes.values() if lane.partition == partition]
-        if not all(lane.caught_up for lane in lanes):
+        lanes = self._lanes(partition)
+        if not _caught_up(lanes):
             return Instant(0)
         if self._event_clock:
             return self._event_time.get(partition, Instant(0))
@@ -194,7 +201,7 @@ class Runtime:
                         break
                     clock = self.clock(partition)
                     result = self.keeper.sweep(partition, clock, self._now(), SWEEP)
-                    self._send(partition, result, None)
+                    self._send(partition, result, self._swept(partition) if result.looked < SWEEP else None)
                     if not self._event_clock and clock:
                         overdue = max(overdue, (self._now() - clock) / SECOND)
                 await asyncio.sleep(0)
@@ -202,6 +209,16 @@ class Runtime:
                     break
         self._meter.sweep(overdue)
         self._measure_lag()
+
+    def _swept(self, partition: int) -> Callable[[], None] | None:
+        """What to do once the writes of a sweep that left nothing are in the log; None: nothing."""
+        if not self._unswept[partition] or not _caught_up(self._lanes(partition)):
+            return None
+        held, self._unswept[partition] = self._unswept[partition], []
+        return partial(_each, held)
+
+    def _lanes(self, partition: int) -> Sequence[Lane]:
+        return [lane for lane in self.lanes.values() if lane.partition == partition]
 
     def _measure_lag(self) -> None:
         now = self._now()
@@ -222,6 +239,15 @@ class Runtime:
             yield _announcements(queue)
         finally:
             self._watchers.remove(queue)
+
+
+def _caught_up(lanes: Iterable[Lane]) -> bool:
+    return all(lane.caught_up for lane in lanes)
+
+
+def _each(calls: Iterable[Callable[[], None]]) -> None:
+    for call in calls:
+        call()
 
 
 def _offer(watcher: asyncio.Queue[Announcement | None], announcement: Announcement) -> None:

@@ -19,7 +19,7 @@ from services.shared.envelope import Limits
 from services.shared.errors import Unusable
 from services.shared.instant import SECOND, Instant
 from tests.builders import an_order, promised, ready
-from tests.unit.engine.fakes import FakeMessage, FakeProducer, settle
+from tests.unit.engine.fakes import FakeMessage, FakeProducer, a_tick, settle
 from tests.unit.engine.site import NOW, Site, table_of
 from tests.unit.engine.toy import INPUT, MACHINE, OTHER_INPUT, POISON, Fact, value_of
 
@@ -82,12 +82,23 @@ _STEPS = st.lists(
 class World:
     """A topic of records and a group's commits, which outlive workers, and one worker after the other."""
 
-    def __init__(self, machine: Machine[Any, Any], inputs: Inputs, instants: Sequence[Instant], *, live: bool) -> None:
-        self.machine, self.instants = machine, instants
+    def __init__(
+        self,
+        machine: Machine[Any, Any],
+        inputs: Inputs,
+        instants: Sequence[Instant],
+        *,
+        live: bool,
+        event_clock: bool = False,
+    ) -> None:
+        self.machine, self.instants, self.event_clock = machine, instants, event_clock
         self.logs = {
             topic: [FakeMessage(topic, 0, offset, 0, b"", value) for offset, value in enumerate(values)]
             for topic, values in inputs.items()
         }
+        if event_clock:  # as `puntual replay` does: the end is dated on every topic
+            for topic, log in self.logs.items():
+                log.append(a_tick(len(log), instants[-1], topic))
         self.committed = dict.fromkeys(inputs, 0)
         self.producer = FakeProducer(room=3)
         self.now = instants[0]
@@ -136,7 +147,7 @@ class World:
     def start(self, stores: dict[int, PartitionStore[Any, Any]] | None = None) -> None:
         """A worker takes over: restores unless it has the stores still, and reads from what is committed."""
         self.producer.holding = True
-        self.site = Site(self.machine, producer=self.producer)
+        self.site = Site(self.machine, producer=self.producer, event_clock=self.event_clock)
         log = self.producer.logs[self.machine.records, 0]
         if stores is None:
             store: PartitionStore[Any, Any] = PartitionStore(self.machine)
@@ -252,6 +263,17 @@ def test_any_world_comes_to_the_same_records(inputs: Inputs, steps: list[Step], 
     """However input is cut and repeated, whenever a worker is revoked or dies: byte for byte the same in the end."""
     world = World(MACHINE, inputs, _TOY_INSTANTS, live=live)
     run(world, steps)
+    assert world.table() == expected(MACHINE, inputs, _TOY_INSTANTS[-1])
+
+
+@given(_TOY_INPUTS, _STEPS, _STEPS, st.booleans())
+def test_a_replay_comes_to_the_same_records(inputs: Inputs, steps: list[Step], last: list[Step], live: bool) -> None:
+    """On the event clock too, which lives in memory only: no time that was told is forgotten with a worker.
+
+    Not even where all has been read when a worker dies, so that its successor hears of no time but by reading again.
+    """
+    world = World(MACHINE, inputs, _TOY_INSTANTS, live=live, event_clock=True)
+    run(world, [*steps, Read(0, 1_000, 0), Read(1, 1_000, 0), *last])
     assert world.table() == expected(MACHINE, inputs, _TOY_INSTANTS[-1])
 
 

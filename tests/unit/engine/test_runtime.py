@@ -334,6 +334,48 @@ async def test_the_event_clock_waits_for_the_backlog_too() -> None:
     await site.outbox.stop()
 
 
+async def test_on_the_event_clock_nothing_is_committed_before_it_was_swept(replay: Site) -> None:
+    """Read again after a crash, input tells the time again; committed, it would be forgotten with what it made due."""
+    await replay.feed(a_message(0, ("a", said(ring_at=RING))), a_tick(1, RING))
+    await replay.outbox.drained()
+    assert replay.lane().frontier == 0
+    replay.producer.holding = True
+    await replay.runtime.sweep()
+    await settle()
+    assert (replay.lane().frontier, replay.told[-1].transition) == (0, "waiting")
+    replay.producer.answer_all()
+    await replay.outbox.drained()
+    assert (replay.lane().frontier, replay.told[-1].transition) == (2, "rung")
+
+
+async def test_on_the_event_clock_a_backlog_is_committed_once_it_is_read() -> None:
+    """Nothing is swept before; useless input is committed too."""
+    site = Site(event_clock=True)
+    site.own(Lane(INPUT, 0, 0, 1), Lane(OTHER_INPUT, 0, 0, 1))
+    await site.feed(a_message(0))
+    await site.runtime.sweep()
+    await site.outbox.drained()
+    assert site.lane().frontier == 0
+    await site.feed(a_message(0, topic=OTHER_INPUT))
+    await site.runtime.sweep()
+    await site.outbox.drained()
+    assert (site.lane().frontier, site.lane(OTHER_INPUT).frontier) == (1, 1)
+    await site.outbox.stop()
+
+
+async def test_on_the_event_clock_a_rebalance_leaves_what_is_unswept_to_the_next_owner(replay: Site) -> None:
+    """It reads it again; what was held for the old lanes does not move the new ones."""
+    await replay.feed(a_tick(0, RING))
+    await replay.runtime.freeze()
+    assert replay.lane().frontier == 0
+    replay.own(Lane(INPUT, 0, 0, 1))
+    await replay.feed(a_tick(0, RING))
+    await replay.outbox.drained()
+    await replay.runtime.sweep()
+    await replay.outbox.drained()
+    assert replay.lane().frontier == 1
+
+
 # --- own facts and readers
 
 

@@ -33,8 +33,11 @@ class Meter(Protocol):
     def detection_delay(self, seconds: float) -> None:
         """A breach was announced this long after the first instant at which it could be."""
 
-    def sweep(self, overdue: float) -> None:
-        """One sweep of deadlines: how late the oldest due one was, in seconds (0: none due)."""
+    def sweep(self, behind: float) -> None:
+        """One sweep of deadlines: how late what falls due now would be noticed, in seconds.
+
+        So far is the time of the slowest partition behind the present; where a partition has none yet, since take-over.
+        """
 
     def committed(self, topic: str, partition: int) -> None:
         """The commit frontier of a partition advanced just now."""

@@ -65,6 +65,7 @@ class Runtime:
         #: On the event clock, by partition: what lets the frontier follow what is acknowledged. Held until a sweep at
         #: the time that the input told: read again, it tells it again, and nothing else does.
         self._unswept: dict[int, list[Callable[[], None]]] = {}
+        self._started_at = Instant(0)
         self._gate = asyncio.Lock()
         self._frozen = False
         self._acknowledged = acknowledged
@@ -88,6 +89,7 @@ class Runtime:
         """Move on with these lanes. The stores of their partitions must be recovered."""
         self.lanes = {(lane.topic, lane.partition): lane for lane in lanes}
         self._unswept = {partition: [] for partition in self.partitions()}
+        self._started_at = self._now()
         self.assigned = True
         self._frozen = False
 
@@ -192,7 +194,7 @@ class Runtime:
 
     async def sweep(self) -> None:
         """Announce everything that is due, in every partition, and measure how reading stands."""
-        overdue = 0.0
+        behind = 0.0
         for partition in self.partitions():
             while True:
                 await self._outbox.room()
@@ -202,12 +204,12 @@ class Runtime:
                     clock = self.clock(partition)
                     result = self.keeper.sweep(partition, clock, self._now(), SWEEP)
                     self._send(partition, result, self._swept(partition) if result.looked < SWEEP else None)
-                    if not self._event_clock and clock:
-                        overdue = max(overdue, (self._now() - clock) / SECOND)
+                    if not self._event_clock:
+                        behind = max(behind, (self._now() - (clock or self._started_at)) / SECOND)
                 await asyncio.sleep(0)
                 if result.looked < SWEEP:
                     break
-        self._meter.sweep(overdue)
+        self._meter.sweep(behind)
         self._measure_lag()
 
     def _swept(self, partition: int) -> Callable[[], None] | None:

@@ -84,8 +84,8 @@ class Tally:
     def detection_delay(self, seconds: float) -> None:
         self.delays.append(seconds)
 
-    def sweep(self, overdue: float) -> None:
-        self.sweeps.append(overdue)
+    def sweep(self, behind: float) -> None:
+        self.sweeps.append(behind)
 
     def committed(self, topic: str, partition: int) -> None:
         self.commits.append((topic, partition))

@@ -294,6 +294,21 @@ async def test_a_sweep_measures_how_reading_stands(site: Site) -> None:
     assert site.tally.lags[INPUT, 0] == pytest.approx(10 - 0.002)
 
 
+async def test_a_sweep_measures_how_late_deadlines_are_noticed() -> None:
+    """Not at all where all is read; by the age of what is unread; since take-over where a backlog is being read."""
+    site = Site()
+    site.now = Instant(10 * SECOND)
+    site.own(Lane(INPUT, 0, 0, 3), Lane(INPUT, 1, 0, 0))
+    site.now = Instant(12 * SECOND)
+    await site.runtime.sweep()
+    await site.feed(*(a_message(offset) for offset in range(3)))
+    await site.runtime.sweep()
+    site.reader.ends[INPUT, 0] = 4
+    await site.runtime.sweep()
+    assert site.tally.sweeps == pytest.approx([2, 0, 12 - 0.002])
+    await site.outbox.stop()
+
+
 # --- the event clock
 
 

@@ -75,6 +75,7 @@ class Sender:
         self._meter = meter
         self._now = now
         self._fallback = Console()
+        self._tasks = asyncio.TaskGroup()
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._attempts: dict[str, asyncio.Task[None]] = {}
         self._unsettled: dict[_Place, Mapping[str, Delivery]] = {}
@@ -84,10 +85,10 @@ class Sender:
         self._finishing = False
 
     async def run(self) -> None:
-        """Send until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow())
-            tasks.create_task(self._look_around())
+        """Send until cancelled; what is still under way then is dropped, and sent again by whoever comes next."""
+        async with self._tasks:
+            self._tasks.create_task(self._follow())
+            self._tasks.create_task(self._look_around())
 
     async def finish(self) -> None:
         """Begin nothing more, and wait until what is under way has ended and is reported, at most `GRACE` seconds."""
@@ -96,10 +97,7 @@ class Sender:
             await asyncio.wait(self._attempts.values(), timeout=GRACE)
 
     async def close(self) -> None:
-        """Drop what is still under way (it will be sent again) and close connections."""
-        for attempt in self._attempts.values():
-            attempt.cancel()
-        await asyncio.gather(*self._attempts.values(), return_exceptions=True)
+        """Close connections."""
         for target in self._targets.values():
             await target.channel.close()
 
@@ -141,7 +139,7 @@ class Sender:
         for delivery in unsettled.values():
             if delivery.attempts == 0 and delivery.delivery_id not in before:
                 self._meter.decided(
-                    delivery.channel, Kind(delivery.kind).name.lower(), Severity(delivery.severity).name.lower()
+                    _label(delivery), Kind(delivery.kind).name.lower(), Severity(delivery.severity).name.lower()
                 )
             if delivery.state == DeliveryState.SENDING and delivery.delivery_id not in self._attempts:
                 self._begin(place, delivery)
@@ -157,7 +155,7 @@ class Sender:
         latest = _unsettled(self._record(place)).get(delivery.delivery_id)
         if latest is None or (latest.state, latest.attempts) != (delivery.state, delivery.attempts):
             return
-        attempt = asyncio.create_task(self._attempt(place, delivery))
+        attempt = self._tasks.create_task(self._attempt(place, delivery))
         self._attempts[delivery.delivery_id] = attempt
         attempt.add_done_callback(lambda _: self._attempts.pop(delivery.delivery_id, None))
 
@@ -185,7 +183,10 @@ class Sender:
         return end
 
     async def _outcome(self, incident_id: str, delivery: Delivery) -> Outcome | None:
-        channel, style, instead = self._way(delivery)
+        way = self._way(delivery)
+        if way is None:
+            return Refused(Failure.OTHER)
+        channel, style, instead = way
         turn = self._turns.setdefault(delivery.target, asyncio.Semaphore(CONCURRENT))
         try:
             message = word(delivery, incident_id, style, instead=instead)
@@ -201,17 +202,20 @@ class Sender:
             log.error("attempt failed", extra={"target": delivery.target, "error": type(error).__name__})  # noqa: TRY400
             return TryAgain(Failure.OTHER)
 
-    def _way(self, delivery: Delivery) -> tuple[Channel, Style, bool]:
-        """The channel to use, how to put it, and whether it stands in for the target's own."""
+    def _way(self, delivery: Delivery) -> tuple[Channel, Style, bool] | None:
+        """The channel to use, how to put it, and whether it stands in for the target's own.
+
+        None where the target is no longer in the configuration: nothing reaches it.
+        """
         target = self._targets.get(delivery.target)
         if target and (delivery.channel != FALLBACK_CHANNEL or target.channel_name == FALLBACK_CHANNEL):
             return target.channel, target.style, False
         if delivery.channel == FALLBACK_CHANNEL:
             return self._fallback, target.style if target else Style(), True
-        return _Gone(), Style(), False
+        return None
 
     def _report(self, delivery: Delivery, end: DeliverySettled, seconds: float) -> None:
-        after, channel = settled(delivery, end), delivery.channel
+        after, channel = settled(delivery, end), _label(delivery)
         self._meter.attempted(channel, _OUTCOMES[type(end.outcome)], seconds)
         where = {"target": delivery.target, "delivery": delivery.delivery_id, "attempts": delivery.attempts}
         if after.state == DeliveryState.ACCEPTED:
@@ -226,21 +230,17 @@ class Sender:
     def _measure(self) -> None:
         now = self._now()
         waiting = [delivery for deliveries in self._unsettled.values() for delivery in deliveries.values()]
-        counts = Counter((delivery.channel, delivery.state) for delivery in waiting)
+        counts = Counter((_label(delivery), delivery.state) for delivery in waiting)
         for channel in CHANNELS:
             for state in (DeliveryState.PENDING, DeliveryState.SENDING):
                 self._meter.waiting(channel, state.name.lower(), counts[channel, state])
-            oldest = min((delivery.decided_at for delivery in waiting if delivery.channel == channel), default=now)
+            oldest = min((delivery.decided_at for delivery in waiting if _label(delivery) == channel), default=now)
             self._meter.oldest(channel, max(now - oldest, 0) / SECOND)
 
 
-class _Gone:
-    """A target that is no longer in the configuration: nothing reaches it."""
-
-    async def send(self, _message: object) -> Outcome:
-        return Refused(Failure.OTHER)
-
-    async def close(self) -> None: ...
+def _label(delivery: Delivery) -> str:
+    """The channel as metrics name it. What only a newer version knows is counted as what stands in for it."""
+    return delivery.channel if delivery.channel in CHANNELS else FALLBACK_CHANNEL
 
 
 def _unsettled(record: bytes | None) -> Mapping[str, Delivery]:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -74,6 +75,8 @@ class Notice(NamedTuple):
     #: Of items, listed or not; `NamedTuple` has a method `count` already.
     total: int
     lines: tuple[Line, ...]
+    #: The command that explains the first of them.
+    explain: str
     #: On the console in place of a target that could not be reached: its name, and why.
     missed: str
     failure: str
@@ -87,6 +90,7 @@ def word(delivery: Delivery, incident_id: str, style: Style, *, instead: bool = 
         service=services.pop() if len(services) == 1 else "both",
         total=delivery.item_count,
         lines=tuple(_line(item, style) for item in delivery.items),
+        explain=f"puntual explain {quote(clean(delivery.items[0].record_id))}",
         missed=delivery.target if instead else "",
         failure=delivery.last_failure if instead else "",
     )

@@ -230,7 +230,7 @@ def test_everybody_hears_what_is_theirs(site: Site) -> None:
             site.announce(subject, "BROKEN", "broken", team=team)
         wait_for(lambda: site.web.types() == ["incident.breach"], 30, worker.output)
         wait_for(lambda: {"A-1", "A-2"} <= site.mailed(), 30, worker.output)
-        wait_for(lambda: "WARNING  Promise broken: order A-3 ready" in worker.output(), 30, worker.output)
+        wait_for(lambda: "WARNING  Promise broken: getting order A-3 ready" in worker.output(), 30, worker.output)
         with grpc.insecure_channel(worker.address) as channel:
             answer = NotifierServiceStub(channel).ListIncidents(ListIncidentsRequest(), timeout=10)
         assert {incident.incident_id: len(incident.items) for incident in answer.incidents} == {
@@ -306,7 +306,11 @@ def test_what_a_target_refuses_is_said_on_the_console(site: Site) -> None:
     site.web.status = 404
     with site.worker() as worker:
         site.announce("A-1", "BROKEN", "broken")
-        wait_for(lambda: "[not delivered to crm] Promise broken: order A-1 ready" in worker.output(), 30, worker.output)
+        wait_for(
+            lambda: "[not delivered to crm] Promise broken: getting order A-1 ready" in worker.output(),
+            30,
+            worker.output,
+        )
         wait_for(lambda: len(site.mailbox.mails) == 1, 10, worker.output)
         wait_for(lambda: worker.metrics()[FAILED] == 1, 10)
 

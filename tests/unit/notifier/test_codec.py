@@ -70,7 +70,7 @@ def test_a_record_of_a_newer_version_is_still_told() -> None:
     assert sending is not None
     assert incidents.labels(sending) == ("ops", "open")
     assert sending.deliveries[0].state == DeliveryState.SENDING
-    assert word(sending.deliveries[0], INCIDENT, Style("en")).subject == "Promise broken: order A-1 ready"
+    assert word(sending.deliveries[0], INCIDENT, Style("en")).subject == "Promise broken: getting order A-1 ready"
 
 
 @pytest.mark.parametrize(

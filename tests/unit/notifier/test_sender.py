@@ -86,6 +86,7 @@ class Stage:
         self.view, self.meter, self.plan = MemoryView(), Tally(), plan
         self.refusals = 0
         self.full = False
+        self.trouble: Exception | None = None
         self.submitted: list[DeliverySettled] = []
         targets = {
             name: Target(name, plan.routes["ops"].targets[name], channel, Style("en"))
@@ -104,6 +105,8 @@ class Stage:
         if self.refusals:
             self.refusals -= 1
             return False
+        if self.trouble:
+            raise self.trouble
         self.submitted.append(fact)
         if self.full:
             return True
@@ -341,6 +344,29 @@ async def test_a_channel_that_breaks_breaks_nothing_else(caplog: pytest.LogCaptu
     assert "hunter2" not in "".join(str(vars(record)) for record in caplog.records)
 
 
+async def test_an_end_that_cannot_be_reported_ends_the_sender() -> None:
+    """The process starts again and sends it again: better than a message that nobody ever hears of."""
+    stage = Stage(mail=Recorder())
+    stage.trouble = RuntimeError("the engine is broken")
+    stage.view.put(INCIDENT, INCIDENT, pack(sending()))
+    with pytest.raises(ExceptionGroup):
+        async with asyncio.timeout(5):
+            await stage.sender.run()
+
+
+async def test_a_channel_of_a_newer_version_is_counted_as_its_stand_in() -> None:
+    """After a step back: the target is told by the channel it has now, and metric labels stay closed."""
+    mail = Recorder()
+    stage = Stage(mail=mail)
+    incident = sending()
+    newer = tuple(delivery._replace(channel="pager") for delivery in incident.deliveries)
+    async with running(stage):
+        stage.keep(incident._replace(deliveries=newer))
+        await until(lambda: bool(stage.submitted))
+    assert len(mail.sent) == 1
+    assert stage.meter.counts["attempted", "console", "success"] == 1
+
+
 async def test_what_is_refused_is_said_on_the_console(capsys: pytest.CaptureFixture[str]) -> None:
     """In the name of the target that did not get it, and why."""
     stage = Stage(mail=Recorder(Refused(Failure.AUTH)))
@@ -351,7 +377,7 @@ async def test_what_is_refused_is_said_on_the_console(capsys: pytest.CaptureFixt
         assert after is not None
         stage.keep(after)
         await until(lambda: len(stage.submitted) == 2)
-    assert "[not delivered to mail] Promise broken: order A-1 ready" in capsys.readouterr().out
+    assert "[not delivered to mail] Promise broken: getting order A-1 ready" in capsys.readouterr().out
     assert {d.state for d in stage.deliveries()} == {DeliveryState.DEAD, DeliveryState.ACCEPTED}
 
 

@@ -7,7 +7,7 @@ import pytest
 from services.notifier.domain import NEWS
 from services.notifier.items import Details, Item, Severity, Standing
 from services.notifier.outbox import Delivery, Kind
-from services.notifier.wording import LANGUAGES, Style, clean, word
+from services.notifier.wording import LANGUAGES, Style, _words, clean, word
 from services.shared.instant import parse_instant
 from tests.unit.notifier.builders import an_item, at
 
@@ -44,14 +44,42 @@ def a_delivery(*items: Item, kind: Kind = Kind.BREACH, count: int = 0) -> Delive
     )
 
 
+def shape(words: object) -> object:
+    """The keys of nested mappings."""
+    return {key: shape(value) for key, value in words.items()} if isinstance(words, dict) else None
+
+
 def test_one_broken_promise_in_full() -> None:
     """What was promised to whom by when, where, why it is told, and what to do next."""
-    message = word(a_delivery(an_item(details=DETAILS._replace(original_due_at=at(0)))), "ops", ENGLISH)
-    assert message.subject == "Promise broken: order A-1 ready"
+    item = an_item(details=DETAILS._replace(original_due_at=at(0)))._replace(kind="appointment")
+    message = word(a_delivery(item), "ops", ENGLISH)
+    assert message.subject == "Promise broken: appointment A-1"
     assert message.text.splitlines() == [
-        "- order A-1 ready, for C-7, due 2026-11-26 13:00 Europe/Madrid: the time has passed [workshop, Madrid]",
+        "- appointment A-1, for C-7, due 2026-11-26 13:00 Europe/Madrid: the time has passed [workshop, Madrid]",
         "What to do: tell the customer now, and agree on a new time.",
+        "Why: puntual explain C-7/order_ready/A-1",
     ]
+
+
+def test_every_alert_says_what_can_still_be_done() -> None:
+    """A promise can be renegotiated; a standard, which nobody promised to the customer in person, can only be met."""
+    standard = an_item()._replace(service="sla", kind="first_reply")
+    assert "see to it now, and apologise" in word(a_delivery(standard), "ops", ENGLISH).text
+    assert "agree on new times" in word(a_delivery(standard, an_item()), "ops", ENGLISH).text
+    assert "What to do" not in word(a_delivery(an_item(Standing.FINE), kind=Kind.RESOLVED), "ops", ENGLISH).text
+
+
+def test_the_command_that_explains_can_be_pasted_into_a_shell() -> None:
+    """Where the events name no customer the id begins with a tilde, which a shell would take for a home directory."""
+    item = an_item()._replace(record_id="~A-1/order_ready/A-1")
+    assert word(a_delivery(item), "ops", ENGLISH).text.endswith("Why: puntual explain '~A-1/order_ready/A-1'")
+
+
+def test_alerts_speak_english_spanish_and_italian() -> None:
+    """Each has the same words as English: none is missing, none is left over."""
+    assert sorted(LANGUAGES) == ["en", "es", "it"]
+    english, *others = (shape(_words(language)) for language in sorted(LANGUAGES))
+    assert all(other == english for other in others)
 
 
 def test_a_time_agreed_later_stands_beside_the_first_word() -> None:
@@ -70,7 +98,7 @@ def test_a_late_fulfilment_says_how_late() -> None:
     """Counted from the first word given."""
     item = an_item(Standing.FULFILLED_LATE, 125, details=DETAILS._replace(original_due_at=at(0), reason="fulfilled"))
     message = word(a_delivery(item, kind=Kind.RESOLVED), "ops", ENGLISH)
-    assert message.subject == "Done, but late: order A-1 ready"
+    assert message.subject == "Done, but late: getting order A-1 ready"
     assert "2 h 05 min late" in message.text
 
 
@@ -138,7 +166,7 @@ def test_names_are_told_only_to_targets_that_may_know_them() -> None:
 def test_an_item_without_details_can_still_be_told() -> None:
     """In a storm the record keeps identities only; they suffice for a line."""
     assert (
-        "- order A-1 ready, for C-7, due 2026-11-26 12:00 UTC"
+        "- getting order A-1 ready, for C-7, due 2026-11-26 12:00 UTC"
         in word(a_delivery(an_item(details=None)), "ops", ENGLISH).text
     )
 
@@ -150,7 +178,7 @@ def test_text_from_events_cannot_break_out_of_its_line() -> None:
         details=DETAILS._replace(customer_name="\x1b[31m{{ 7*7 }}\u202e{0}\n" + "x" * 500),
     )
     message = word(a_delivery(evil), "ops", Style("en", show_customer=True))
-    assert message.subject == "Promise broken: order A Bcc: all@example.com ready"
+    assert message.subject == "Promise broken: getting order A Bcc: all@example.com ready"
     assert "{{ 7*7 }} {0}" in message.text
     assert not {"\x1b", "\r", "\u202e"} & set(message.text)
     assert len(message.text) < 500

@@ -65,8 +65,11 @@ def parse(text: str, file: str) -> Config:
     """The configuration in a YAML text; `file` is for errors only. Raises InvalidConfig."""
     try:
         document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InvalidConfig(f"{file}: is no YAML ({' '.join(str(error).split())}); mend that line") from error
+    except (yaml.YAMLError, ValueError) as error:
+        # What is written there may be a secret, and the library's own words quote it.
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "all of it"
+        raise InvalidConfig(f"{file}: is no YAML; mend {place}") from None
     problems: list[str] = []
     fields = Fields(document, "", problems)
     targets = _targets(fields.section("targets"))

@@ -53,7 +53,7 @@ _SUBMISSIONS, _RETRY = 50, 0.3
 
 Submit = Callable[[int, bytes, DeliverySettled], Awaitable[bool]]
 
-_OUTCOMES: Mapping[type, str] = {Accepted: "success", TryAgain: "retryable", Refused: "permanent"}
+OUTCOMES: Mapping[type, str] = {Accepted: "success", TryAgain: "retryable", Refused: "permanent"}
 
 
 class _Place(NamedTuple):
@@ -216,7 +216,7 @@ class Sender:
 
     def _report(self, delivery: Delivery, end: DeliverySettled, seconds: float) -> None:
         after, channel = settled(delivery, end), _label(delivery)
-        self._meter.attempted(channel, _OUTCOMES[type(end.outcome)], seconds)
+        self._meter.attempted(channel, OUTCOMES[type(end.outcome)], seconds)
         where = {"target": delivery.target, "delivery": delivery.delivery_id, "attempts": delivery.attempts}
         if after.state == DeliveryState.ACCEPTED:
             latency = (end.occurred_at - delivery.decided_at) / SECOND

@@ -123,6 +123,24 @@ def test_a_secret_is_never_repeated() -> None:
     assert "hunter" not in str(problem.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("targets:\n  crm: {secret: hunter2: x}", "line 2, column 24"),
+        ('a: "hunter2', "line 1, column 12"),
+        ("a: *hunter2", "line 1, column 4"),
+        ("a: !hunter2 b", "line 1, column 4"),
+        ("a: \x01hunter2", "all of it"),
+        ("a: 2026-99-99", "all of it"),
+    ],
+)
+def test_a_line_that_is_no_yaml_is_named_and_not_quoted(text: str, said: str) -> None:
+    """A secret may stand in it."""
+    with pytest.raises(InvalidConfig) as problem:
+        parse(text, "notifier.yaml")
+    assert str(problem.value) == f"notifier.yaml: is no YAML; mend {said}"
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """The path that PUNTUAL_NOTIFIER gave."""
     with pytest.raises(InvalidConfig, match=r"missing\.yaml: cannot be read"):

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
-from services.shared.engine.view import Announcement, SlowReader
+from services.shared.engine.view import Announcement, PartitionsMoved, SlowReader
 from services.shared.instant import Instant
 from services.shared.partitioner import partition_of
 
@@ -18,7 +18,7 @@ class MemoryView:
     def __init__(self) -> None:
         self.owners: dict[int, str | None] = {}
         self.records: dict[int, dict[bytes, bytes]] = defaultdict(dict)
-        self.watchers: list[asyncio.Queue[Announcement | None]] = []
+        self.watchers: list[asyncio.Queue[Announcement | SlowReader]] = []
 
     def put(self, routing: str, key: str, value: bytes) -> None:
         self.records[self.partition_of(routing)][key.encode()] = value
@@ -30,8 +30,15 @@ class MemoryView:
 
     def lose_patience(self) -> None:
         """Treat every watcher as too slow."""
+        self._interrupt(SlowReader())
+
+    def move(self) -> None:
+        """Give partitions away."""
+        self._interrupt(PartitionsMoved())
+
+    def _interrupt(self, reason: SlowReader) -> None:
         for watcher in self.watchers:
-            watcher.put_nowait(None)
+            watcher.put_nowait(reason)
 
     def partition_of(self, routing_key: str) -> int:
         return partition_of(routing_key, PARTITIONS)
@@ -53,14 +60,14 @@ class MemoryView:
 
     @contextmanager
     def watch(self) -> Iterator[AsyncIterator[Announcement]]:
-        queue = asyncio.Queue[Announcement | None]()
+        queue = asyncio.Queue[Announcement | SlowReader]()
         self.watchers.append(queue)
         try:
             yield self._changes(queue)
         finally:
             self.watchers.remove(queue)
 
-    async def _changes(self, queue: "asyncio.Queue[Announcement | None]") -> AsyncIterator[Announcement]:
-        while change := await queue.get():
-            yield change
-        raise SlowReader
+    async def _changes(self, queue: "asyncio.Queue[Announcement | SlowReader]") -> AsyncIterator[Announcement]:
+        while not isinstance(news := await queue.get(), SlowReader):
+            yield news
+        raise news

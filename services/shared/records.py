@@ -99,7 +99,8 @@ class Records(Generic[M]):
     async def watch(self, transitions: Iterable[int], customer_id: str = "") -> AsyncIterator[Change[M]]:
         """Changes from now on, of the named transitions (none: all) and the customer (empty: all).
 
-        Raises NotOwned for a customer of another worker, SlowReader where the reader does not keep up.
+        Raises NotOwned for a customer of another worker, PartitionsMoved where partitions are given away meanwhile,
+        SlowReader where the reader does not keep up.
         """
         names = words(self.transitions)
         wanted = {number: name for name, number in names.items()}

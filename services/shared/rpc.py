@@ -13,7 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import Counter, Histogram
 
-from services.shared.engine.view import SlowReader
+from services.shared.engine.view import PartitionsMoved, SlowReader
 from services.shared.errors import PuntualError
 from services.shared.health import Probe
 from services.shared.metrics import Registry
@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 _STATUS: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (Absent, grpc.StatusCode.NOT_FOUND),
     (NotOwned, grpc.StatusCode.UNAVAILABLE),
+    (PartitionsMoved, grpc.StatusCode.UNAVAILABLE),
     (SlowReader, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (PuntualError, grpc.StatusCode.INVALID_ARGUMENT),
 )

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from services.shared.clock import Now
 from services.shared.engine.keeper import Keeper
@@ -17,7 +17,7 @@ from services.shared.engine.lane import Jump, Lane
 from services.shared.engine.meter import Meter
 from services.shared.engine.outbox import Ack, Outbox
 from services.shared.engine.stage import Message, Result, Stage
-from services.shared.engine.view import Announcement, SlowReader
+from services.shared.engine.view import Announcement, PartitionsMoved, SlowReader
 from services.shared.instant import SECOND, Instant
 
 #: Messages decoded and folded before others get their turn; within it, a key is written once.
@@ -27,6 +27,8 @@ SWEEP = 1_000
 _WATCHER_BACKLOG = 10_000
 
 TopicPartition = tuple[str, int]
+#: What a watcher has still to hear; an exception is the end of it.
+_Watcher: TypeAlias = "asyncio.Queue[Announcement | SlowReader]"
 
 
 class Reader(Protocol):
@@ -69,7 +71,7 @@ class Runtime:
         self._gate = asyncio.Lock()
         self._frozen = False
         self._acknowledged = acknowledged
-        self._watchers: list[asyncio.Queue[Announcement | None]] = []
+        self._watchers: list[_Watcher] = []
 
     @property
     def inputs(self) -> Iterable[str]:
@@ -94,9 +96,11 @@ class Runtime:
         self._frozen = False
 
     def clear(self) -> None:
-        """Own nothing, as long as an assignment is being recovered."""
+        """Own nothing, as long as an assignment is being recovered. Those who watch have to begin anew."""
         self.lanes = {}
         self.assigned = False
+        for watcher in self._watchers:
+            _offer(watcher, PartitionsMoved())
 
     # --- input
 
@@ -235,7 +239,7 @@ class Runtime:
     @contextmanager
     def watch(self) -> Any:  # noqa: ANN401 - the protocol RecordView says what it is
         """Announcements from now on."""
-        queue: asyncio.Queue[Announcement | None] = asyncio.Queue(_WATCHER_BACKLOG)
+        queue: _Watcher = asyncio.Queue(_WATCHER_BACKLOG)
         self._watchers.append(queue)
         try:
             yield _announcements(queue)
@@ -252,19 +256,19 @@ def _each(calls: Iterable[Callable[[], None]]) -> None:
         call()
 
 
-def _offer(watcher: asyncio.Queue[Announcement | None], announcement: Announcement) -> None:
+def _offer(watcher: _Watcher, news: Announcement | SlowReader) -> None:
     try:
-        watcher.put_nowait(announcement)
+        watcher.put_nowait(news)
     except asyncio.QueueFull:
         while not watcher.empty():
             watcher.get_nowait()
-        watcher.put_nowait(None)
+        watcher.put_nowait(SlowReader())
 
 
-async def _announcements(queue: asyncio.Queue[Announcement | None]) -> AsyncIterator[Announcement]:
-    while (announcement := await queue.get()) is not None:
-        yield announcement
-    raise SlowReader
+async def _announcements(queue: _Watcher) -> AsyncIterator[Announcement]:
+    while not isinstance(news := await queue.get(), SlowReader):
+        yield news
+    raise news
 
 
 async def every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

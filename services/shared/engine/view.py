@@ -40,8 +40,18 @@ class RecordView(Protocol):
         """All keys of a partition, in no order: a snapshot."""
 
     def watch(self) -> AbstractContextManager[AsyncIterator[Announcement]]:
-        """Announcements from now on. A reader that falls more than 10,000 behind gets `SlowReader`."""
+        """Announcements from now on. A reader that falls more than 10,000 behind gets `SlowReader`.
+
+        When partitions are given away it gets `PartitionsMoved`, after what was announced before.
+        """
 
 
 class SlowReader(Exception):
-    """The watcher did not keep up; it must start again."""
+    """The watcher did not hear everything; it must start again."""
+
+
+class PartitionsMoved(SlowReader):
+    """Partitions were given away. Those that come back may have changed elsewhere, unheard."""
+
+    def __init__(self) -> None:
+        super().__init__("The partitions of this worker moved; watch again, and read what was missed by Get or List.")

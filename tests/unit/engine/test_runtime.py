@@ -9,7 +9,7 @@ from services.shared.engine.lane import FRESH, Jump, Lane
 from services.shared.engine.outbox import MAX_IN_FLIGHT
 from services.shared.engine.runtime import SLICE, SWEEP
 from services.shared.engine.store import ForeignWriter
-from services.shared.engine.view import SlowReader
+from services.shared.engine.view import PartitionsMoved, SlowReader
 from services.shared.instant import SECOND, Instant
 from tests.unit.engine.fakes import FakeMessage, a_message, a_tick, settle
 from tests.unit.engine.site import NOW, Site, idle, table_of
@@ -433,6 +433,21 @@ async def test_a_slow_watcher_is_told_to_start_again(site: Site) -> None:
         with pytest.raises(SlowReader):
             await anext(slow)
     assert heard == 12_000
+
+
+async def test_watchers_are_told_when_partitions_are_given_away(site: Site) -> None:
+    """After all that was announced before; those who begin to watch meanwhile hear what comes after."""
+    with site.runtime.watch() as watcher:
+        await site.feed(a_message(0, ("a", said())))
+        await site.runtime.freeze()
+        site.runtime.clear()
+        with site.runtime.watch() as later:
+            site.own(Lane(INPUT, 0, 1, 1))
+            await site.feed(a_message(1, ("b", said())))
+            assert (await anext(later)).key == b"b"
+        assert (await anext(watcher)).key == b"a"
+        with pytest.raises(PartitionsMoved):
+            await anext(watcher)
 
 
 async def test_what_was_committed_and_jumped_is_measured(site: Site) -> None:

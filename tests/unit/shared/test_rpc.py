@@ -318,6 +318,13 @@ async def test_a_slow_watcher_is_told_that_it_missed_changes(
     assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+async def test_a_watcher_is_told_when_partitions_move(view: MemoryView, promises: "PromiseServiceAsyncStub") -> None:
+    """UNAVAILABLE, which clients try again on, rather than a stream that goes quiet for ever."""
+    with pytest.raises(grpc.aio.AioRpcError, match="moved; watch again") as refused:
+        await watched(promises, view, WatchPromisesRequest(customer_id="ana"), 1, view.move)
+    assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
 async def test_a_watcher_that_leaves_is_forgotten(view: MemoryView, promises: "PromiseServiceAsyncStub") -> None:
     """Nothing is queued for somebody who hung up."""
     call = promises.WatchPromises(WatchPromisesRequest())

@@ -88,7 +88,8 @@ def _ask(address: str, stub: Any, method: str, request: object, *, elsewhere: bo
         if error.code() == grpc.StatusCode.NOT_FOUND:
             raise NotFound(details) from error
         if error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
-            raise Unreachable(f"{address} cannot answer: {details}") from error
+            remedy = "is the service running there? --promises and --sla say where to ask"
+            raise Unreachable(f"{address} cannot answer: {details}; {remedy}") from error
         raise Failure(f"{address}: {details}") from error
 
 

@@ -12,7 +12,15 @@ from puntual.promises.v1 import promise_pb2 as pb
 from services.cli.exits import EXIT_CODES, Failure
 from services.cli.history import History, disturbed, read
 from services.cli.mapping import load
-from services.cli.options import FILE, as_of_option, json_option, mapping_option, rules_option
+from services.cli.options import (
+    FILE,
+    as_of_option,
+    json_option,
+    mapping_option,
+    repeat_option,
+    rules_option,
+    shuffle_option,
+)
 from services.cli.verdicts import Verdicts, as_json_counts, as_table, fingerprint, judge as judge_events
 from services.shared.clock import from_timestamp
 from services.shared.instant import Instant, format_instant
@@ -47,8 +55,8 @@ A mapping file; "$name" stands for a column, and an event whose column is empty 
 @mapping_option
 @as_of_option
 @rules_option
-@click.option("--shuffle", type=int, metavar="SEED", help="Judge the events in random order.")
-@click.option("--repeat", type=click.FloatRange(0, 1), default=0.0, help="Share of the events that comes twice.")
+@shuffle_option
+@repeat_option
 @click.option("--out", type=click.File("w"), help="One verdict a line (JSON).")
 @json_option
 def judge(

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import re
 from pathlib import Path
 
 import click
@@ -22,16 +23,32 @@ class InstantType(click.ParamType):
             self.fail(f"{error}; write for example 2026-11-26T17:00:00+01:00", param, ctx)
 
 
+class AddressesType(click.ParamType):
+    """Addresses on the command line: "host:port,host:port"."""
+
+    name = "host:port,…"
+    _ONE = re.compile(r"([^\s,:\[\]]+|\[[\da-fA-F:]+\])(:\d{1,5})?")
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """See that clients will understand it; whether anybody answers there is another question."""
+        text = str(value)
+        if not all(self._ONE.fullmatch(each) for each in text.split(",")):
+            self.fail(f"{text!r} is no address; write for example kafka-1:9092,kafka-2:9092", param, ctx)
+        return text
+
+
 INSTANT = InstantType()
+ADDRESSES = AddressesType()
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 kafka_option = click.option(
     "--kafka",
+    type=ADDRESSES,
     envvar="PUNTUAL_KAFKA",
     default="127.0.0.1:9092",
     show_default=True,
     show_envvar=True,
-    help="Where Kafka is: host:port, several separated by commas.",
+    help="Where Kafka is.",
 )
 prefix_option = click.option(
     "--prefix",
@@ -66,5 +83,9 @@ mapping_option = click.option(
 )
 as_of_option = click.option(
     "--as-of", required=True, type=INSTANT, help="The instant to judge at, with offset: 2016-01-13T00:00:00-05:00."
+)
+shuffle_option = click.option("--shuffle", type=int, metavar="SEED", help="Take the events in random order.")
+repeat_option = click.option(
+    "--repeat", type=click.FloatRange(0, 1), default=0.0, help="Share of the events that comes twice."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")

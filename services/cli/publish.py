@@ -1,7 +1,6 @@
 """`puntual publish`: JSON lines into Kafka."""
 
-import json
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import click
 
@@ -9,6 +8,7 @@ from services.cli.exits import EXIT_CODES, Failure
 from services.cli.options import kafka_option, prefix_option
 from services.cli.wire import INPUTS
 from services.shared.errors import Unusable
+from services.shared.parsing import load_object
 from services.shared.publisher import Publisher
 from services.shared.topics import Topic
 
@@ -24,11 +24,11 @@ Examples:
          "subject_id": "o-1", "ready": {{}}}}' | puntual publish
   jq -c .events[] export.json | puntual publish --topic callbacks -""",
 )
-@click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
+@click.argument("file", type=click.File("rb"), default="-")
 @click.option("--topic", type=click.Choice(list(INPUTS)), help='The topic of lines that name none ("topic": "orders").')
 @kafka_option
 @prefix_option
-def publish(file: TextIO, topic: str | None, kafka: str, prefix: str) -> None:
+def publish(file: BinaryIO, topic: str | None, kafka: str, prefix: str) -> None:
     """Publish events: one JSON object a line, in protobuf's JSON mapping, from FILE or standard input.
 
     Each line is an OrderEvent, CallbackEvent, AppointmentEvent or ContactEvent, with "topic" beside its fields. Lines
@@ -44,22 +44,17 @@ def publish(file: TextIO, topic: str | None, kafka: str, prefix: str) -> None:
                 sent += 1
             except (Unusable, ValueError) as error:
                 bad += 1
-                click.echo(f"line {number}: {' '.join(str(error).split())}", err=True)
+                click.echo(f"line {number}: {error}", err=True)
     click.echo(f"{sent:,} published", err=True)
     if bad:
         raise Failure(f"{bad:,} lines could not be published; put them right and send those again")
 
 
-def _event(line: str, default: str | None) -> tuple[Topic, dict[str, Any]]:
+def _event(line: bytes, default: str | None) -> tuple[Topic, dict[str, Any]]:
     """The topic and the event on a line. Raises ValueError with the remedy."""
-    try:
-        event = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"no JSON: {error.msg} at column {error.colno}") from error
-    if not isinstance(event, dict):
-        raise ValueError(f"a JSON object is expected, not {type(event).__name__}")  # noqa: TRY004 - reported like the rest
+    event = load_object(line)
     topic = event.pop("topic", default)
-    if topic not in INPUTS:
-        named = "names no topic" if topic is None else f"names the topic {topic!r}"
+    if not isinstance(topic, str) or topic not in INPUTS:
+        named = "names no topic" if topic is None else "names a topic that is none"
         raise ValueError(f'the line {named}; add "topic" or --topic: one of {", ".join(INPUTS)}')
     return INPUTS[topic], event

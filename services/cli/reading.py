@@ -19,12 +19,20 @@ class NoSuchTopic(PuntualError):
 
 
 def read_to_end(bootstrap: str, topic: str) -> Iterator[Message]:
-    """Everything in a topic as of now, by partition and offset within what is fetched together."""
+    """Everything in a topic as of now, by partition and offset within what is fetched together.
+
+    Raises KafkaUnreachable, also where Kafka stops answering before the end.
+    """
     with _consumer(bootstrap, [topic]) as consumer:
         ends = consumer.end_offsets(consumer.assignment())
         consumer.seek_to_beginning()
+        waited = 0
         while any(consumer.position(partition) < end for partition, end in ends.items()):
-            for partition, messages in consumer.poll(timeout_ms=_POLL_MS).items():
+            fetched = consumer.poll(timeout_ms=_POLL_MS)
+            waited = 0 if fetched else waited + _POLL_MS
+            if waited > CONNECT_MS:
+                raise KafkaUnreachable(bootstrap)
+            for partition, messages in fetched.items():
                 yield from (message for message in messages if message.offset < ends[partition])
 
 

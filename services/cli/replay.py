@@ -11,7 +11,16 @@ from rich.console import Console
 from services.cli.exits import EXIT_CODES, Failure
 from services.cli.history import PastEvent, disturbed, read
 from services.cli.mapping import load
-from services.cli.options import FILE, as_of_option, json_option, kafka_option, mapping_option, prefix_option
+from services.cli.options import (
+    FILE,
+    as_of_option,
+    json_option,
+    kafka_option,
+    mapping_option,
+    prefix_option,
+    repeat_option,
+    shuffle_option,
+)
 from services.cli.progress import track
 from services.cli.reading import committed, end_offsets, read_to_end
 from services.cli.verdicts import as_json_counts, as_table, fingerprint, label
@@ -38,8 +47,8 @@ Examples:
 @click.argument("data", type=FILE)
 @mapping_option
 @as_of_option
-@click.option("--shuffle", type=int, metavar="SEED", help="Publish in random order, not in the order of events.")
-@click.option("--repeat", type=click.FloatRange(0, 1), default=0.0, help="Share of the events that is sent twice.")
+@shuffle_option
+@repeat_option
 @click.option("--wait", is_flag=True, help="Wait for the promises service, and show what its records then hold.")
 @click.option("--timeout", default=600, show_default=True, type=click.IntRange(1), help="Seconds to wait at most.")
 @kafka_option

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from services.cli.changes import Change, follow_changes
 from services.cli.exits import EXIT_CODES
-from services.cli.options import partitions_option, prefix_option
+from services.cli.options import ADDRESSES, partitions_option, prefix_option
 from services.cli.processes import Child, await_ready, services
 from services.cli.traffic import Happening, stories
 from services.cli.watch import COLOURS
@@ -52,7 +52,9 @@ Examples:
 )
 @click.option("--for", "seconds", type=click.FloatRange(0), help="Stop after so many seconds.")
 @click.option("--no-traffic", is_flag=True, help="Publish nothing; send your own with `puntual publish`.")
-@click.option("--kafka", envvar="PUNTUAL_KAFKA", show_envvar=True, help="Use this Kafka, not the embedded broker.")
+@click.option(
+    "--kafka", type=ADDRESSES, envvar="PUNTUAL_KAFKA", show_envvar=True, help="Use this Kafka, not the embedded broker."
+)
 @prefix_option
 @partitions_option
 def up(seconds: float | None, no_traffic: bool, kafka: str | None, prefix: str, partitions: int) -> None:
@@ -125,11 +127,14 @@ def _in_background(items: Queue[Item], work: Callable[[], None]) -> None:
 
 
 def _follow(bootstrap: str, prefix: str, items: Queue[Item], following: Event, stop: Event) -> None:
-    for change in follow_changes(bootstrap, prefix, from_start=False, ready=following.set):
-        if stop.is_set():
-            return
-        if change:
-            items.put(change)
+    try:
+        for change in follow_changes(bootstrap, prefix, from_start=False, ready=following.set):
+            if stop.is_set():
+                return
+            if change:
+                items.put(change)
+    finally:
+        following.set()  # nobody waits for what will not come
 
 
 def _read(child: Child, items: Queue[Item]) -> None:

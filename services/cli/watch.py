@@ -3,7 +3,7 @@
 import json
 from collections import deque
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -58,8 +58,11 @@ def watch(
 ) -> None:
     """Show every change of promises and clocks as it is announced: a live table, or JSON lines. Ctrl-C ends it."""
     everything = follow_changes(kafka, prefix, from_start=from_start)
-    changes = islice((change for change in everything if change and _wanted(change, transitions, kinds)), limit)
     try:
+        first = next(everything)  # only where there is Kafka, and the topics, is there something to show
+        changes = islice(
+            (change for change in chain([first], everything) if change and _wanted(change, transitions, kinds)), limit
+        )
         if as_json:
             for change in changes:
                 click.echo(json.dumps(_facts(change)))

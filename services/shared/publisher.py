@@ -25,7 +25,7 @@ from services.shared.envelope import Limits, open_envelope
 from services.shared.errors import DeadLetterReason, KafkaUnreachable, PuntualError, Unusable
 from services.shared.instant import Instant, format_instant
 from services.shared.parsing import parse_fields
-from services.shared.topics import CONNECT_MS, INPUTS, PREFIX, Topic
+from services.shared.topics import CONNECT_MS, INPUTS, PREFIX, Topic, partition_count
 
 Event: TypeAlias = OrderEvent | CallbackEvent | AppointmentEvent | ContactEvent
 Headers: TypeAlias = Sequence[tuple[str, bytes]]
@@ -70,7 +70,8 @@ class Publisher:
 
     def __init__(self, bootstrap: str, prefix: str = PREFIX) -> None:
         """Connect. Raises KafkaUnreachable."""
-        self._prefix = prefix
+        self._bootstrap, self._prefix = bootstrap, prefix
+        self._partitions: dict[str, int] = {}
         self._failures: list[Exception] = []
         try:
             self._producer = KafkaProducer(
@@ -98,7 +99,7 @@ class Publisher:
     def tick(self, topic: Topic, at: Instant) -> None:
         """Move the event clock of every partition of an input topic on to an instant (replays only)."""
         name = topic.under(self._prefix)
-        for partition in self._partitions(name):
+        for partition in range(self._partition_count(name)):
             self.send(name, None, b"", [("tick", format_instant(at).encode())], partition)
 
     def send(
@@ -108,7 +109,7 @@ class Publisher:
 
         Raises PublishFailed where the topic does not exist or Kafka cannot take the message.
         """
-        self._partitions(topic)  # raises where there is no such topic
+        self._partition_count(topic)  # raises where there is no such topic
         try:
             future = self._producer.send(topic, key=key, value=value, headers=list(headers), partition=partition)
         except KafkaError as error:  # too large, or the buffer stayed full
@@ -135,8 +136,10 @@ class Publisher:
         finally:
             self._producer.close()
 
-    def _partitions(self, topic: str) -> Sequence[int]:
-        try:
-            return sorted(self._producer.partitions_for(topic))
-        except KafkaError as error:
-            raise PublishFailed(f"there is no topic {topic}; `puntual topics --create` makes it") from error
+    def _partition_count(self, topic: str) -> int:
+        if topic not in self._partitions:
+            count = partition_count(self._bootstrap, topic)
+            if not count:
+                raise PublishFailed(f"there is no topic {topic}; `puntual topics --create` makes it")
+            self._partitions[topic] = count
+        return self._partitions[topic]

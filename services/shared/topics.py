@@ -151,6 +151,16 @@ def examine(bootstrap: str, prefix: str = PREFIX, partitions: int = PARTITIONS, 
         return _examine(admin, prefix, partitions, replication)
 
 
+def partition_count(bootstrap: str, name: str) -> int:
+    """How many partitions a topic (its full name) has; 0 where there is none.
+
+    A producer that asked would create it, with the broker's settings instead of ours. Raises KafkaUnreachable.
+    """
+    with _admin(bootstrap) as admin:
+        (found,) = admin.describe_topics([name])
+        return len(found["partitions"])
+
+
 @contextlib.contextmanager
 def _admin(bootstrap: str) -> Iterator[KafkaAdminClient]:
     try:

@@ -1,6 +1,7 @@
 """The commands that talk to Kafka, each against the brokers."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ from click.testing import CliRunner, Result
 from kafka import KafkaProducer
 
 from services.cli.__main__ import main
+from services.cli.dead_letters import dead_letters
+from services.cli.reading import read_to_end
 from services.shared.broker import free_port
 from services.shared.clock import wall_clock
+from services.shared.errors import KafkaUnreachable
 from services.shared.instant import SECOND, Instant, format_instant
-from services.shared.topics import ORDERS, provision
+from services.shared.topics import ORDERS, TOPICS, provision
 from tests.builders import quick_rules
 from tests.integration.engine.reading import read_topic
 from tests.processes import ServiceProcess, wait_for
@@ -48,7 +52,7 @@ def test_good_lines_are_published_and_bad_ones_named(kafka: str, prefix: str, si
     assert said[0].endswith("no JSON: Expecting value at column 1")
     assert "occurred_at is absent; set it to when the event happened" in said[1]
     assert 'the line names no topic; add "topic" or --topic: one of orders' in said[2]
-    assert said[3].endswith("a JSON object is expected, not list")
+    assert said[3].endswith("a JSON object is expected, not an array")
     assert 'no field named "made"' in said[4]
     assert said[5:7] == ["2 published", "Error: 5 lines could not be published; put them right and send those again"]
     assert [entry.key for entry in read_topic(kafka, ORDERS.under(prefix))] == [b"ana", b"ana"]
@@ -147,14 +151,133 @@ def test_changes_are_watched_and_explained(kafka: str, prefix: str, site: tuple[
         assert (missing.exit_code, missing.stderr) == (3, "Error: There is no 'ana/order_ready/o9'.\n")
 
 
-def test_what_cannot_be_reached_ends_with_four() -> None:
-    """Kafka and gRPC alike, with the address and no traceback."""
+@pytest.fixture
+def history(tmp_path: Path) -> tuple[str, ...]:
+    """The arguments of `replay` for a history of one event."""
+    (tmp_path / "m.yaml").write_text(
+        "{every_event: {subject_id: $id}, events: [{topic: orders, occurred_at: $at, ready: {}}]}"
+    )
+    (tmp_path / "h.csv").write_text("id,at\no1,2026-07-01T10:00:00Z\n")
+    return str(tmp_path / "h.csv"), "--mapping", str(tmp_path / "m.yaml"), "--as-of", "2026-07-02T00:00:00Z"
+
+
+COMMANDS_ON_KAFKA = ("up", "publish", "replay", "watch", "topics", "dead-letters list", "dead-letters replay")
+
+
+@pytest.mark.parametrize("command", COMMANDS_ON_KAFKA)
+def test_a_kafka_that_cannot_be_reached_ends_with_four(
+    command: str, history: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the address, the variable, and nothing else on the terminal but how far a replay had come."""
+    for module in ("cli.reading", "shared.publisher", "shared.topics"):
+        monkeypatch.setattr(f"services.{module}.CONNECT_MS", 300)
     nowhere = f"127.0.0.1:{free_port()}"
-    explained = run("explain", "ana/order_ready/o1", "--promises", nowhere)
-    assert (explained.exit_code, explained.stderr.startswith(f"Error: {nowhere} cannot answer")) == (4, True)
-    for command in ("publish", "topics", "watch"):
-        result = run(command, "--kafka", nowhere)
-        assert (result.exit_code, result.stderr.startswith(f"Error: Kafka does not answer at {nowhere}")) == (4, True)
+    result = run(*command.split(), *(history if command == "replay" else ()), "--kafka", nowhere)
+    assert result.exit_code == 4
+    assert result.stderr.splitlines()[-1] == (
+        f"Error: Kafka does not answer at {nowhere}; is it running, and is PUNTUAL_KAFKA right?"
+    )
+    assert result.stdout in {"", "starting …\n"}
+
+
+@pytest.mark.parametrize("option", ["--promises", "--sla"])
+def test_a_service_that_cannot_be_reached_ends_with_four(option: str) -> None:
+    """With the address and the options that name another."""
+    nowhere = f"127.0.0.1:{free_port()}"
+    result = run("explain", "ana/order_ready/o1" if option == "--promises" else "ana/first_reply/m1", option, nowhere)
+    assert (result.exit_code, result.stderr.startswith(f"Error: {nowhere} cannot answer")) == (4, True)
+    assert result.stderr.endswith("; is the service running there? --promises and --sla say where to ask\n")
+
+
+def test_no_command_that_talks_to_kafka_is_left_out() -> None:
+    """The list above names all that take --kafka."""
+    commands = {**main.commands, **{f"dead-letters {name}": each for name, each in dead_letters.commands.items()}}
+    talking = {name for name, each in commands.items() if any(param.name == "kafka" for param in each.params)}
+    assert talking == set(COMMANDS_ON_KAFKA)
+
+
+@pytest.mark.parametrize("command", COMMANDS_ON_KAFKA)
+@pytest.mark.parametrize("address", ["", ":", "127.0.0.1:port", "a:1,,b:2", "kafka 1:9092", "kafka:9092:9092"])
+def test_an_address_that_is_none_is_wrong_usage(command: str, address: str, history: tuple[str, ...]) -> None:
+    """Before anybody is asked."""
+    result = run(*command.split(), *(history if command == "replay" else ()), "--kafka", address)
+    assert result.exit_code == 2
+    assert f"{address!r} is no address; write for example kafka-1:9092,kafka-2:9092" in result.stderr
+
+
+def test_kafka_that_stops_answering_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A topic that is read to its end, and an end that never comes."""
+    monkeypatch.setattr("services.cli.reading._consumer", lambda *_: nullcontext(_Silent()))
+    with pytest.raises(KafkaUnreachable, match="does not answer at there"):
+        list(read_to_end("there", "topic"))
+
+
+class _Silent:
+    """A consumer of a topic with a message that never comes."""
+
+    def assignment(self) -> set[str]:
+        return {"p"}
+
+    def end_offsets(self, partitions: set[str]) -> dict[str, int]:
+        return dict.fromkeys(partitions, 1)
+
+    def seek_to_beginning(self) -> None:
+        pass
+
+    def position(self, _partition: str) -> int:
+        return 0
+
+    def poll(self, timeout_ms: int) -> dict[str, Any]:
+        assert timeout_ms
+        return {}
+
+
+@pytest.mark.parametrize("command", ["publish", "replay"])
+def test_topics_are_not_made_by_publishing(kafka: str, prefix: str, command: str, history: tuple[str, ...]) -> None:
+    """Kafka's own settings for a topic are not ours: whoever publishes too early is told how to make them."""
+    where = ("--kafka", kafka, "--prefix", prefix)
+    result = run(command, *(history if command == "replay" else ()), *where, text=order("o1", ready={}))
+    assert result.exit_code == 1
+    assert f"Error: there is no topic {prefix}orders.v1; `puntual topics --create` makes it\n" in result.stderr
+    assert len(json.loads(run("topics", "--json", *where).stdout)["missing"]) == len(TOPICS)
+
+
+def test_lines_of_any_bytes_are_reported_and_the_rest_is_sent(site: tuple[str, ...]) -> None:
+    """Each in one line, without what it holds."""
+    bad = (
+        b'{"topic": {"secret": 1}}',
+        b'{"topic": "secret"}',
+        b"[" * 100_000,
+        b'{"site": "secret \xff"}',
+        b'{"a":1,"a":2}',
+    )
+    lines = b"\n".join([*bad, order("o1", ready={}).encode()])
+    result = CliRunner().invoke(main, ["publish", *site], input=lines)
+    assert result.exit_code == 1
+    no_topic = 'the line names a topic that is none; add "topic" or --topic: one of orders, callbacks, '
+    assert result.stderr.splitlines() == [
+        f"line 1: {no_topic}appointments, contacts",
+        f"line 2: {no_topic}appointments, contacts",
+        "line 3: no JSON: nested too deeply, or a number is too long",
+        "line 4: no JSON: not UTF-8 at byte 18",
+        'line 5: the JSON gives a field named "a" twice',
+        "1 published",
+        "Error: 5 lines could not be published; put them right and send those again",
+    ]
+
+
+def test_a_file_that_does_not_exist_is_wrong_usage(tmp_path: Path) -> None:
+    """Of every command that reads one."""
+    nothing, mapping = str(tmp_path / "nothing"), str(tmp_path)
+    as_of = ("--as-of", "2026-07-02T00:00:00Z")
+    for arguments in (
+        ("publish", nothing),
+        ("judge", nothing, "--mapping", nothing, *as_of),
+        ("replay", nothing, "--mapping", nothing, *as_of),
+        ("judge", mapping, "--mapping", nothing, *as_of),
+    ):
+        result = run(*arguments)
+        assert (result.exit_code, result.stderr.count("Error: Invalid value for ")) == (2, 1)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from functools import wraps
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -49,6 +50,15 @@ class Filter(NamedTuple):
 
 
 def _filtered(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that choose dead letters, and pass it the Filter they make."""
+
+    @wraps(command)
+    def filtered(
+        reason: str | None, topic: str | None, since: Instant | None, limit: int | None, **others: object
+    ) -> None:
+        command(Filter(reason, topic, since, limit), **others)
+
+    chosen: Callable[..., None] = filtered
     options = (
         click.option("--reason", type=click.Choice(_REASONS), help="Only this reason."),
         click.option("--topic", help="Only those sent to this topic (full name)."),
@@ -58,35 +68,38 @@ def _filtered(command: Callable[..., None]) -> Callable[..., None]:
         prefix_option,
     )
     for option in reversed(options):
-        command = option(command)
-    return command
+        chosen = option(chosen)
+    return chosen
 
 
-@click.group("dead-letters", short_help="See and re-send what could not be used.", epilog=EXIT_CODES)
+@click.group(
+    "dead-letters",
+    short_help="See and re-send what could not be used.",
+    epilog=f"""{EXIT_CODES}
+
+\b
+Examples:
+  puntual dead-letters list --limit 20
+  puntual dead-letters replay --reason too_late --dry-run""",
+)
 def dead_letters() -> None:
     """Messages that could not be used: see why, put the cause right, send them again."""
 
 
 @dead_letters.command(
     "list",
-    epilog="""\b
+    epilog=f"""{EXIT_CODES}
+
+\b
 Examples:
   puntual dead-letters list --reason undecodable --limit 20
   puntual dead-letters list --since 2026-11-26T09:00:00+01:00 --json""",
 )
 @_filtered
 @json_option
-def list_(
-    reason: str | None,
-    topic: str | None,
-    since: Instant | None,
-    limit: int | None,
-    kafka: str,
-    prefix: str,
-    as_json: bool,
-) -> None:
+def list_(wanted: Filter, kafka: str, prefix: str, as_json: bool) -> None:
     """Show reason, origin, time, size and detail. Never the content: that may be a customer's."""
-    found = list(_read(kafka, prefix, Filter(reason, topic, since, limit)))
+    found = list(_read(kafka, prefix, wanted))
     console = Console(highlight=False)
     for letter in found:
         facts = _facts(letter)
@@ -99,7 +112,9 @@ def list_(
 
 
 @dead_letters.command(
-    epilog="""They stay among the dead letters (Kafka's topics are append-only); sending one twice changes nothing.
+    epilog=f"""They stay among the dead letters (Kafka's topics are append-only); sending one twice changes nothing.
+
+{EXIT_CODES}
 
 \b
 Examples:
@@ -108,17 +123,9 @@ Examples:
 )
 @_filtered
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent.")
-def replay(
-    reason: str | None,
-    topic: str | None,
-    since: Instant | None,
-    limit: int | None,
-    kafka: str,
-    prefix: str,
-    dry_run: bool,
-) -> None:
+def replay(wanted: Filter, kafka: str, prefix: str, dry_run: bool) -> None:
     """Send them again: the original bytes and headers, to the topic they came from."""
-    letters = list(_read(kafka, prefix, Filter(reason, topic, since, limit)))
+    letters = list(_read(kafka, prefix, wanted))
     if letters and not dry_run:
         with Publisher(kafka, prefix) as publisher:
             for letter in letters:

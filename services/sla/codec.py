@@ -43,11 +43,16 @@ E = TypeVar("E", ContactEvent, CallbackEvent, OrderEvent)
 
 def machine(standards: Standards, limits: Limits, prefix: str = "puntual.") -> Machine[Clock, Fact]:
     """The sla service as the engine sees it. `prefix` goes before every topic name."""
+
+    def decoder(message_type: type[E], arms: _Arms, metric: Metric) -> Decoder[Fact]:
+        # What no standard times leaves no facts, but is looked at all the same.
+        return _decoder(message_type, arms if metric in standards.metrics else {}, metric, limits)
+
     decoders: Mapping[str, Decoder[Fact]] = {
-        CONTACTS: _decoder(ContactEvent, _CONTACT, Metric.FIRST_REPLY, limits),
+        CONTACTS: decoder(ContactEvent, _CONTACT, Metric.FIRST_REPLY),
         # What cannot be used here cannot be used by the promise service either, and one dead letter is enough.
-        CALLBACKS: _quiet(_decoder(CallbackEvent, _CALLBACK, Metric.CALLBACK_RETURNED, limits)),
-        ORDERS: _quiet(_decoder(OrderEvent, _ORDER, Metric.CUSTOMER_TOLD, limits)),
+        CALLBACKS: _quiet(decoder(CallbackEvent, _CALLBACK, Metric.CALLBACK_RETURNED)),
+        ORDERS: _quiet(decoder(OrderEvent, _ORDER, Metric.CUSTOMER_TOLD)),
     }
     return Machine(
         name="sla",

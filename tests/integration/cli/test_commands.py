@@ -22,6 +22,8 @@ from tests.integration.engine.reading import read_topic
 from tests.processes import ServiceProcess, wait_for
 
 PARTITIONS = 2
+#: Each command by what one types.
+COMMANDS = {**main.commands, **{f"dead-letters {name}": each for name, each in dead_letters.commands.items()}}
 
 
 @pytest.fixture
@@ -191,8 +193,7 @@ def test_a_service_that_cannot_be_reached_ends_with_four(option: str) -> None:
 
 def test_no_command_that_talks_to_kafka_is_left_out() -> None:
     """The list above names all that take --kafka."""
-    commands = {**main.commands, **{f"dead-letters {name}": each for name, each in dead_letters.commands.items()}}
-    talking = {name for name, each in commands.items() if any(param.name == "kafka" for param in each.params)}
+    talking = {name for name, each in COMMANDS.items() if any(param.name == "kafka" for param in each.params)}
     assert talking == set(COMMANDS_ON_KAFKA)
 
 
@@ -301,9 +302,9 @@ def test_topics_that_do_not_exist_are_named(kafka: str, prefix: str) -> None:
     assert "`puntual topics --create` makes it" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["", *main.commands])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_every_command_helps(command: str) -> None:
     """With what it does, examples and exit codes."""
     text = run(*command.split(), "--help").stdout
     assert "Exit codes: 0 done" in text
-    assert "Examples:" in text or command in {"", "dead-letters"}
+    assert f"puntual {command}" in text.partition("Examples:")[2] or not command

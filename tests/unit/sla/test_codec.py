@@ -154,6 +154,16 @@ def test_orders_and_callbacks_that_cannot_be_used_are_left_to_the_promise_servic
     assert decoded(message, b"\xff\xff") == []
 
 
+def test_what_no_standard_times_leaves_no_fact() -> None:
+    """A company may promise nothing of a kind; its events are no dead letters, but those that cannot be used are."""
+    bare = STANDARDS._replace(metrics={domain.Metric.CALLBACK_RETURNED: STANDARDS.metrics[1]})
+    inputs = codec.machine(bare, Limits(now=lambda: NOW)).inputs
+    assert list(inputs["puntual.contacts.v1"](encoded(ContactEvent, received={}), False)) == []
+    assert len(list(inputs["puntual.callbacks.v1"](encoded(CallbackEvent, requested={}), False))) == 1
+    with pytest.raises(Unusable):
+        inputs["puntual.contacts.v1"](b"\xff", False)
+
+
 @given(facts=fact_sets(), now=instants())
 def test_a_record_survives_its_bytes(facts: list[Fact], now: float) -> None:
     """What is unpacked equals what was packed, and packs to the same bytes."""

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from datetime import date
+from enum import IntEnum
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from puntual.events.v1.appointment_event_pb2 import AppointmentEvent
@@ -15,6 +16,7 @@ from services.promises import domain
 from services.promises.domain import (
     NO_CONTEXT,
     NONE,
+    Consent,
     Context,
     Fact,
     FactKind,
@@ -26,12 +28,13 @@ from services.promises.domain import (
 )
 from services.promises.rules import RuleBook
 from services.shared.calendar import end_of_day
-from services.shared.clock import from_timestamp, set_timestamp
+from services.shared.clock import from_timestamp
 from services.shared.engine.machine import Machine
 from services.shared.envelope import Limits, checked_instant, open_envelope
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import Instant
 from services.shared.keys import customer_of, record_key, split_key
+from services.shared.wire import message, number, text, timestamp, varint
 
 ORDERS, CALLBACKS, APPOINTMENTS = "orders.v1", "callbacks.v1", "appointments.v1"
 RECORDS = "promises.v1"
@@ -42,19 +45,10 @@ _STATE_NAMES: dict[int, str] = {state: state.name.lower() for state in State}
 _TRANSITION_NAMES = {transition: transition.name.lower() for transition in domain.Transition}
 
 
-class _Base(NamedTuple):
-    """What each arm's function is told of the event it belongs to."""
-
-    at: Instant
-    source: str
-    event_id: str
-    context: Context
-    book: RuleBook
-
-
-_Found = tuple[tuple[PromiseKind, ...], Fact]
-#: For each arm of an event: what it means for promises. None: nothing.
-_Arms = Mapping[str, Callable[[_Base, Any], _Found] | None]
+#: A fact without its event: kind, due_at, due_day, by, consent, reason.
+_Said = tuple[int, Instant, str, int, int, str]
+#: For each arm of an event: what it says, of which promises. None: nothing.
+_Arms = Mapping[str, Callable[[Any, RuleBook], tuple[tuple[PromiseKind, ...], _Said]] | None]
 E = TypeVar("E", OrderEvent, CallbackEvent, AppointmentEvent)
 
 
@@ -111,10 +105,11 @@ def _decode(
     arm = event.WhichOneof("event")
     if arm is None:
         raise Unusable(DeadLetterReason.UNKNOWN_TYPE, f"no known event is set; one of {', '.join(arms)} is expected")
-    meaning = arms[arm]
-    if meaning is None:
+    read = arms[arm]
+    if read is None:
         return []
-    kinds, fact = meaning(_Base(at, event.source, event.event_id, _event_context(event), book), getattr(event, arm))
+    kinds, said = read(getattr(event, arm), book)
+    fact = Fact(at, event.source, event.event_id, *said, _event_context(event))
     customer, subject = event.customer_id, event.subject_id
     return [(record_key(customer, _KIND_NAMES[kind], subject), fact) for kind in kinds]
 
@@ -124,18 +119,31 @@ def _event_context(event: OrderEvent | CallbackEvent | AppointmentEvent) -> Cont
         event.customer_name, event.customer_locale, event.customer_time_zone, event.customer_tier,
         event.site, event.team, event.channel,
     )  # fmt: skip
-    return Context(*context) if any(context) else NO_CONTEXT
+    return NO_CONTEXT if context == NO_CONTEXT else Context(*context)
 
 
-def _promised(base: _Base, kind: PromiseKind, due: Due, fact_kind: FactKind, by: int = 0, consent: int = 0) -> _Found:
-    due_at, day = _due(due, kind, base.book)
-    return (kind,), Fact(base.at, base.source, base.event_id, fact_kind, due_at, day, by, consent, "", base.context)
+def _plain(kind: FactKind, by: int = 0, consent: int = 0, reason: str = "") -> _Said:
+    return kind, NONE, "", by, consent, reason
 
 
-def _plain(
-    base: _Base, kinds: tuple[PromiseKind, ...], fact_kind: FactKind, by: int = 0, consent: int = 0, reason: str = ""
-) -> _Found:
-    return kinds, Fact(base.at, base.source, base.event_id, fact_kind, NONE, "", by, consent, reason, base.context)
+def _given(kind: PromiseKind, due: Due, book: RuleBook) -> tuple[tuple[PromiseKind, ...], _Said]:
+    return (kind,), (_PROMISED, *_due(due, kind, book), 0, 0, "")
+
+
+def _moved(kind: PromiseKind, arm: Any, book: RuleBook) -> tuple[tuple[PromiseKind, ...], _Said]:  # noqa: ANN401
+    return (kind,), (_RENEGOTIATED, *_due(arm.due, kind, book), *_asked(arm), "")
+
+
+def _asked(arm: Any) -> tuple[int, int]:  # noqa: ANN401 - renegotiated and rescheduled alike
+    return _known(arm.asked_by, Party, "asked_by"), _known(arm.consent, Consent, "consent")
+
+
+def _known(value: int, enum: type[IntEnum], field: str) -> int:
+    """Refuses what a newer publisher may mean: the verdict hangs on it."""
+    if value in enum.__members__.values():
+        return value
+    known = ", ".join(member.name for member in enum)
+    raise Unusable(DeadLetterReason.INVALID, f"{field} has the unknown number {value}; known are {known}")
 
 
 def _due(due: Due, kind: PromiseKind, book: RuleBook) -> tuple[Instant, str]:
@@ -185,108 +193,110 @@ def _milestone(value: int) -> PromiseKind:
     raise Unusable(DeadLetterReason.INVALID, "milestone must be MILESTONE_READY or MILESTONE_DELIVERED")
 
 
-def _cancelled(base: _Base, arm: Cancelled, *kinds: PromiseKind) -> _Found:
-    return _plain(base, kinds, FactKind.CANCELLED, _party(arm.by, "cancelled.by"), arm.consent, arm.reason)
+def _cancelled(arm: Cancelled) -> _Said:
+    by, consent = _party(arm.by, "cancelled.by"), _known(arm.consent, Consent, "cancelled.consent")
+    return _plain(FactKind.CANCELLED, by, consent, arm.reason)
 
 
-def _window(base: _Base, arm: Any, fact_kind: FactKind, by: int = 0, consent: int = 0) -> _Found:  # noqa: ANN401
+def _window_end(arm: Any) -> tuple[Instant, str]:  # noqa: ANN401 - booked and rescheduled alike
     due_at = checked_instant(arm.window_end, "window_end")
     if arm.HasField("window_start") and from_timestamp(arm.window_start) > due_at:
         raise Unusable(DeadLetterReason.INVALID, "window_start lies after window_end; swap them")
-    return (_APPT,), Fact(base.at, base.source, base.event_id, fact_kind, due_at, "", by, consent, "", base.context)
+    return due_at, ""
 
 
-_READY, _DELIVERED, _CALL, _APPT = PromiseKind
+_READY, _DELIVERED, _CALL, _APPT = ((kind,) for kind in PromiseKind)
+_BOTH = PromiseKind.ORDER_READY, PromiseKind.ORDER_DELIVERED
+_PROMISED, _RENEGOTIATED = FactKind.PROMISED, FactKind.RENEGOTIATED
+_FULFILLED, _ATTEMPTED = _plain(FactKind.FULFILLED), _plain(FactKind.ATTEMPTED)
 _ORDER: _Arms = {
     "placed": None,
-    "promised": lambda base, arm: _promised(base, _milestone(arm.milestone), arm.due, FactKind.PROMISED),
-    "renegotiated": lambda base, arm: _promised(
-        base, _milestone(arm.milestone), arm.due, FactKind.RENEGOTIATED, arm.asked_by, arm.consent
-    ),
-    "ready": lambda base, _arm: _plain(base, (_READY,), FactKind.FULFILLED),
+    "promised": lambda arm, book: _given(_milestone(arm.milestone), arm.due, book),
+    "renegotiated": lambda arm, book: _moved(_milestone(arm.milestone), arm, book),
+    "ready": lambda _arm, _book: (_READY, _FULFILLED),
     "customer_told": None,
-    "delivered": lambda base, arm: _plain(
-        base, (_DELIVERED,), FactKind.ATTEMPTED if arm.HasField("in_full") and not arm.in_full else FactKind.FULFILLED
+    "delivered": lambda arm, _book: (
+        _DELIVERED, _ATTEMPTED if arm.HasField("in_full") and not arm.in_full else _FULFILLED,
     ),
-    "cancelled": lambda base, arm: _cancelled(base, arm, _READY, _DELIVERED),
-    "waived": lambda base, arm: _plain(
-        base,
-        (_milestone(arm.milestone),) if arm.milestone else (_READY, _DELIVERED),
-        FactKind.WAIVED,
-        reason=arm.reason,
+    "cancelled": lambda arm, _book: (_BOTH, _cancelled(arm)),
+    "waived": lambda arm, _book: (
+        (_milestone(arm.milestone),) if arm.milestone else _BOTH, _plain(FactKind.WAIVED, reason=arm.reason),
     ),
-}
+}  # fmt: skip
 _CALLBACK: _Arms = {
-    "requested": lambda base, arm: (
-        _promised(base, _CALL, arm.promised, FactKind.PROMISED)
-        if arm.HasField("promised")
-        else _plain(base, (), FactKind.ATTEMPTED)
+    "requested": lambda arm, book: (
+        _given(PromiseKind.CALLBACK, arm.promised, book) if arm.HasField("promised") else ((), _ATTEMPTED)
     ),
-    "promised": lambda base, arm: _promised(base, _CALL, arm.due, FactKind.PROMISED),
-    "attempted": lambda base, _arm: _plain(base, (_CALL,), FactKind.ATTEMPTED),
-    "returned": lambda base, _arm: _plain(base, (_CALL,), FactKind.FULFILLED),
-    "renegotiated": lambda base, arm: _promised(base, _CALL, arm.due, FactKind.RENEGOTIATED, arm.asked_by, arm.consent),
-    "cancelled": lambda base, arm: _cancelled(base, arm, _CALL),
-    "waived": lambda base, arm: _plain(base, (_CALL,), FactKind.WAIVED, reason=arm.reason),
+    "promised": lambda arm, book: _given(PromiseKind.CALLBACK, arm.due, book),
+    "attempted": lambda _arm, _book: (_CALL, _ATTEMPTED),
+    "returned": lambda _arm, _book: (_CALL, _FULFILLED),
+    "renegotiated": lambda arm, book: _moved(PromiseKind.CALLBACK, arm, book),
+    "cancelled": lambda arm, _book: (_CALL, _cancelled(arm)),
+    "waived": lambda arm, _book: (_CALL, _plain(FactKind.WAIVED, reason=arm.reason)),
 }
 _APPOINTMENT: _Arms = {
-    "booked": lambda base, arm: _window(base, arm, FactKind.PROMISED),
-    "rescheduled": lambda base, arm: _window(base, arm, FactKind.RENEGOTIATED, arm.asked_by, arm.consent),
-    "started": lambda base, _arm: _plain(base, (_APPT,), FactKind.FULFILLED),
+    "booked": lambda arm, _book: (_APPT, (_PROMISED, *_window_end(arm), 0, 0, "")),
+    "rescheduled": lambda arm, _book: (_APPT, (_RENEGOTIATED, *_window_end(arm), *_asked(arm), "")),
+    "started": lambda _arm, _book: (_APPT, _FULFILLED),
     # What was completed was started; where only the end is published, it counts.
-    "completed": lambda base, _arm: _plain(base, (_APPT,), FactKind.FULFILLED),
-    "cancelled": lambda base, arm: _cancelled(base, arm, _APPT),
-    "no_show": lambda base, arm: _plain(base, (_APPT,), FactKind.NO_SHOW, _party(arm.by, "no_show.by")),
-    "waived": lambda base, arm: _plain(base, (_APPT,), FactKind.WAIVED, reason=arm.reason),
+    "completed": lambda _arm, _book: (_APPT, _FULFILLED),
+    "cancelled": lambda arm, _book: (_APPT, _cancelled(arm)),
+    "no_show": lambda arm, _book: (_APPT, _plain(FactKind.NO_SHOW, _party(arm.by, "no_show.by"))),
+    "waived": lambda arm, _book: (_APPT, _plain(FactKind.WAIVED, reason=arm.reason)),
 }
 
 
 # --- records
 
-#: Instant fields of the record: name in the message and in the domain alike.
-_INSTANTS = ("original_due_at", "due_at", "announced_due_at", "warn_at", "breach_at", "settled_at")
-
 
 def pack(promise: Promise) -> bytes:
-    """The record as bytes: the same for equal records."""
-    record = pb.Promise(
-        promise_id=promise.key.decode(),
-        kind=promise.kind,  # type: ignore[arg-type]
-        customer_id=promise.customer_id,
-        subject_id=promise.subject_id,
-        state=promise.state,  # type: ignore[arg-type]
-        reason=promise.reason,  # type: ignore[arg-type]
-        by_agreement=promise.by_agreement,
-        rules_version=promise.rules_version,
-    )
-    for name in _INSTANTS:
-        at = getattr(promise, name)
-        if at:
-            set_timestamp(getattr(record, name), at)
-    _pack_context(promise.context, record)
-    for fact in promise.facts:
-        _pack_fact(fact, record.facts.add())
-    return record.SerializeToString(deterministic=True)
-
-
-def _pack_fact(fact: Fact, into: pb.Fact) -> None:
-    into.event_id = fact.event_id
-    into.source = fact.source
-    into.kind = fact.kind  # type: ignore[assignment]
-    set_timestamp(into.occurred_at, fact.occurred_at)
-    if fact.due_at:
-        set_timestamp(into.due_at, fact.due_at)
-        into.due_day = fact.due_day
-    if fact.by or fact.consent or fact.reason:
-        into.by = fact.by  # type: ignore[assignment]
-        into.consent = fact.consent  # type: ignore[assignment]
-        into.reason = fact.reason
-    _pack_context(fact.context, into)
-
-
-def _pack_context(context: Context, into: pb.Promise | pb.Fact) -> None:
+    """The record as bytes: the same for equal records. Every tag is the number of a field of `promise.proto`."""
+    (
+        key, kind, customer_id, subject_id, state, reason, original_due_at, due_at, by_agreement, announced_due_at,
+        warn_at, breach_at, settled_at, context, rules_version, facts,
+    ) = promise  # fmt: skip
+    parts = [
+        b"\x0a", varint(len(key)), key, b"\x10", varint(kind), text(b"\x1a", customer_id), text(b"\x22", subject_id),
+        b"\x28", varint(state),
+    ]  # fmt: skip
+    if reason:
+        parts += b"\x30", varint(reason)
+    if due_at:
+        parts += b"\x3a", timestamp(original_due_at), b"\x42", timestamp(due_at)
+        if by_agreement:
+            parts.append(b"\x48\x01")
+        parts += b"\x52", timestamp(announced_due_at)
+        if warn_at:
+            parts += b"\x5a", timestamp(warn_at)
+        parts += b"\x62", timestamp(breach_at)
+        if settled_at:
+            parts += b"\x6a", timestamp(settled_at)
     if context is not NO_CONTEXT and any(context):
-        into.context.CopyFrom(pb.Context(**context._asdict()))
+        parts.append(message(b"\x72", _pack_context(context)))
+    parts.append(text(b"\x7a", rules_version))
+    for fact in facts:
+        packed = _pack_fact(fact)
+        parts += b"\x82\x01", varint(len(packed)), packed
+    return b"".join(parts)
+
+
+def _pack_fact(fact: Fact) -> bytes:
+    occurred_at, source, event_id, kind, due_at, due_day, by, consent, reason, context = fact
+    packed = text(b"\x0a", event_id) + text(b"\x12", source) + b"\x1a" + timestamp(occurred_at) + b"\x20" + varint(kind)
+    if due_at:
+        packed += b"\x2a" + timestamp(due_at) + text(b"\x32", due_day)
+    if by or consent or reason:
+        packed += number(b"\x38", by) + number(b"\x40", consent) + text(b"\x4a", reason)
+    if context is not NO_CONTEXT and any(context):
+        packed += message(b"\x52", _pack_context(context))
+    return packed
+
+
+_CONTEXT_TAGS = tuple(bytes((field << 3 | 2,)) for field in range(1, 1 + len(Context._fields)))
+
+
+def _pack_context(context: Context) -> bytes:
+    return b"".join(map(text, _CONTEXT_TAGS, context))
 
 
 def unpack(value: bytes) -> Promise:
@@ -297,14 +307,13 @@ def unpack(value: bytes) -> Promise:
         from_timestamp(record.original_due_at), from_timestamp(record.due_at), record.by_agreement,
         from_timestamp(record.announced_due_at), from_timestamp(record.warn_at), from_timestamp(record.breach_at),
         from_timestamp(record.settled_at), _unpack_context(record), record.rules_version,
-        tuple(map(_unpack_fact, record.facts)),
+        tuple([_unpack_fact(fact) for fact in record.facts]),
     )  # fmt: skip
 
 
 def _unpack_fact(fact: pb.Fact) -> Fact:
     return Fact(
-        from_timestamp(fact.occurred_at), fact.source, fact.event_id, fact.kind,
-        from_timestamp(fact.due_at) if fact.HasField("due_at") else NONE,
+        from_timestamp(fact.occurred_at), fact.source, fact.event_id, fact.kind, from_timestamp(fact.due_at),
         fact.due_day, fact.by, fact.consent, fact.reason, _unpack_context(fact),
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ repetition of input can change it. Two functions bring that to a stream:
 Facts and promises are tuples because both are made for every event.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -171,18 +171,15 @@ class Promise(NamedTuple):
     facts: tuple[Fact, ...]
 
 
+# Looking up a member of an enum costs more than comparing it, and these are asked of every event.
+_PROMISED, _FULFILLED, _NO_SHOW, _WAIVED = FactKind.PROMISED, FactKind.FULFILLED, FactKind.NO_SHOW, FactKind.WAIVED
+_UNDECIDED = frozenset({State.OPEN, State.AT_RISK})
+_ENDS = frozenset({FactKind.CANCELLED, FactKind.NO_SHOW})
+_NOTED, _OPEN, _AT_RISK, _BROKEN = State.NOTED, State.OPEN, State.AT_RISK, State.BROKEN
+_NO_REASON, _BY_FULFILMENT, _DUE_PASSED = Reason.NONE, Reason.FULFILLED, Reason.DUE_PASSED
+
 #: Which promise it is, the first four fields of the record: key, kind, customer_id, subject_id.
 Identity = tuple[bytes, int, str, str]
-
-
-class _Word(NamedTuple):
-    """The word in force: what was promised, and what became of it by negotiation."""
-
-    original: Instant
-    due: Instant
-    given_at: Instant
-    agreed: bool
-    announced: Instant
 
 
 def note(identity: Identity, facts: Sequence[Fact], rules: Rules) -> Promise:
@@ -212,15 +209,18 @@ def due(promise: Promise, now: Instant, rules: Rules) -> Promise | None:
 
 def next_deadline(promise: Promise, rules: Rules) -> Instant | None:
     """The next instant at which `due` would change the record; None if only facts can."""
-    if promise.state == State.OPEN and promise.warn_at:
+    state = promise.state
+    if state == _OPEN and promise.warn_at:
         return promise.warn_at
-    if promise.state in {State.OPEN, State.AT_RISK}:
+    if state in _UNDECIDED:
         return Instant(promise.breach_at + 1)
     return _forget_at(promise, rules)
 
 
-def merge(known: tuple[Fact, ...], new: Iterable[Fact]) -> tuple[Fact, ...]:
+def merge(known: tuple[Fact, ...], new: Sequence[Fact]) -> tuple[Fact, ...]:
     """The union, in order. Of facts with one id but different content the smallest is kept, whichever came first."""
+    if len(new) == 1 and _follows(new[0], known):
+        return (*known, new[0])
     by_id = {(fact.source, fact.event_id): fact for fact in known}
     for fact in new:
         seen = by_id.setdefault((fact.source, fact.event_id), fact)
@@ -229,61 +229,81 @@ def merge(known: tuple[Fact, ...], new: Iterable[Fact]) -> tuple[Fact, ...]:
     return tuple(sorted(by_id.values()))
 
 
+def _follows(fact: Fact, known: tuple[Fact, ...]) -> bool:
+    """Whether a fact is news later than all that is known, as nearly every fact is."""
+    for other in known:
+        if other.event_id == fact.event_id and other.source == fact.source:
+            return False
+    return not known or known[-1] < fact
+
+
 def judge(identity: Identity, facts: tuple[Fact, ...], rules: Rules, now: Instant) -> Promise:
     """The verdict on a set of facts (sorted) as of an instant."""
     word = _word(facts)
     if word is None:
         return Promise(
-            *identity, State.NOTED, Reason.NONE, NONE, NONE, False, NONE, NONE, NONE, NONE,
-            _context(facts), rules.version, facts,
-        )  # fmt: skip
-    kind_rules = rules.kinds[identity[1]]
-    breach_at = Instant(word.due + max(kind_rules.tolerance, kind_rules.grace))
+            *identity,
+            _NOTED,
+            _NO_REASON,
+            NONE,
+            NONE,
+            False,
+            NONE,
+            NONE,
+            NONE,
+            NONE,
+            _context(facts),
+            rules.version,
+            facts,
+        )
+    original, due_at, given_at, agreed, announced = word
+    tolerance, grace, warning = rules.kinds[identity[1]]
+    breach_at = Instant(due_at + max(tolerance, grace))
     # A lead longer than half of the time given would warn of nearly every promise as soon as it is made.
-    lead = min(kind_rules.warning, max(word.due - word.given_at, 0) // 2)
-    warn_at = Instant(word.due - lead) if lead else NONE
-    state, reason, settled_at = _settled(facts, Instant(word.due + kind_rules.tolerance))
-    if state == State.OPEN:
+    lead = min(warning, max(due_at - given_at, 0) // 2)
+    warn_at = Instant(due_at - lead) if lead else NONE
+    state, reason, settled_at = _settled(facts, due_at + tolerance)
+    if state == _OPEN:
         if now > breach_at:
-            state, reason, settled_at = State.BROKEN, Reason.DUE_PASSED, word.due
+            state, reason, settled_at = State.BROKEN, Reason.DUE_PASSED, due_at
         elif warn_at and now >= warn_at:
             state = State.AT_RISK
     return Promise(
-        *identity, state, reason, word.original, word.due, word.agreed, word.announced, warn_at, breach_at, settled_at,
+        *identity, state, reason, original, due_at, agreed, announced, warn_at, breach_at, settled_at,
         _context(facts), rules.version, facts,
     )  # fmt: skip
 
 
 def transition(old: Promise | None, new: Promise) -> Transition:
     """What the step from `old` to `new` announces."""
-    before = old.state if old else State.NOTED
+    before = old.state if old else _NOTED
     if new.state == before:
         renegotiated = old is not None and new.due_at != old.due_at
         return Transition.RENEGOTIATED if renegotiated else Transition.NOTED
     if before in _LET_DOWN and new.state in _WORD_HOLDS:
         return Transition.RETRACTED
-    if new.state == State.OPEN and before == State.AT_RISK:
+    if new.state == _OPEN and before == _AT_RISK:
         return Transition.RENEGOTIATED
-    return _ENTERING[State(new.state)]
+    return _ENTERING[new.state]
 
 
 def breached_at(old: Promise | None, new: Promise) -> Instant | None:
     """Where this step announces that time ran out: the first instant at which that was true."""
-    if new.state == State.BROKEN and new.reason == Reason.DUE_PASSED and (old is None or old.state != State.BROKEN):
+    if new.state == _BROKEN and new.reason == _DUE_PASSED and (old is None or old.state != _BROKEN):
         return Instant(new.breach_at + 1)
     return None
 
 
 def margin(old: Promise | None, new: Promise) -> float | None:
     """Seconds from due to fulfilment (below 0: in time) where this step settles a promise by fulfilment."""
-    if new.state in {State.KEPT, State.KEPT_LATE} and (old is None or old.state != new.state):
+    if new.reason == _BY_FULFILMENT and (old is None or old.state != new.state):
         return (new.settled_at - new.due_at) / SECOND
     return None
 
 
 _LET_DOWN = frozenset({State.BROKEN, State.KEPT_LATE})
 _WORD_HOLDS = frozenset({State.OPEN, State.AT_RISK, State.KEPT})
-_ENTERING = {
+_ENTERING: Mapping[int, Transition] = {
     State.NOTED: Transition.NOTED,
     State.OPEN: Transition.MADE,
     State.AT_RISK: Transition.AT_RISK,
@@ -294,24 +314,33 @@ _ENTERING = {
 }
 
 
-def _word(facts: tuple[Fact, ...]) -> _Word | None:
-    """The word in force, or None where nothing was promised.
+def _word(facts: tuple[Fact, ...]) -> tuple[Instant, Instant, Instant, bool, Instant] | None:
+    """The word in force: original, due, given_at, agreed, announced. None where nothing was promised.
 
     The first promise is the original. Any later date is a renegotiation, also where it is published as a second
-    promise: it moves the due time only if the customer accepted it before the time in force had passed.
+    promise: it moves the due time only if the customer accepted it before the time in force had passed, and before the
+    word was fulfilled.
     """
-    first = next((fact for fact in facts if fact.kind == FactKind.PROMISED), None)
+    first, dates = None, 0
+    for fact in facts:
+        if fact.due_at:
+            dates += 1
+            if first is None and fact.kind == _PROMISED:
+                first = fact
     if first is None:
         return None
     original = due = announced = first.due_at
     given_at, agreed = first.occurred_at, False
-    for fact in facts:
-        if not fact.due_at or fact is first or fact.occurred_at < first.occurred_at:
-            continue
-        announced = fact.due_at
-        if fact.due_at != due and fact.occurred_at <= due and _accepted(fact):
-            due, given_at, agreed = fact.due_at, fact.occurred_at, True
-    return _Word(original, due, given_at, agreed, announced)
+    if dates > 1:
+        for fact in facts:
+            if fact.kind == _FULFILLED:
+                break
+            if not fact.due_at or fact is first or fact.occurred_at < first.occurred_at:
+                continue
+            announced = fact.due_at
+            if fact.due_at != due and fact.occurred_at <= due and _accepted(fact):
+                due, given_at, agreed = fact.due_at, fact.occurred_at, True
+    return original, due, given_at, agreed, announced
 
 
 def _accepted(fact: Fact) -> bool:
@@ -319,24 +348,24 @@ def _accepted(fact: Fact) -> bool:
     return fact.consent == Consent.ACCEPTED or asked_for_it
 
 
-def _settled(facts: tuple[Fact, ...], latest: Instant) -> tuple[State, Reason, Instant]:
+def _settled(facts: tuple[Fact, ...], latest: int) -> tuple[State, Reason, Instant]:
     """What the facts alone decide; OPEN where only time can tell. `latest` is the last instant that keeps the word.
 
     The first of these that holds: fulfilled in time; waived; called off by the customer, or with the customer's
-    consent, before anything else decided; fulfilled late; called off or not attended by the company. What the customer
-    calls off after the word was broken leaves it broken.
+    consent, before anything else decided; fulfilled late; called off or not attended by the company. Who calls off
+    after the word was broken changes nothing; a no-show tells, however late, why it was.
     """
     fulfilled = ended = waived = None
     for fact in facts:
         kind = fact.kind
-        if kind == FactKind.FULFILLED:
+        if kind == _FULFILLED:
             fulfilled = fulfilled or fact
-        elif kind == FactKind.WAIVED:
+        elif kind == _WAIVED:
             waived = waived or fact
-        elif kind in {FactKind.CANCELLED, FactKind.NO_SHOW} and not (ended or fulfilled):
-            excuses = _ending(fact)[0] == State.WITHDRAWN
-            if not excuses or kind == FactKind.NO_SHOW or fact.occurred_at <= latest:
-                ended = fact
+        elif kind in _ENDS and not (ended or fulfilled) and (kind == _NO_SHOW or fact.occurred_at <= latest):
+            ended = fact
+    if not (fulfilled or ended or waived):
+        return _OPEN, _NO_REASON, NONE
     called_off = ended is not None and _ending(ended)[0] == State.WITHDRAWN
     if fulfilled and fulfilled.occurred_at <= latest and not called_off:
         return State.KEPT, Reason.FULFILLED, fulfilled.occurred_at
@@ -344,9 +373,8 @@ def _settled(facts: tuple[Fact, ...], latest: Instant) -> tuple[State, Reason, I
         return State.WITHDRAWN, Reason.WAIVED, waived.occurred_at
     if fulfilled and not called_off:
         return State.KEPT_LATE, Reason.FULFILLED, fulfilled.occurred_at
-    if ended:
-        return *_ending(ended), ended.occurred_at
-    return State.OPEN, Reason.NONE, NONE
+    assert ended is not None  # noqa: S101 - one of the three is set
+    return *_ending(ended), ended.occurred_at
 
 
 def _ending(fact: Fact) -> tuple[State, Reason]:
@@ -365,10 +393,10 @@ def _ending(fact: Fact) -> tuple[State, Reason]:
 
 def _context(facts: tuple[Fact, ...]) -> Context:
     """Each field as last stated."""
-    if all(fact.context is NO_CONTEXT or not any(fact.context) for fact in facts):
-        return NO_CONTEXT
-    columns = zip(*(fact.context for fact in facts), strict=True)
-    return Context(*(next((value for value in reversed(column) if value), "") for column in columns))
+    stated = [fact.context for fact in facts if fact.context is not NO_CONTEXT]
+    if len(stated) <= 1:
+        return stated[0] if stated else NO_CONTEXT
+    return Context(*(next(filter(None, reversed(column)), "") for column in zip(*stated, strict=True)))
 
 
 def _implied_now(promise: Promise) -> Instant:

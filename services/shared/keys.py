@@ -3,9 +3,12 @@
 The routing part is the customer's id; where the events name no customer, it is the subject's id marked by "~".
 """
 
+import re
 from urllib.parse import quote, unquote
 
 _NO_CUSTOMER = "~"
+#: Ids that need no quoting, as nearly all are: asking costs a fifth of quoting.
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]*").fullmatch
 
 
 def record_key(customer_id: str, kind: str, subject_id: str) -> bytes:
@@ -35,6 +38,6 @@ def customer_prefix(routing: str) -> tuple[bytes, bytes]:
 
 
 def _part(text: str) -> str:
-    if text.isalnum() and text.isascii():
+    if _PLAIN(text):
         return text
     return quote(text, safe="").replace(_NO_CUSTOMER, "%7E")

@@ -250,8 +250,8 @@ class PrometheusMeter:
     def records(self, kind: str, state: str, delta: int) -> None:
         self._records[kind, state].inc(delta)
 
-    def transition(self, kind: str, transition: str) -> None:
-        self._transitions[kind, transition].inc()
+    def transition(self, kind: str, transition: str, count: int) -> None:
+        self._transitions[kind, transition].inc(count)
 
     def settled(self, kind: str, state: str, margin: float) -> None:  # noqa: ARG002 - the transition tells the state
         in_time, late = self._margins

@@ -5,6 +5,7 @@ before anything else happens to the partition, which the lane sees to.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Generic
 
@@ -27,6 +28,7 @@ from services.shared.instant import SECOND, Instant, format_instant
 
 log = logging.getLogger(__name__)
 
+Labels = tuple[str, str]
 #: A record must fit into one Kafka message of the default size.
 MAX_RECORD_BYTES = 900_000
 
@@ -134,6 +136,10 @@ class _Batch(Generic[R, F]):
         self._announced_at = ("announced-at", format_instant(now).encode())
         self.writes: list[Write] = []
         self._notices: list[Notice] = []
+        #: What is measured once for the batch: how many records went from which labels to which, and by what.
+        self._steps: defaultdict[tuple[Labels | None, Labels | None, str], int] = defaultdict(int)
+        self._settled: list[tuple[Labels, float]] = []
+        self._breached: list[Instant] = []
 
     def fold(self, key: bytes, facts: Sequence[F]) -> Exception | None:
         """Fold facts into the record of a key. Returns why it cannot take them; it then stays as it was."""
@@ -159,6 +165,9 @@ class _Batch(Generic[R, F]):
         """
         machine, store = self._machine, self._store
         transition, transition_id = machine.transition(key, old, new)
+        before = None if old is None else machine.labels(old)
+        after = None if new is None else machine.labels(new)
+        self._steps[before, after, transition] += 1
         if new is None or value is None:
             store.records.pop(key, None)
         else:
@@ -171,10 +180,15 @@ class _Batch(Generic[R, F]):
         ]
         self.writes.append(Write(machine.records, self._partition, key, value, headers))
         self._notices.append(Notice(key, value, transition))
-        self._measure(old, new, transition)
+        if after != before and new is not None and after is not None:
+            if (margin := machine.margin(old, new)) is not None:
+                self._settled.append((after, margin))
+            if (breached_at := machine.breached_at(old, new)) is not None:
+                self._breached.append(breached_at)
 
     def result(self, event_time: Instant | None, looked: int = 0) -> Result:
-        """All of it."""
+        """All of it, measured."""
+        self._measure()
         return Result(self.writes, self._notices, event_time, looked)
 
     def _expect(self, key: bytes, waiting: Instant | None, new: R) -> None:
@@ -184,19 +198,17 @@ class _Batch(Generic[R, F]):
         if deadline is not None and (waiting is None or deadline < waiting):
             self._store.deadlines.add(deadline, key)
 
-    def _measure(self, old: R | None, new: R | None, transition: str) -> None:
-        machine, meter, counts = self._machine, self._meter, self._store.counts
-        before = None if old is None else machine.labels(old)
-        after = None if new is None else machine.labels(new)
-        if before != after:
-            for labels, delta in ((before, -1), (after, 1)):
-                if labels is not None:
-                    counts[labels] += delta
-                    meter.records(*labels, delta)
-        if new is None or after is None:
-            return
-        meter.transition(after[0], transition)
-        if (margin := machine.margin(old, new)) is not None:
-            meter.settled(*after, margin)
-        if (breached_at := machine.breached_at(old, new)) is not None:
+    def _measure(self) -> None:
+        meter, counts = self._meter, self._store.counts
+        for (before, after, transition), count in self._steps.items():
+            if before != after:
+                for labels, delta in ((before, -count), (after, count)):
+                    if labels is not None:
+                        counts[labels] += delta
+                        meter.records(*labels, delta)
+            if after is not None:
+                meter.transition(after[0], transition, count)
+        for labels, margin in self._settled:
+            meter.settled(*labels, margin)
+        for breached_at in self._breached:
             meter.detection_delay((self._now - breached_at) / SECOND)

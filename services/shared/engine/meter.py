@@ -24,8 +24,8 @@ class Meter(Protocol):
     def records(self, kind: str, state: str, delta: int) -> None:
         """Change of the number of records kept in a state."""
 
-    def transition(self, kind: str, transition: str) -> None:
-        """One acknowledged transition."""
+    def transition(self, kind: str, transition: str, count: int) -> None:
+        """Transitions announced."""
 
     def settled(self, kind: str, state: str, margin: float) -> None:
         """A record was settled `margin` seconds after due (below 0: before)."""

@@ -99,7 +99,7 @@ def happen(meter: Meter, service: str) -> None:
         for state in words.states:
             meter.records(kind, state, 1)
         for transition in words.transitions:
-            meter.transition(kind, transition)
+            meter.transition(kind, transition, 1)
         if service != "notifier":
             meter.settled(kind, "kept", -60.0)
             meter.settled(kind, "kept_late", 3600.0)

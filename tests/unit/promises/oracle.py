@@ -39,7 +39,8 @@ def _each_event_once(said: Iterable[Fact]) -> list[Fact]:
 
 def _in_force(facts: list[Fact], word: Fact) -> tuple[Instant, bool]:
     due, agreed = word.due_at, False
-    for fact in facts:
+    done = next((number for number, fact in enumerate(facts) if fact.kind == FactKind.FULFILLED), len(facts))
+    for fact in facts[:done]:
         dated = fact.kind in {FactKind.PROMISED, FactKind.RENEGOTIATED} and fact is not word
         the_customer_asked = fact.by == Party.CUSTOMER and fact.consent == Consent.UNSPECIFIED
         in_time = word.occurred_at <= fact.occurred_at <= due
@@ -69,12 +70,8 @@ def _outcome(facts: list[Fact], rules: KindRules, due: Instant, now: Instant) ->
 
 
 def _ends(fact: Fact, latest: int) -> bool:
-    """A no-show ends it whenever it is told; so does the company's cancellation; the customer's only while it held."""
-    if fact.kind == FactKind.NO_SHOW:
-        return True
-    if fact.kind != FactKind.CANCELLED:
-        return False
-    return _ending(fact)[0] == State.BROKEN or fact.occurred_at <= latest
+    """A no-show ends it whenever it is told; a cancellation only while the word could still be kept."""
+    return fact.kind == FactKind.NO_SHOW or (fact.kind == FactKind.CANCELLED and fact.occurred_at <= latest)
 
 
 def _ending(fact: Fact) -> tuple[State, Reason]:

@@ -148,6 +148,9 @@ def test_a_day_is_due_when_it_closes_where_the_customer_is(
         (CallbackEvent, {"promised": {"due": {"day": {"date": "2026-03-05", "timeZone": "CET/Nowhere"}}}}, "no IANA"),
         (CallbackEvent, {"promised": {"due": {"day": {"date": "2026-03-05", "timeZone": "../../x"}}}}, "no IANA"),
         (CallbackEvent, {"cancelled": {}}, "cancelled.by must be"),
+        (CallbackEvent, {"cancelled": {"by": 1, "consent": 99}}, "cancelled.consent has the unknown number 99"),
+        (CallbackEvent, {"renegotiated": at(SIX) | {"consent": 99}}, "consent has the unknown number 99"),
+        (AppointmentEvent, {"rescheduled": {"windowEnd": SIX, "askedBy": 9}}, "asked_by has the unknown number 9"),
         (AppointmentEvent, {"noShow": {}}, "no_show.by must be"),
         (AppointmentEvent, {"booked": {}}, "window_end must be a time between 2000 and 2200; it is absent"),
         (AppointmentEvent, {"booked": {"windowStart": SIX, "windowEnd": FIVE}}, "swap them"),
@@ -226,6 +229,7 @@ def test_a_record_survives_its_bytes(facts: list[Fact], now: float) -> None:
     packed = codec.pack(promise)
     assert codec.unpack(packed) == promise
     assert codec.pack(codec.unpack(packed)) == packed
+    assert pb.Promise.FromString(packed).SerializeToString(deterministic=True) == packed
 
 
 def test_a_record_says_to_others_what_it_says_inside() -> None:

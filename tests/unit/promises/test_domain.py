@@ -58,6 +58,12 @@ WORD = promised(0, 60)
         pytest.param([WORD], 63.001, State.BROKEN, Reason.DUE_PASSED, id="grace is over"),
         pytest.param([WORD, attempted(30)], 64, State.BROKEN, Reason.DUE_PASSED, id="attempts fulfil nothing"),
         pytest.param([WORD, fulfilled(30)], 999, State.KEPT, Reason.FULFILLED, id="done early"),
+        pytest.param(
+            [WORD, fulfilled(30), moved(31, 20)], 999, State.KEPT, Reason.FULFILLED, id="a new time for what is done"
+        ),
+        pytest.param(
+            [WORD, cancelled(90, US)], 999, State.BROKEN, Reason.DUE_PASSED, id="called off by us when broken already"
+        ),
         pytest.param([WORD, fulfilled(60)], 999, State.KEPT, Reason.FULFILLED, id="done when due"),
         pytest.param([WORD, fulfilled(62)], 999, State.KEPT, Reason.FULFILLED, id="done within tolerance"),
         pytest.param([WORD, fulfilled(62.001)], 62.1, State.KEPT_LATE, Reason.FULFILLED, id="done after tolerance"),

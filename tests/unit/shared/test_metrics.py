@@ -62,7 +62,7 @@ def test_a_process_exports_a_bounded_number_of_series(registry: Registry) -> Non
 def test_a_label_value_outside_the_closed_set_is_refused(meter: Meter) -> None:
     """A customer's id can never become a label by mistake."""
     with pytest.raises(KeyError):
-        meter.transition("callback", "customer 4711")
+        meter.transition("callback", "customer 4711", 1)
 
 
 def test_the_lag_of_a_topic_is_that_of_its_slowest_partition(registry: Registry, meter: Meter) -> None:

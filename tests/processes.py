@@ -1,6 +1,7 @@
 """Services as the processes they are: started, stopped and killed by tests."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,22 +15,26 @@ from types import TracebackType
 from typing import Self
 from urllib.error import URLError
 
-from services.shared.broker import HOST, free_port
+from services.shared.broker import HOST
 
 START = 40.0  # seconds a service may take to be ready, on a busy machine
+_PORTS = re.compile(rb"metrics on http://\S+:(\d+)/metrics, gRPC on \S+:(\d+)\s")
+
+
+class _SilentYet(Exception):
+    """The process has not said yet where it listens."""
 
 
 class ServiceProcess:
     """One worker process, for a `with` statement: it is ready inside, and gone after."""
 
     def __init__(self, service: str, kafka: str, prefix: str, **settings: str | int | Path) -> None:
-        self.metrics_port, self.grpc_port = free_port(), free_port()
         self._command = [sys.executable, "-m", f"services.{service}"]
         mine = {
             "KAFKA": kafka,
             "TOPIC_PREFIX": prefix,
-            "METRICS_PORT": self.metrics_port,
-            "GRPC_PORT": self.grpc_port,
+            "METRICS_PORT": 0,
+            "GRPC_PORT": 0,
             **{name.upper(): value for name, value in settings.items()},
         }
         self._environment = {**os.environ, **{f"PUNTUAL_{name}": str(value) for name, value in mine.items()}}
@@ -37,26 +42,33 @@ class ServiceProcess:
         self._process: subprocess.Popen[str] | None = None
 
     @property
+    def metrics_port(self) -> int:
+        """Of its HTTP server. It takes any port that is free and says which: a port picked for it could be taken."""
+        return self._ports()[0]
+
+    @property
     def address(self) -> str:
         """Of its gRPC server."""
-        return f"{HOST}:{self.grpc_port}"
+        return f"{HOST}:{self._ports()[1]}"
 
     def start(self) -> Self:
         """Start it; does not wait."""
+        self._log_start = os.fstat(self._log.fileno()).st_size
         self._process = subprocess.Popen(
             self._command, env=self._environment, stdout=self._log, stderr=subprocess.STDOUT, text=True
         )
         return self
 
     def wait_ready(self) -> Self:
-        """Wait until it serves its partitions."""
-        wait_for(lambda: self.get("/readyz") == "ok\n", START, self.output)
+        """Wait until it serves its partitions. Fails where it ends."""
+        wait_for(lambda: self.get("/readyz") == "ok\n" or not self._runs(), START, self.output)
+        assert self._runs(), f"it ended\n{self.output()}"
         return self
 
     def get(self, path: str) -> str:
         """The body of an answer of its HTTP server; empty while there is none."""
         with (
-            suppress(URLError, ConnectionError),
+            suppress(URLError, ConnectionError, _SilentYet),
             urllib.request.urlopen(f"http://{HOST}:{self.metrics_port}{path}", timeout=5) as answer,
         ):
             return str(answer.read().decode())
@@ -77,9 +89,20 @@ class ServiceProcess:
 
     def output(self) -> str:
         """All it has logged."""
-        self._log.flush()
-        self._log.seek(0)
-        return self._log.read()
+        return self._logged(0).decode()
+
+    def _logged(self, start: int) -> bytes:
+        # Reading must not move the file's position: it is where the process writes.
+        return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, start)
+
+    def _ports(self) -> tuple[int, int]:
+        told = _PORTS.search(self._logged(self._log_start))
+        if told is None:
+            raise _SilentYet
+        return int(told[1]), int(told[2])
+
+    def _runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def _end(self, number: int) -> int:
         assert self._process is not None
@@ -92,7 +115,7 @@ class ServiceProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self._runs():
             self._end(signal.SIGTERM if error is None else signal.SIGKILL)
         self._log.close()
 

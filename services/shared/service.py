@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -24,6 +25,7 @@ from services.shared.topics import DEAD_LETTERS
 log = logging.getLogger(__name__)
 
 S = TypeVar("S", bound=Settings)
+_EVERY_ADDRESS = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - recognised, not bound to
 _GRACE = 2.0  # seconds that calls get to end
 
 
@@ -37,7 +39,6 @@ def worker_settings(name: str, settings: Settings) -> WorkerSettings:
         dead_letter_partitions=DEAD_LETTERS.partitions or settings.partitions,
         event_clock=settings.clock is ClockKind.EVENT,
         instance=settings.instance,
-        address=f"{settings.host}:{settings.grpc_port}",
     )
 
 
@@ -54,11 +55,17 @@ async def serve(
     http = serve_http(settings.host, settings.metrics_port, registry.collector, worker.stuck, worker.not_ready)
     try:
         port = await rpc.start(settings.host, settings.grpc_port)
+        worker.advertise(settings.advertise or reachable(settings.host, port))
         log.info("metrics on http://%s:%d/metrics, gRPC on %s:%d", settings.host, http.port, settings.host, port)
         await worker.run()
     finally:
         await rpc.stop(_GRACE)
         http.close()
+
+
+def reachable(host: str, port: int) -> str:
+    """Where others reach a server that listens here: on every address of this machine, by its name."""
+    return f"{socket.gethostname() if host in _EVERY_ADDRESS else host}:{port}"
 
 
 def main(name: str, settings_type: type[S], app: Callable[[S], Awaitable[None]]) -> None:

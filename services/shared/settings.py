@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from services.shared.errors import PuntualError
 
@@ -28,6 +28,19 @@ class Between(NamedTuple):
 
 
 Port = Annotated[int, Between(0, 65_535)]
+
+
+class Address(str):
+    """A host and a port to reach it at."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        """Check the text. Raises ValueError."""
+        host, _, port = text.rpartition(":")
+        if not host or not port.isdecimal() or not 1 <= int(port) <= 65_535:  # noqa: PLR2004 - what ports are
+            raise ValueError("expected host:port, such as promises-1:50051")
+        return super().__new__(cls, text)
 
 
 class ClockKind(StrEnum):
@@ -61,6 +74,8 @@ class Settings:
     #: 0: any free port.
     metrics_port: Port = 0
     grpc_port: Port = 0
+    #: Where other workers and callers reach the gRPC server, told to them by its peers; None: where it listens.
+    advertise: Address | None = None
     log: LogFormat = LogFormat.TEXT
     #: Events that happened longer ago than this go to dead letters, and settled records are forgotten.
     horizon_days: Annotated[int, Between(1, 36_500)] = 400

@@ -53,8 +53,6 @@ class WorkerSettings:
     event_clock: bool = False
     #: Static group membership; None: dynamic.
     instance: str | None = None
-    #: "host:port" of this worker's gRPC server, told to the other workers.
-    address: str = "127.0.0.1:0"
 
 
 class Worker:
@@ -199,6 +197,10 @@ class Worker:
             self._served_at = self._swept_at
         self._meter.ready(is_ready=self.not_ready() is None)
 
+    def advertise(self, address: str) -> None:
+        """Tell the other workers, when this one joins them, that its gRPC server is at "host:port"."""
+        self._app.conf.canonical_url = URL(f"http://{address}")
+
     # --- health
 
     def not_ready(self) -> str | None:
@@ -230,7 +232,6 @@ class Worker:
             datadir=tempfile.gettempdir(),
             autodiscover=False,
             web_enabled=False,
-            canonical_url=URL(f"http://{settings.address}"),
             topic_allow_declare=False,
             topic_disable_leader=True,
             topic_partitions=settings.partitions,

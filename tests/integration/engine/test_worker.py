@@ -5,9 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
 from puntual.promises.v1.promise_pb2 import PROMISE_STATE_BROKEN, PROMISE_STATE_KEPT, PROMISE_STATE_OPEN, Promise
+from puntual.promises.v1.promise_service_pb2 import GetPromiseRequest
+from puntual.promises.v1.promise_service_pb2_grpc import PromiseServiceStub
 from services.shared.clock import wall_clock
 from services.shared.instant import SECOND, Instant
 from services.shared.publisher import Publisher
@@ -131,6 +134,30 @@ def test_killed_workers_lose_nothing(real_site: Site) -> None:
         first.kill()
     with site.worker(instance="a") as second:
         wait_for(lambda: site.states() == {PROMISE_STATE_KEPT: 1_500, PROMISE_STATE_BROKEN: 1_500}, 40, second.output)
+
+
+def test_a_worker_names_the_one_to_ask(real_site: Site) -> None:
+    """Of two, each answers for its own partitions and knows where the other listens."""
+    site = real_site
+    with site.worker() as one, site.worker() as other:
+        publish_orders(site, 8, due_in=60, keep=lambda _: False)
+        wait_for(lambda: sum(site.states().values()) == 8, 30, one.output)
+        addresses = (one.address, other.address)
+        found = {
+            asked: [_ask(asked, f"c-{number}/order_ready/o-{number}") for number in range(8)] for asked in addresses
+        }
+    assert {owner for answers in found.values() for owner in answers} == set(addresses)
+    assert found[addresses[0]] == found[addresses[1]]
+
+
+def _ask(address: str, promise_id: str) -> str:
+    """The address of the worker that has a promise, as the one at `address` says."""
+    with grpc.insecure_channel(address) as channel:
+        try:
+            PromiseServiceStub(channel).GetPromise(GetPromiseRequest(promise_id=promise_id))
+        except grpc.RpcError as refused:
+            return next(str(item.value) for item in refused.trailing_metadata() if item.key == "puntual-owner")
+        return address
 
 
 def test_workers_that_come_and_go_under_load_skip_nothing(real_site: Site) -> None:

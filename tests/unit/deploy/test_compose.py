@@ -53,12 +53,20 @@ def test_prometheus_scrapes_a_service_where_it_listens(name: str) -> None:
 
 
 @OURS
+def test_callers_find_a_service_where_it_says(name: str) -> None:
+    """What its peers tell callers of it is a name in this network, and the port it listens on."""
+    port = settings(name).grpc_port
+    assert settings(name).advertise == f"{name}:{port}"
+    assert f"127.0.0.1:{port}:{port}" in container(name)["ports"]
+
+
+@OURS
 def test_a_service_gets_time_to_drain_and_no_rights(name: str) -> None:
     """Its file system is read-only, it has no capabilities, and it waits for its topics."""
     service = container(name)
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
-    assert int(service["stop_grace_period"].removesuffix("s")) >= 30
+    assert int(service["stop_grace_period"].removesuffix("s")) >= 50
     assert service["depends_on"]["topics"]["condition"] == "service_completed_successfully"
 
 

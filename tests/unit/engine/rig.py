@@ -95,8 +95,10 @@ class FakeFetcher:
 
 def an_app(address: str = "127.0.0.1:0") -> Any:
     """The Faust app of a worker with this gRPC address. It is not started and talks to nobody."""
-    settings = WorkerSettings(name="toy", kafka="127.0.0.1:1", partitions=2, dead_letters=DEAD_LETTERS, address=address)
-    app: Any = Worker(settings, MACHINE, Tally())._app  # noqa: SLF001 - the worker builds the app and keeps it
+    settings = WorkerSettings(name="toy", kafka="127.0.0.1:1", partitions=2, dead_letters=DEAD_LETTERS)
+    worker = Worker(settings, MACHINE, Tally())
+    worker.advertise(address)
+    app: Any = worker._app  # noqa: SLF001 - the worker builds the app and keeps it
     app.consumer._thread.thread_loop.close()  # noqa: SLF001 - made for a thread that never starts
     return app
 

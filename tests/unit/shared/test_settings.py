@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.shared.settings import ClockKind, InvalidSettings, LogFormat, Settings, read
+from services.shared.settings import Address, ClockKind, InvalidSettings, LogFormat, Settings, read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,7 @@ def test_every_type_is_read(tmp_path: Path) -> None:
             "PUNTUAL_CLOCK": "event",
             "PUNTUAL_INSTANCE": "promises-0",
             "PUNTUAL_LOG": "json",
+            "PUNTUAL_ADVERTISE": "promises-0:50051",
             "PUNTUAL_RULES": str(rules),
             "PUNTUAL_METRICS_PORT": "9999",
         },
@@ -49,6 +50,7 @@ def test_every_type_is_read(tmp_path: Path) -> None:
         clock=ClockKind.EVENT,
         instance="promises-0",
         log=LogFormat.JSON,
+        advertise=Address("promises-0:50051"),
         rules=rules,
         metrics_port=9999,
     )
@@ -62,6 +64,7 @@ def test_every_bad_variable_is_reported_at_once() -> None:
         "PUNTUAL_GRPC_PORT": "http",
         "PUNTUAL_METRICS_PORT": "http",
         "PUNTUAL_RULES": "/nowhere/rules.yaml",
+        "PUNTUAL_ADVERTISE": "promises-1",
         "PUNTUAL_HORIZON_DAYS": "-1",
     }
     with pytest.raises(InvalidSettings) as caught:
@@ -72,9 +75,11 @@ def test_every_bad_variable_is_reported_at_once() -> None:
         "PUNTUAL_CLOCK",
         "PUNTUAL_METRICS_PORT",
         "PUNTUAL_GRPC_PORT",
+        "PUNTUAL_ADVERTISE",
         "PUNTUAL_HORIZON_DAYS",
         "PUNTUAL_RULES",
     ]
     assert lines[0] == "PUNTUAL_PARTITIONS is '0', expected a whole number from 1 to 10000"
     assert lines[1] == "PUNTUAL_CLOCK is 'sundial', expected wall or event"
-    assert lines[5] == "PUNTUAL_RULES is '/nowhere/rules.yaml', expected the path of a file that exists"
+    assert lines[4] == "PUNTUAL_ADVERTISE is 'promises-1', expected host:port, such as promises-1:50051"
+    assert lines[6] == "PUNTUAL_RULES is '/nowhere/rules.yaml', expected the path of a file that exists"

@@ -81,9 +81,11 @@ def test_topics_are_created_shown_and_checked(kafka: str, prefix: str) -> None:
     assert f"{prefix}orders.v1: partitions is 2, expected 3." in differing.stderr
 
 
-def dead_letter(kafka: str, prefix: str, reason: str, value: bytes, key: bytes | None = b"ana") -> None:
+def dead_letter(
+    kafka: str, prefix: str, reason: str, value: bytes, key: bytes | None = b"ana", topic: str = "orders.v1"
+) -> None:
     """Put a message aside as the services do."""
-    headers = {"reason": reason, "detail": "because", "topic": f"{prefix}orders.v1", "partition": "1", "offset": "9"}
+    headers = {"reason": reason, "detail": "because", "topic": prefix + topic, "partition": "1", "offset": "9"}
     originals = [("original-trace", b"t"), ("original-reason", b"mine")]
     producer = KafkaProducer(bootstrap_servers=kafka)
     encoded = [(name, text.encode()) for name, text in headers.items()]
@@ -119,6 +121,14 @@ def test_dead_letters_are_sent_again_as_they_were(kafka: str, prefix: str, site:
     assert {value: entry.key for value, entry in sent.items()} == {b"with key": b"ana", b"without": None}
     assert sent[b"with key"].headers == {"trace": "t", "reason": "mine"}
     assert sent[b"without"].partition == 1
+
+
+def test_records_are_never_sent_again(kafka: str, prefix: str, site: tuple[str, ...]) -> None:
+    """What the notifier could not read of another service's is not written in that service's place."""
+    dead_letter(kafka, prefix, "invalid", b"a record", topic="promises.v1")
+    told = run("dead-letters", "replay", *site).stderr
+    assert told.startswith("0 sent again\n1 left out: records of a service")
+    assert read_topic(kafka, f"{prefix}promises.v1") == []
 
 
 def transitions(kafka: str, prefix: str) -> list[str]:

@@ -69,5 +69,6 @@ def data() -> Path:
     """The directory of real data sets (`PUNTUAL_DATA`, by default ../shared/data beside the project)."""
     directory = Path(os.environ.get("PUNTUAL_DATA", ROOT.parent / "shared" / "data"))
     if not directory.is_dir():
-        left_out(f"there are no data sets in {directory}; set PUNTUAL_DATA to where they are")
+        # In CI too: the sets are other people's, and cannot be had everywhere.
+        pytest.skip(f"there are no data sets in {directory}; set PUNTUAL_DATA to where they are")
     return directory

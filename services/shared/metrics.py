@@ -111,7 +111,9 @@ METRICS: Mapping[str, Spec] = {
     ),
     "puntual_recovery_seconds": Spec(Gauge, "How long the last recovery took."),
     # Judging
-    "puntual_timers_overdue_seconds": Spec(Gauge, "How late the oldest due deadline was in the last sweep."),
+    "puntual_timers_overdue_seconds": Spec(
+        Gauge, "How late what falls due now would be noticed: how far behind the slowest partition's time is."
+    ),
     "puntual_last_sweep_timestamp_seconds": Spec(Gauge, "When deadlines were last looked at; 0: not yet."),
     "puntual_breach_detection_delay_seconds": Spec(
         Histogram, "From the first instant a breach could be announced to its announcement.", {}, _INSTANTLY
@@ -260,8 +262,8 @@ class PrometheusMeter:
     def detection_delay(self, seconds: float) -> None:
         self._delay.observe(max(seconds, 0.0))
 
-    def sweep(self, overdue: float) -> None:
-        self._overdue.set(overdue)
+    def sweep(self, behind: float) -> None:
+        self._overdue.set(behind)
         self._swept.set_to_current_time()
 
     def committed(self, topic: str, partition: int) -> None:  # noqa: ARG002 - a series per partition would say no more

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from services.cli.wire import INPUTS
 from services.promises.domain import PromiseKind, State
-from services.shared.errors import PuntualError, Unusable
+from services.shared.documents import DocumentError, parse_document, read_text
+from services.shared.errors import Unusable
 from services.shared.publisher import Event, parse
 
 _KEYS = {"zone", "format", "where", "every_event", "events", "verdict"}
@@ -99,21 +99,9 @@ class Mapping:
         return moment if moment.tzinfo else moment.replace(tzinfo=self.zone)
 
 
-class MappingError(PuntualError):
-    """A mapping file that cannot be used: names the file, the key and the remedy."""
-
-    def __init__(self, path: Path, key: str, problem: str) -> None:
-        super().__init__(f"{path}: {key}: {problem}")
-
-
 def load(path: Path) -> Mapping:
-    """Read and check a mapping file. Raises MappingError."""
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        said = " ".join(str(error).split())
-        raise MappingError(path, "the file", f"cannot be read as YAML in UTF-8: {said}") from error
-    return _Reader(path).mapping(document)
+    """Read and check a mapping file. Raises DocumentError."""
+    return _Reader(path).mapping(parse_document(read_text(path), str(path)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +202,8 @@ class _Reader:
             raise self._wrong(key, f'write it as "key: value" pairs, not as {type(given).__name__}')
         return {str(name): value for name, value in given.items()}
 
-    def _wrong(self, key: str, problem: str) -> MappingError:
-        return MappingError(self.path, key, problem)
+    def _wrong(self, key: str, problem: str) -> DocumentError:
+        return DocumentError(f"{self.path}: {key}: {problem}")
 
 
 def _listed(values: object) -> Iterator[str]:

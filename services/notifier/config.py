@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-import yaml
-
 from services.notifier.channels import CHANNELS
 from services.notifier.channels.channel import Channel
 from services.notifier.domain import Plan, Receivers
@@ -15,7 +13,7 @@ from services.notifier.fields import Fields
 from services.notifier.items import Severity
 from services.notifier.routing import GROUP_LABELS, ROUTE_LABELS, SEVERITY_LABELS, Match, Route, Routing, SeverityRule
 from services.notifier.wording import LANGUAGES, Style
-from services.shared.errors import PuntualError
+from services.shared.documents import DocumentError, parse_document, read_text
 
 #: What applies where PUNTUAL_NOTIFIER names no other file.
 BUILT_IN = Path(__file__).with_name("notifier.yaml")
@@ -29,10 +27,6 @@ _CLOSED: Mapping[str, frozenset[str]] = {
     "standing": frozenset({"at_risk", "broken"}),
     "severity": frozenset(_GIVE_UP_AFTER),
 }
-
-
-class InvalidConfig(PuntualError):
-    """A notifier document that cannot be used: all its problems."""
 
 
 class Target(NamedTuple):
@@ -53,25 +47,14 @@ class Config(NamedTuple):
 
 
 def load(file: Path) -> Config:
-    """The configuration in a file. Raises InvalidConfig."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidConfig(f"{file}: cannot be read ({error}); name a readable UTF-8 file") from error
-    return parse(text, str(file))
+    """The configuration in a file. Raises DocumentError."""
+    return parse(read_text(file), str(file))
 
 
 def parse(text: str, file: str) -> Config:
-    """The configuration in a YAML text; `file` is for errors only. Raises InvalidConfig."""
-    try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        # What is written there may be a secret, and the library's own words quote it.
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "all of it"
-        raise InvalidConfig(f"{file}: is no YAML; mend {place}") from None
+    """The configuration in a YAML text; `file` is for errors only. Raises DocumentError with all its problems."""
     problems: list[str] = []
-    fields = Fields(document, "", problems)
+    fields = Fields(parse_document(text, file), "", problems)
     targets = _targets(fields.section("targets"))
     severities = tuple(_severity_rule(rule) for rule in fields.sections("severity"))
     routes = _routes(fields, targets)
@@ -82,7 +65,7 @@ def parse(text: str, file: str) -> Config:
     patience.done()
     fields.done()
     if problems:
-        raise InvalidConfig("\n".join(f"{file}: {problem}" for problem in problems))
+        raise DocumentError("\n".join(f"{file}: {problem}" for problem in problems))
     receivers = {
         route.name: Receivers({name: targets[name].channel_name for name in route.targets}, route.at_risk)
         for route in routes

@@ -6,19 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
-
 from services.promises.domain import KindRules, PromiseKind, Rules
 from services.shared.calendar import MIDNIGHT, WEEKDAYS, Calendar
+from services.shared.documents import DocumentError, parse_document, read_text
 from services.shared.duration import parse_duration
-from services.shared.errors import PuntualError
 
 BUILT_IN = Path(__file__).with_name("rules.yaml")
 _SPANS = ("tolerance", "grace", "warning")
-
-
-class RulesError(PuntualError):
-    """A rules file that cannot be used; names the place, the value and the remedy."""
 
 
 class RuleBook(NamedTuple):
@@ -30,11 +24,8 @@ class RuleBook(NamedTuple):
 
 
 def read_rules(path: Path = BUILT_IN, *, horizon: int | None = None) -> RuleBook:
-    """The rule book in a file. `horizon`: how long records are remembered, in microseconds. Raises RulesError."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RulesError(f"{path}: {error}") from error
+    """The rule book in a file. `horizon`: how long records are remembered, in microseconds. Raises DocumentError."""
+    content = parse_document(read_text(path), str(path))
     try:
         document = _mapping(content, "the document")
         calendars = {
@@ -54,7 +45,7 @@ def read_rules(path: Path = BUILT_IN, *, horizon: int | None = None) -> RuleBook
             for kind, body in kinds.items()
         }
     except ValueError as error:
-        raise RulesError(f"{path}: {error}") from error
+        raise DocumentError(f"{path}: {error}") from error
     return RuleBook(rules, calendars, calendar_of)
 
 

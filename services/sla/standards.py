@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
+from services.shared.documents import DocumentError, parse_document, read_text
 from services.shared.duration import parse_duration
-from services.shared.errors import PuntualError
 from services.sla.domain import Metric, Standard, Standards
 
 #: The standards that apply where PUNTUAL_STANDARDS names no others.
@@ -17,29 +15,14 @@ _DOCUMENT_FIELDS = frozenset({"version", "standards"})
 _FIELDS = frozenset({"metric", "name", "limit", "preferred", "warning", "grace"})
 
 
-class StandardsError(PuntualError):
-    """The standards document cannot be used."""
-
-    def __init__(self, file: str, path: str, problem: str, remedy: str) -> None:
-        super().__init__(f"{file}: {path}: {problem}; {remedy}" if path else f"{file}: {problem}; {remedy}")
-
-
 def load_standards(file: Path, horizon: int | None = None) -> Standards:
-    """The standards in a file. `horizon` in microseconds, as in `Standards`. Raises StandardsError."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StandardsError(str(file), "", f"cannot be read ({error})", "name a readable UTF-8 file") from error
-    return parse_standards(text, str(file), horizon)
+    """The standards in a file. `horizon` in microseconds, as in `Standards`. Raises DocumentError."""
+    return parse_standards(read_text(file), str(file), horizon)
 
 
 def parse_standards(text: str, file: str, horizon: int | None = None) -> Standards:
-    """The standards in a YAML text; `file` is for errors only. Raises StandardsError."""
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise StandardsError(file, "", f"is no YAML ({' '.join(str(error).split())})", "mend that line") from error
-    return _Reader(file).standards(document, horizon)
+    """The standards in a YAML text; `file` is for errors only. Raises DocumentError."""
+    return _Reader(file).standards(parse_document(text, file), horizon)
 
 
 class _Reader:
@@ -115,5 +98,5 @@ class _Reader:
             raise self._error(where, f"{value!r} is no time at all", "write a duration above zero, or leave it out")
         return span
 
-    def _error(self, path: str, problem: str, remedy: str) -> StandardsError:
-        return StandardsError(self._file, path, problem, remedy)
+    def _error(self, path: str, problem: str, remedy: str) -> DocumentError:
+        return DocumentError(": ".join(filter(None, (self._file, path, f"{problem}; {remedy}"))))

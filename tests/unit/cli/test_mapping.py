@@ -12,8 +12,9 @@ from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.order_event_pb2 import MILESTONE_READY, OrderEvent
 from services.cli.__main__ import main
 from services.cli.history import BadRow, History, PastEvent, disturbed, read
-from services.cli.mapping import MappingError, load
+from services.cli.mapping import load
 from services.shared.clock import from_timestamp
+from services.shared.documents import DocumentError
 from services.shared.instant import Instant, format_instant, parse_instant
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "mappings"
@@ -141,7 +142,8 @@ def changed(**changes: Any) -> str:
     ("text", "said"),
     [
         ("[1, 2]", 'the file: write it as "key: value" pairs, not as list'),
-        ("a: [\n]: x", r"the file: cannot be read as YAML in UTF-8: [^\n]*line 2[^\n]*$"),
+        ("a: [\n]: x", "line 2, column 2: is no YAML; look there"),
+        (MAPPING + "zone: UTC", r"line 17, column 1: is a key that line 2 gives already; keep one"),
         (changed(format="%Q"), "format: '%Q' is no format of strptime; write for example %d/%m/%Y"),
         (changed(zone="Europe"), "zone: 'Europe' is no IANA time zone"),
         (changed(events=[{"topic": ["orders"]}]), r"events\[0\].topic: is \['orders'\]; choose one of orders"),
@@ -192,7 +194,7 @@ def test_a_mapping_that_cannot_be_used_says_where_and_what_to_do(tmp_path: Path,
     """The message names the file, the key and the remedy."""
     path = tmp_path / "m.yaml"
     path.write_text(text)
-    with pytest.raises(MappingError, match=rf"m\.yaml: {said}"):
+    with pytest.raises(DocumentError, match=rf"m\.yaml: {said}"):
         load(path)
 
 
@@ -200,7 +202,7 @@ def test_a_mapping_of_other_bytes_is_refused(tmp_path: Path) -> None:
     """Not with a traceback."""
     path = tmp_path / "m.yaml"
     path.write_bytes(b"zone: \xff\xfe")
-    with pytest.raises(MappingError, match=r"m\.yaml: the file: cannot be read as YAML in UTF-8"):
+    with pytest.raises(DocumentError, match=r"m\.yaml: line 1, column 7: is not UTF-8; save the file as UTF-8"):
         load(path)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from services.promises.domain import KindRules, PromiseKind
-from services.promises.rules import RulesError, read_rules
+from services.promises.rules import read_rules
+from services.shared.documents import DocumentError
 from tests.unit.promises.builders import MINUTE
 
 WHOLE = """\
@@ -55,7 +56,8 @@ def test_the_built_in_rules_cover_every_kind() -> None:
         ("09:30-18:00", "18:00-09:30", "calendars.shop.hours.mon: '18:00-09:30' closes before it opens"),
         ("mon:", "monday:", "calendars.shop.hours.monday is no weekday; write mon, tue"),
         (WHOLE, "version: 1\ncalendars: {}\nkinds: 5", "kinds must be a mapping; it is 5"),
-        (WHOLE, "[", "while parsing"),
+        (WHOLE, "[", "line 1, column 2: is no YAML; look there"),
+        ("  callback: ", "  order_ready: ", "line 7, column 3: is a key that line 5 gives already; keep one"),
         (WHOLE, "", "the document must be a mapping; it is None"),
     ],
 )
@@ -63,7 +65,7 @@ def test_a_mistake_is_told_with_file_place_and_remedy(tmp_path: Path, old: str, 
     """One change to a good document, and the error people read."""
     path = tmp_path / "rules.yaml"
     path.write_text(WHOLE.replace(old, new))
-    with pytest.raises(RulesError) as error:
+    with pytest.raises(DocumentError) as error:
         read_rules(path)
     assert message in str(error.value)
     assert str(error.value).startswith(str(path))

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from services.shared.documents import DocumentError
 from services.sla.domain import Metric, Standard
-from services.sla.standards import BUILT_IN, StandardsError, load_standards, parse_standards
+from services.sla.standards import BUILT_IN, load_standards, parse_standards
 from tests.unit.sla.builders import MINUTE
 
 WHOLE = """
@@ -63,13 +64,18 @@ def test_preferred_warn_and_grace_may_be_left_out() -> None:
         ("name: answered within the hour", "name: ''", "standards[0].name: '' is no text; write it in quotes"),
         ("  - metric", "    metric", "standards: {'metric': 'first_reply', "),
         (WHOLE, "- 1", "my.yaml: [1] has no fields; write standards, version"),
-        (WHOLE, "standards: [", "my.yaml: is no YAML (while parsing a flow node"),
+        (WHOLE, "standards: [", "my.yaml: line 1, column 13: is no YAML; look there for a missing quote"),
+        (
+            "    grace:",
+            "    limit: 3h\n    grace:",
+            "my.yaml: line 9, column 5: is a key that line 6 gives already; keep",
+        ),
         (WHOLE, WHOLE + WHOLE.partition("standards:")[2], "standards[1].metric: is already timed above; keep one"),
     ],
 )
 def test_a_mistake_is_told_with_file_place_value_and_remedy(old: str, new: str, message: str) -> None:
     """One change to a good document, and the error people read."""
-    with pytest.raises(StandardsError) as error:
+    with pytest.raises(DocumentError) as error:
         parse_standards(WHOLE.replace(old, new), "my.yaml")
     assert message in str(error.value)
     assert str(error.value).startswith("my.yaml: ")
@@ -77,5 +83,5 @@ def test_a_mistake_is_told_with_file_place_value_and_remedy(old: str, new: str, 
 
 def test_a_file_that_is_not_there_is_told_by_name(tmp_path: Path) -> None:
     """No traceback, but the path."""
-    with pytest.raises(StandardsError, match=r"none\.yaml: cannot be read .*; name a readable UTF-8 file"):
+    with pytest.raises(DocumentError, match=r"none\.yaml: cannot be read: .*; name a readable file"):
         load_standards(tmp_path / "none.yaml")

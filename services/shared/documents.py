@@ -1,0 +1,81 @@
+"""Reads the YAML that people edit: rules, standards, mappings, whom to notify.
+
+What cannot be read is refused by its place, never with its content: a secret may stand there, and the library's own
+words quote it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.reader import ReaderError
+
+from services.shared.errors import PuntualError
+
+
+class DocumentError(PuntualError):
+    """A document that cannot be used: names the file, the place, what is wrong and how to put it right."""
+
+
+def read_text(file: Path) -> str:
+    """The text of a file. Raises DocumentError."""
+    try:
+        return file.read_bytes().decode()
+    except OSError as error:
+        raise DocumentError(f"{file}: cannot be read: {error.strerror}; name a readable file") from None
+    except UnicodeDecodeError as error:
+        place = _end_of(error.object[: error.start].decode())
+        raise DocumentError(f"{file}: {place}: is not UTF-8; save the file as UTF-8") from None
+
+
+def parse_document(text: str, file: str) -> object:
+    """What a YAML text says; `file` is for errors only. Raises DocumentError."""
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 - it is a safe one
+    except _Misfit as misfit:
+        problem = f"{_place(misfit.problem_mark)}: {misfit.problem}"
+    except yaml.MarkedYAMLError as error:
+        problem = (
+            f"{_place(error.problem_mark)}: is no YAML; look there for a missing quote, bracket or colon, or a tab"
+        )
+    except ReaderError as error:
+        problem = f"{_end_of(text[: error.position])}: is a character that YAML does not allow; remove it"
+    except RecursionError:
+        problem = "is nested too deeply; make it flatter"
+    raise DocumentError(f"{file}: {problem}")  # not inside `except`, so that the cause is not shown either
+
+
+class _Misfit(yaml.MarkedYAMLError):
+    """YAML that is not accepted here; `problem` holds nothing of it."""
+
+    def __init__(self, problem: str, node: yaml.Node) -> None:
+        super().__init__(problem=problem, problem_mark=node.start_mark)
+
+
+class _Loader(yaml.SafeLoader):
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # noqa: ANN401 - the stubs are wrong about it
+        """Refuse a key that is there twice. Later, what is merged into a mapping rightly stands beside its own keys."""
+        mapping = super().compose_mapping_node(anchor)
+        keys: dict[tuple[str, str], yaml.Node] = {}
+        for key, _ in mapping.value:
+            first = keys.setdefault((key.tag, str(key.value)), key)
+            if first is not key:
+                line = first.start_mark.line + 1
+                raise _Misfit(f"is a key that line {line} gives already; keep one of the two", key)
+        return mapping
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401, FBT002 - as it is
+        try:
+            return super().construct_object(node, deep)
+        except (yaml.YAMLError, RecursionError):
+            raise
+        except Exception:  # noqa: BLE001 - whatever a conversion inside it raises
+            raise _Misfit("is no value of its kind; put it in quotes where a text is meant", node) from None
+
+
+def _place(mark: yaml.Mark | None) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}" if mark else "all of it"
+
+
+def _end_of(text: str) -> str:
+    return f"line {text.count(chr(10)) + 1}, column {len(text) - text.rfind(chr(10))}"

@@ -1,0 +1,71 @@
+"""The YAML that people edit: read safely, and refused by its place."""
+
+from pathlib import Path
+
+import pytest
+
+from services.shared.documents import DocumentError, parse_document, read_text
+
+
+def test_a_document_is_read() -> None:
+    """With what YAML offers: aliases, and mappings merged into others, whose keys may be given again."""
+    text = "base: &base {a: 1, b: 2}\ndeep: {er: &one {<<: *base, b: 3}}\nlast: {<<: *one, b: 4}"
+    base, one, last = {"a": 1, "b": 2}, {"a": 1, "b": 3}, {"a": 1, "b": 4}
+    assert parse_document(text, "my.yaml") == {"base": base, "deep": {"er": one}, "last": last}
+    assert parse_document("\ufeff1", "my.yaml") == 1
+    assert parse_document("", "my.yaml") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("targets:\n  crm: {secret: hunter2: x}", "line 2, column 24: is no YAML; look"),
+        ('a: "hunter2', "line 1, column 12: is no YAML; look there for a missing quote, bracket or colon, or a tab"),
+        ("a: *hunter2", "line 1, column 4: is no YAML; look"),
+        ("a: !hunter2 b", "line 1, column 4: is no YAML; look"),
+        ("a: !!python/object/apply:hunter2.x [1]", "line 1, column 4: is no YAML; look"),
+        ("a: 1\n---\nhunter2: 1", "line 2, column 1: is no YAML; look"),
+        ("? [hunter2]\n: 1", "line 1, column 3: is no YAML; look"),
+        ("a: b\nc: \x01hunter2", "line 2, column 4: is a character that YAML does not allow; remove it"),
+        ("a: 1\nb: 2026-99-99", "line 2, column 4: is no value of its kind; put it in quotes where a text is meant"),
+        ("a: !!int hunter2", "line 1, column 4: is no value of its kind; put it"),
+        ("a: !!timestamp hunter2", "line 1, column 4: is no value of its kind; put it"),
+        ("a: !!bool hunter2", "line 1, column 4: is no value of its kind; put it"),
+        ("hunter2: 1\nb: {c: 2}\nhunter2: 3", "line 3, column 1: is a key that line 1 gives already; keep one"),
+        ("a:\n  - 'hunter2': 1\n    hunter2: 1", "line 3, column 5: is a key that line 2 gives already; keep one"),
+        ("[" * 5_000, "is nested too deeply; make it flatter"),
+        ("a: " * 3 + "b", "line 1, column 5: is no YAML; look"),
+    ],
+)
+def test_what_cannot_be_read_is_named_by_its_place_and_never_quoted(text: str, said: str) -> None:
+    """File, line, column and remedy. A secret may stand in it."""
+    with pytest.raises(DocumentError) as caught:
+        parse_document(text, "my.yaml")
+    assert str(caught.value).startswith(f"my.yaml: {said}")
+    assert "hunter" not in str(caught.value)
+    assert caught.value.__context__ is None, "a traceback would show the value"
+
+
+def test_the_text_of_a_file_is_read_whatever_ends_its_lines(tmp_path: Path) -> None:
+    """As UTF-8."""
+    path = tmp_path / "my.yaml"
+    path.write_bytes("a: ñ\r\nb: 2\r\n".encode())
+    assert parse_document(read_text(path), "") == {"a": "ñ", "b": 2}
+
+
+def test_a_file_that_is_no_text_is_named_with_the_place(tmp_path: Path) -> None:
+    """Without what stands there."""
+    path = tmp_path / "my.yaml"
+    path.write_bytes("ñ: 1\nhunter: ñ\xff".encode("latin-1").replace(b"\xf1", "ñ".encode()))
+    with pytest.raises(DocumentError) as caught:
+        read_text(path)
+    assert str(caught.value) == f"{path}: line 2, column 10: is not UTF-8; save the file as UTF-8"
+    assert (caught.value.__cause__, caught.value.__suppress_context__) == (None, True), "a traceback would show it"
+
+
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
+    """One that is not there, and a directory."""
+    with pytest.raises(DocumentError, match=r"none\.yaml: cannot be read: No such file or directory; name a readable"):
+        read_text(tmp_path / "none.yaml")
+    with pytest.raises(DocumentError, match="cannot be read: Is a directory; name a readable file"):
+        read_text(tmp_path)

@@ -104,8 +104,9 @@ async def _idiomatic(kafka: str, prefix: str, count: int) -> list[Sample]:
             line = await asyncio.wait_for(process.stdout.readline(), STALLED)
             if not line:
                 break
-            events, cpu, wall = line.split()
-            samples.append(Sample(int(events), float(cpu), float(wall)))
+            if line.startswith(b"seen "):
+                _, events, cpu, wall = line.split()
+                samples.append(Sample(int(events), float(cpu), float(wall)))
     except TimeoutError:
         pass
     finally:

@@ -1,5 +1,7 @@
 """Puts the promise service together: the only place that constructs."""
 
+from functools import partial
+
 from services.promises.codec import machine
 from services.promises.domain import PromiseKind, State, Transition
 from services.promises.rpc import promise_service
@@ -8,6 +10,7 @@ from services.promises.settings import PromiseSettings
 from services.shared.clock import wall_clock
 from services.shared.engine.worker import Worker
 from services.shared.envelope import Limits
+from services.shared.ingress import Ingress, connect, event_service
 from services.shared.metrics import PrometheusMeter, Registry, Vocabulary
 from services.shared.service import horizon, serve, worker_settings
 
@@ -25,4 +28,5 @@ async def app(settings: PromiseSettings) -> None:
     promises = machine(book, Limits(wall_clock, horizon=horizon(settings)), settings.topic_prefix)
     registry = Registry()
     worker = Worker(worker_settings("promises", settings), promises, PrometheusMeter(registry, promises.inputs, WORDS))
-    await serve(worker, settings, registry, promise_service)
+    async with Ingress(partial(connect, settings.kafka), settings.topic_prefix) as ingress:
+        await serve(worker, settings, registry, promise_service, event_service(ingress))

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
@@ -17,6 +17,7 @@ from services.shared.engine.view import PartitionsMoved, SlowReader
 from services.shared.errors import PuntualError
 from services.shared.health import Probe
 from services.shared.metrics import Registry
+from services.shared.publisher import PublishFailed
 from services.shared.records import Absent, NotOwned
 
 _log = logging.getLogger(__name__)
@@ -27,15 +28,13 @@ _STATUS: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (NotOwned, grpc.StatusCode.UNAVAILABLE),
     (PartitionsMoved, grpc.StatusCode.UNAVAILABLE),
     (SlowReader, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (PublishFailed, grpc.StatusCode.UNAVAILABLE),
     (PuntualError, grpc.StatusCode.INVALID_ARGUMENT),
 )
 #: Trailing metadata of UNAVAILABLE: the address of the worker that can answer.
 OWNER = "puntual-owner"
 
-_OPTIONS = (
-    ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a silent sharing of calls
-    ("grpc.max_receive_message_length", 64 * 1024),
-)
+_LARGEST_REQUEST = 64 * 1024  # bytes
 _HEALTH_EVERY = 0.2  # seconds
 _SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -49,20 +48,29 @@ class Service(NamedTuple):
 
     descriptor: ServiceDescriptor
     add: Callable[[grpc.aio.Server], None]
+    #: Bytes of a request; the server takes what the most generous of its services does.
+    largest_request: int = _LARGEST_REQUEST
 
 
 class RpcServer:
-    """Serves one service, beside health and reflection. To be made and used inside the event loop."""
+    """Serves services, beside health and reflection. To be made and used inside the event loop."""
 
-    def __init__(self, registry: Registry, service: Service, ready: Probe) -> None:
-        self._name = service.descriptor.full_name
+    def __init__(self, registry: Registry, service: Service, ready: Probe, *others: Service) -> None:
+        services = (service, *others)
+        self._names = [each.descriptor.full_name for each in services]
         self._ready = ready
         self._health = health.aio.HealthServicer()
         self._following: asyncio.Task[None] | None = None
-        self._server = grpc.aio.server(interceptors=[_Guard(registry, service.descriptor)], options=_OPTIONS)
-        service.add(self._server)
+        options = (
+            ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a silent sharing of calls
+            ("grpc.max_receive_message_length", max(each.largest_request for each in services)),
+        )
+        guard = _Guard(registry, [each.descriptor for each in services])
+        self._server = grpc.aio.server(interceptors=[guard], options=options)
+        for each in services:
+            each.add(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (self._name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
 
     async def start(self, host: str, port: int) -> int:
@@ -90,15 +98,18 @@ class RpcServer:
 
     async def _report(self) -> None:
         status = _NOT_SERVING if self._ready() else _SERVING
-        for name in ("", self._name):
+        for name in ("", *self._names):
             await self._health.set(name, status)
 
 
 class _Guard(grpc.aio.ServerInterceptor):
-    """Counts and times the service's calls, and turns errors into status codes; never a traceback."""
+    """Counts and times the services' calls, and turns errors into status codes; never a traceback."""
 
-    def __init__(self, registry: Registry, service: ServiceDescriptor) -> None:
-        labels = {"grpc_service": [service.full_name], "grpc_method": [method.name for method in service.methods]}
+    def __init__(self, registry: Registry, services: Sequence[ServiceDescriptor]) -> None:
+        labels = {
+            "grpc_service": [service.full_name for service in services],
+            "grpc_method": [method.name for service in services for method in service.methods],
+        }
         self._handled = registry.series(Counter, "grpc_server_handled_total", **labels)
         self._seconds = registry.series(Histogram, "grpc_server_handling_seconds", **labels)
 

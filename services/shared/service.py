@@ -48,10 +48,17 @@ def horizon(settings: Settings) -> int | None:
 
 
 async def serve(
-    worker: Worker, settings: Settings, registry: Registry, make_service: Callable[[RecordView], Service]
+    worker: Worker,
+    settings: Settings,
+    registry: Registry,
+    make_service: Callable[[RecordView], Service],
+    *others: Service,
 ) -> None:
-    """Run a worker with its servers until the process is told to stop. Raises what made it fail."""
-    rpc = RpcServer(registry, make_service(worker), worker.not_ready)
+    """Run a worker with its servers until the process is told to stop. Raises what made it fail.
+
+    `others` are served beside what is made of the worker's records.
+    """
+    rpc = RpcServer(registry, make_service(worker), worker.not_ready, *others)
     http = serve_http(settings.host, settings.metrics_port, registry.collector, worker.stuck, worker.not_ready)
     try:
         port = await rpc.start(settings.host, settings.grpc_port)

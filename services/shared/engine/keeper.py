@@ -7,6 +7,7 @@ before anything else happens to the partition, which the lane sees to.
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Generic
 
 from services.shared.engine.machine import F, Machine, R
@@ -14,7 +15,6 @@ from services.shared.engine.meter import Meter
 from services.shared.engine.stage import (
     JSON_HEADER,
     DeadLetters,
-    Headers,
     Message,
     Notice,
     Result,
@@ -124,6 +124,11 @@ class Keeper(Generic[R, F]):
         return count
 
 
+@cache
+def _transition_header(transition: str) -> tuple[str, bytes]:
+    return "transition", transition.encode()
+
+
 class _Batch(Generic[R, F]):
     """The writes of one batch, sweep or submission."""
 
@@ -173,11 +178,7 @@ class _Batch(Generic[R, F]):
         else:
             store.records[key] = value
             self._expect(key, None if look_again or old is None else machine.next_deadline(old), new)
-        headers: Headers = [
-            ("transition", transition.encode()),
-            ("transition-id", transition_id.encode()),
-            self._announced_at,
-        ]
+        headers = _transition_header(transition), ("transition-id", transition_id.encode()), self._announced_at
         self.writes.append(Write(machine.records, self._partition, key, value, headers))
         self._notices.append(Notice(key, value, transition))
         if after != before and new is not None and after is not None:

@@ -178,7 +178,7 @@ class _Batch(Generic[R, F]):
         else:
             store.records[key] = value
             self._expect(key, None if look_again or old is None else machine.next_deadline(old), new)
-        headers = _transition_header(transition), ("transition-id", transition_id.encode()), self._announced_at
+        headers = [_transition_header(transition), ("transition-id", transition_id.encode()), self._announced_at]
         self.writes.append(Write(machine.records, self._partition, key, value, headers))
         self._notices.append(Notice(key, value, transition))
         if after != before and new is not None and after is not None:

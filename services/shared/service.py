@@ -1,6 +1,7 @@
 """A service's process: its worker, its gRPC server and its metrics, started and stopped together."""
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -83,6 +84,10 @@ def main(name: str, settings_type: type[S], app: Callable[[S], Awaitable[None]])
         sys.exit(f"{name}: {error}")
     try:
         logs.set_up(name, settings.log)
+        # Batches make thousands of tuples and no cycles: looking for those at the usual rate costs an eighth of the
+        # CPU.
+        gc.freeze()
+        gc.set_threshold(100_000, 20, 20)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_awaited(app(settings)))
     except PuntualError as error:

@@ -267,6 +267,14 @@ async def test_a_topic_that_is_missing_is_named_and_never_created() -> None:
         await stub.PublishEvents(PublishEventsRequest(events=events))
 
 
+async def test_a_producer_that_cannot_end_holds_up_nobody(kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Kafka is silent, what it was given last is not waited for when the service stops."""
+    monkeypatch.setattr("services.shared.ingress._GRACE", 0.1)
+    async with asyncio.timeout(5), Ingress(kafka.connect, PREFIX) as ingress:
+        await ingress.publish(orders(1))
+        monkeypatch.setattr(kafka.producers[0], "stop", asyncio.Event().wait)
+
+
 async def test_the_service_is_described_and_its_health_told(kafka: FakeKafka) -> None:
     """Beside the service whose port it shares."""
     names = {"puntual.events.v1.EventService", "puntual.promises.v1.PromiseService"}

@@ -14,10 +14,8 @@ from puntual.events.v1.order_event_pb2 import OrderEvent
 from puntual.promises.v1 import promise_pb2 as pb
 from services.promises import domain
 from services.promises.domain import (
-    NO_CONTEXT,
     NONE,
     Consent,
-    Context,
     Fact,
     FactKind,
     Identity,
@@ -32,9 +30,10 @@ from services.shared.clock import from_timestamp
 from services.shared.engine.machine import Machine
 from services.shared.envelope import Limits, checked_instant, open_envelope
 from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.facts import NO_CONTEXT, pack_context, read_context, unpack_context
 from services.shared.instant import Instant
 from services.shared.keys import customer_of, record_key, split_key
-from services.shared.wire import message, number, text, timestamp, varint
+from services.shared.wire import number, text, timestamp, varint
 
 ORDERS, CALLBACKS, APPOINTMENTS = "orders.v1", "callbacks.v1", "appointments.v1"
 RECORDS = "promises.v1"
@@ -109,17 +108,9 @@ def _decode(
     if read is None:
         return []
     kinds, said = read(getattr(event, arm), book)
-    fact = Fact(at, event.source, event.event_id, *said, _event_context(event))
+    fact = Fact(at, event.source, event.event_id, *said, read_context(event))
     customer, subject = event.customer_id, event.subject_id
     return [(record_key(customer, _KIND_NAMES[kind], subject), fact) for kind in kinds]
-
-
-def _event_context(event: OrderEvent | CallbackEvent | AppointmentEvent) -> Context:
-    context = (
-        event.customer_name, event.customer_locale, event.customer_time_zone, event.customer_tier,
-        event.site, event.team, event.channel,
-    )  # fmt: skip
-    return NO_CONTEXT if context == NO_CONTEXT else Context(*context)
 
 
 def _plain(kind: FactKind, by: int = 0, consent: int = 0, reason: str = "") -> _Said:
@@ -271,8 +262,8 @@ def pack(promise: Promise) -> bytes:
         parts += b"\x62", timestamp(breach_at)
         if settled_at:
             parts += b"\x6a", timestamp(settled_at)
-    if context is not NO_CONTEXT and any(context):
-        parts.append(message(b"\x72", _pack_context(context)))
+    if context is not NO_CONTEXT:
+        parts.append(pack_context(b"\x72", context))
     parts.append(text(b"\x7a", rules_version))
     for fact in facts:
         packed = _pack_fact(fact)
@@ -287,16 +278,9 @@ def _pack_fact(fact: Fact) -> bytes:
         packed += b"\x2a" + timestamp(due_at) + text(b"\x32", due_day)
     if by or consent or reason:
         packed += number(b"\x38", by) + number(b"\x40", consent) + text(b"\x4a", reason)
-    if context is not NO_CONTEXT and any(context):
-        packed += message(b"\x52", _pack_context(context))
+    if context is not NO_CONTEXT:
+        packed += pack_context(b"\x52", context)
     return packed
-
-
-_CONTEXT_TAGS = tuple(bytes((field << 3 | 2,)) for field in range(1, 1 + len(Context._fields)))
-
-
-def _pack_context(context: Context) -> bytes:
-    return b"".join(map(text, _CONTEXT_TAGS, context))
 
 
 def unpack(value: bytes) -> Promise:
@@ -306,7 +290,7 @@ def unpack(value: bytes) -> Promise:
         record.promise_id.encode(), record.kind, record.customer_id, record.subject_id, record.state, record.reason,
         from_timestamp(record.original_due_at), from_timestamp(record.due_at), record.by_agreement,
         from_timestamp(record.announced_due_at), from_timestamp(record.warn_at), from_timestamp(record.breach_at),
-        from_timestamp(record.settled_at), _unpack_context(record), record.rules_version,
+        from_timestamp(record.settled_at), unpack_context(record), record.rules_version,
         tuple([_unpack_fact(fact) for fact in record.facts]),
     )  # fmt: skip
 
@@ -314,15 +298,5 @@ def unpack(value: bytes) -> Promise:
 def _unpack_fact(fact: pb.Fact) -> Fact:
     return Fact(
         from_timestamp(fact.occurred_at), fact.source, fact.event_id, fact.kind, from_timestamp(fact.due_at),
-        fact.due_day, fact.by, fact.consent, fact.reason, _unpack_context(fact),
-    )  # fmt: skip
-
-
-def _unpack_context(message: pb.Promise | pb.Fact) -> Context:
-    if not message.HasField("context"):
-        return NO_CONTEXT
-    context = message.context
-    return Context(
-        context.customer_name, context.customer_locale, context.customer_time_zone, context.customer_tier,
-        context.site, context.team, context.channel,
+        fact.due_day, fact.by, fact.consent, fact.reason, unpack_context(fact),
     )  # fmt: skip

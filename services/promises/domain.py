@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from services.shared.facts import NO_CONTEXT, Context, last_stated, merge
 from services.shared.instant import SECOND, Instant
 
 #: "No such instant". No event carries it: times before 2000 are dead letters.
@@ -98,21 +99,6 @@ class Transition(IntEnum):
     KEPT_LATE = 7
     WITHDRAWN = 8
     RETRACTED = 9
-
-
-class Context(NamedTuple):
-    """Whom it concerns and where; empty where not stated."""
-
-    customer_name: str = ""
-    customer_locale: str = ""
-    customer_time_zone: str = ""
-    customer_tier: str = ""
-    site: str = ""
-    team: str = ""
-    channel: str = ""
-
-
-NO_CONTEXT = Context()
 
 
 class Fact(NamedTuple):
@@ -217,26 +203,6 @@ def next_deadline(promise: Promise, rules: Rules) -> Instant | None:
     return _forget_at(promise, rules)
 
 
-def merge(known: tuple[Fact, ...], new: Sequence[Fact]) -> tuple[Fact, ...]:
-    """The union, in order. Of facts with one id but different content the smallest is kept, whichever came first."""
-    if len(new) == 1 and _follows(new[0], known):
-        return (*known, new[0])
-    by_id = {(fact.source, fact.event_id): fact for fact in known}
-    for fact in new:
-        seen = by_id.setdefault((fact.source, fact.event_id), fact)
-        if fact < seen:
-            by_id[fact.source, fact.event_id] = fact
-    return tuple(sorted(by_id.values()))
-
-
-def _follows(fact: Fact, known: tuple[Fact, ...]) -> bool:
-    """Whether a fact is news later than all that is known, as nearly every fact is."""
-    for other in known:
-        if other.event_id == fact.event_id and other.source == fact.source:
-            return False
-    return not known or known[-1] < fact
-
-
 def judge(identity: Identity, facts: tuple[Fact, ...], rules: Rules, now: Instant) -> Promise:
     """The verdict on a set of facts (sorted) as of an instant."""
     word = _word(facts)
@@ -252,7 +218,7 @@ def judge(identity: Identity, facts: tuple[Fact, ...], rules: Rules, now: Instan
             NONE,
             NONE,
             NONE,
-            _context(facts),
+            last_stated(facts),
             rules.version,
             facts,
         )
@@ -270,7 +236,7 @@ def judge(identity: Identity, facts: tuple[Fact, ...], rules: Rules, now: Instan
             state = State.AT_RISK
     return Promise(
         *identity, state, reason, original, due_at, agreed, announced, warn_at, breach_at, settled_at,
-        _context(facts), rules.version, facts,
+        last_stated(facts), rules.version, facts,
     )  # fmt: skip
 
 
@@ -389,14 +355,6 @@ def _ending(fact: Fact) -> tuple[State, Reason]:
     if fact.consent == Consent.ACCEPTED:
         return State.WITHDRAWN, Reason.CANCELLED_BY_AGREEMENT
     return State.BROKEN, Reason.CANCELLED_BY_US
-
-
-def _context(facts: tuple[Fact, ...]) -> Context:
-    """Each field as last stated."""
-    stated = [fact.context for fact in facts if fact.context is not NO_CONTEXT]
-    if len(stated) <= 1:
-        return stated[0] if stated else NO_CONTEXT
-    return Context(*(next(filter(None, reversed(column)), "") for column in zip(*stated, strict=True)))
 
 
 def _implied_now(promise: Promise) -> Instant:

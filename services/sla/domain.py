@@ -12,10 +12,11 @@ Two functions bring that to a stream: `fold` adds facts and never lets time spea
 engine calls `due` when a deadline has passed and all input is read, so only there is a breach announced by the clock.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from services.shared.facts import NO_CONTEXT, Context, last_stated, merge
 from services.shared.instant import SECOND, Instant
 
 #: "No such instant". No event carries it: times before 2000 are dead letters.
@@ -63,21 +64,6 @@ class Transition(IntEnum):
     MISSED = 6
     CANCELLED = 7
     RETRACTED = 8
-
-
-class Context(NamedTuple):
-    """Whom it concerns and where; empty where not stated."""
-
-    customer_name: str = ""
-    customer_locale: str = ""
-    customer_time_zone: str = ""
-    customer_tier: str = ""
-    site: str = ""
-    team: str = ""
-    channel: str = ""
-
-
-NO_CONTEXT = Context()
 
 
 class Fact(NamedTuple):
@@ -138,6 +124,12 @@ class Clock(NamedTuple):
     facts: tuple[Fact, ...]
 
 
+# Looking up a member of an enum costs more than comparing it, and these are asked of every event.
+_STARTED, _STOPPED, _CALLED_OFF = FactKind.STARTED, FactKind.STOPPED, FactKind.CANCELLED
+_NOTED, _RUNNING, _AT_RISK, _BREACHED = State.NOTED, State.RUNNING, State.AT_RISK, State.BREACHED
+_MET, _MISSED, _CANCELLED = State.MET, State.MISSED, State.CANCELLED
+_UNDECIDED, _ENDED = frozenset({_RUNNING, _AT_RISK}), frozenset({_MET, _MISSED})
+
 #: Which clock it is, the first four fields of the record: key, metric, customer_id, subject_id.
 Identity = tuple[bytes, int, str, str]
 
@@ -153,7 +145,7 @@ def fold(old: Clock, facts: Sequence[Fact], standards: Standards) -> Clock:
     if merged == old.facts:
         return old
     new = judge(old[:4], merged, standards, _implied_now(old))
-    if new.state == State.BREACHED and old.state != State.BREACHED:
+    if new.state == _BREACHED and old.state != _BREACHED:
         # An earlier start moved the limit into the past. Its stop may be unread: `due` decides, once all is read.
         return judge(old[:4], merged, standards, new.breach_at)
     return new
@@ -169,69 +161,60 @@ def due(clock: Clock, now: Instant, standards: Standards) -> Clock | None:
 
 def next_deadline(clock: Clock, standards: Standards) -> Instant | None:
     """The next instant at which `due` would change the record; None if only facts can."""
-    if clock.state == State.RUNNING and clock.warn_at:
+    state = clock.state
+    if state == _RUNNING and clock.warn_at:
         return clock.warn_at
-    if clock.state in {State.RUNNING, State.AT_RISK}:
+    if state in _UNDECIDED:
         return Instant(clock.breach_at + 1)
     return _forget_at(clock, standards)
-
-
-def merge(known: tuple[Fact, ...], new: Iterable[Fact]) -> tuple[Fact, ...]:
-    """The union, in order. Of facts with one id but different content the smallest is kept, whichever came first."""
-    by_id = {(fact.source, fact.event_id): fact for fact in known}
-    for fact in new:
-        seen = by_id.setdefault((fact.source, fact.event_id), fact)
-        if fact < seen:
-            by_id[fact.source, fact.event_id] = fact
-    return tuple(sorted(by_id.values()))
 
 
 def judge(identity: Identity, facts: tuple[Fact, ...], standards: Standards, now: Instant) -> Clock:
     """The verdict on a set of facts (sorted) as of an instant. Raises KeyError where no standard times the metric."""
     standard = standards.metrics[identity[1]]
-    started_at = _first(facts, FactKind.STARTED)
+    started_at = _first(facts, _STARTED)
     if not started_at:
         return Clock(
-            *identity, State.NOTED, standard.name, standards.version, NONE, NONE, NONE, NONE, NONE, NONE, None,
-            _context(facts), facts,
+            *identity, _NOTED, standard.name, standards.version, NONE, NONE, NONE, NONE, NONE, NONE, None,
+            last_stated(facts), facts,
         )  # fmt: skip
     due_at = Instant(started_at + standard.limit)
     preferred_due_at = Instant(started_at + standard.preferred) if standard.preferred else NONE
     warn_at = Instant(due_at - standard.warning) if standard.warning else NONE
     breach_at = Instant(due_at + standard.grace)
     state, stopped_at = _settled(facts, due_at)
-    if state == State.RUNNING:
+    if state == _RUNNING:
         if now > breach_at:
-            state = State.BREACHED
+            state = _BREACHED
         elif warn_at and now >= warn_at:
-            state = State.AT_RISK
+            state = _AT_RISK
     preferred_met = stopped_at <= preferred_due_at if stopped_at else False
     return Clock(
         *identity, state, standard.name, standards.version, started_at, due_at, preferred_due_at, warn_at, breach_at,
-        stopped_at, preferred_met if preferred_due_at and state in _ANSWERABLE else None, _context(facts), facts,
+        stopped_at, preferred_met if preferred_due_at and state in _ANSWERABLE else None, last_stated(facts), facts,
     )  # fmt: skip
 
 
 def transition(old: Clock | None, new: Clock) -> Transition:
     """What the step from `old` to `new` announces."""
-    before = old.state if old else State.NOTED
+    before = old.state if old else _NOTED
     if new.state == before:
         return Transition.NOTED
     if before in _FAILED and new.state not in _FAILED:
         return Transition.RETRACTED
-    return _ENTERING[State(new.state)]
+    return _ENTERING[new.state]
 
 
 def breached_at(old: Clock | None, new: Clock) -> Instant | None:
     """Where this step announces a breach: the first instant at which that was true."""
-    if new.state == State.BREACHED and (old is None or old.state != State.BREACHED):
+    if new.state == _BREACHED and (old is None or old.state != _BREACHED):
         return Instant(new.breach_at + 1)
     return None
 
 
 def margin(old: Clock | None, new: Clock) -> float | None:
     """Seconds from due to stop (below 0: in time) where this step stops a clock."""
-    if new.state in {State.MET, State.MISSED} and (old is None or old.state != new.state):
+    if new.state in _ENDED and (old is None or old.state != new.state):
         return (new.stopped_at - new.due_at) / SECOND
     return None
 
@@ -239,7 +222,7 @@ def margin(old: Clock | None, new: Clock) -> float | None:
 _FAILED = frozenset({State.BREACHED, State.MISSED})
 #: States in which it is known whether the preferred level was met.
 _ANSWERABLE = frozenset({State.BREACHED, State.MET, State.MISSED})
-_ENTERING = {
+_ENTERING: Mapping[int, Transition] = {
     State.NOTED: Transition.NOTED,
     State.RUNNING: Transition.STARTED,
     State.AT_RISK: Transition.AT_RISK,
@@ -252,35 +235,26 @@ _ENTERING = {
 
 def _settled(facts: tuple[Fact, ...], due_at: Instant) -> tuple[State, Instant]:
     """What the facts of a started clock decide, and when it stopped; RUNNING where only time can tell."""
-    stopped_at, cancelled_at = _first(facts, FactKind.STOPPED), _first(facts, FactKind.CANCELLED)
+    stopped_at, cancelled_at = _first(facts, _STOPPED), _first(facts, _CALLED_OFF)
     if cancelled_at and cancelled_at <= due_at and not NONE < stopped_at <= cancelled_at:
-        return State.CANCELLED, NONE
+        return _CANCELLED, NONE
     if not stopped_at:
-        return State.RUNNING, NONE
-    return State.MET if stopped_at <= due_at else State.MISSED, stopped_at
+        return _RUNNING, NONE
+    return _MET if stopped_at <= due_at else _MISSED, stopped_at
 
 
-def _first(facts: tuple[Fact, ...], kind: FactKind) -> Instant:
+def _first(facts: tuple[Fact, ...], kind: int) -> Instant:
     for fact in facts:
         if fact.kind == kind:
             return fact.occurred_at
     return NONE
 
 
-def _context(facts: tuple[Fact, ...]) -> Context:
-    """Each field as last stated."""
-    context = NO_CONTEXT
-    for fact in facts:
-        if fact.context not in (context, NO_CONTEXT):
-            context = Context(*(new or old for new, old in zip(fact.context, context, strict=True)))
-    return context
-
-
 def _implied_now(clock: Clock) -> Instant:
     """The latest instant that must have passed for the record to stand where it stands."""
-    if clock.state == State.BREACHED:
+    if clock.state == _BREACHED:
         return Instant(clock.breach_at + 1)
-    return clock.warn_at if clock.state == State.AT_RISK else _LONG_AGO
+    return clock.warn_at if clock.state == _AT_RISK else _LONG_AGO
 
 
 def _forget_at(clock: Clock, standards: Standards) -> Instant | None:

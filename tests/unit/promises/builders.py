@@ -5,7 +5,6 @@ from datetime import timedelta
 from services.promises.domain import (
     NONE,
     Consent,
-    Context,
     Fact,
     FactKind,
     Identity,
@@ -15,8 +14,8 @@ from services.promises.domain import (
     PromiseKind,
     Rules,
     judge,
-    merge,
 )
+from services.shared.facts import Context, merge
 from services.shared.instant import Instant, micros, parse_instant
 
 NOON = parse_instant("2026-03-02T12:00:00Z")

@@ -4,7 +4,8 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from services.promises.domain import Consent, Context, Fact, FactKind, Party
+from services.promises.domain import Consent, Fact, FactKind, Party
+from services.shared.facts import Context
 from tests.unit.promises.builders import a_fact
 
 #: Around the instants that matter (due, tolerance, grace, warning, half of the time given), and a microsecond later.

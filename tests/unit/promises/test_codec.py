@@ -12,10 +12,11 @@ from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.order_event_pb2 import OrderEvent
 from puntual.promises.v1 import promise_pb2 as pb
 from services.promises import codec, domain
-from services.promises.domain import NONE, Consent, Context, Fact, FactKind, Party
+from services.promises.domain import NONE, Consent, Fact, FactKind, Party
 from services.promises.rules import read_rules
 from services.shared.envelope import Limits
 from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.facts import Context
 from services.shared.instant import parse_instant
 from tests.unit.promises.builders import MINUTE, NOON, fulfilled, judged, promised
 from tests.unit.promises.strategies import fact_sets, instants

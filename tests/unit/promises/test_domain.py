@@ -8,7 +8,6 @@ import pytest
 from services.promises.domain import (
     NONE,
     Consent,
-    Context,
     Fact,
     FactKind,
     KindRules,
@@ -25,6 +24,7 @@ from services.promises.domain import (
     note,
     transition,
 )
+from services.shared.facts import Context
 from services.shared.instant import Instant
 from tests.unit.promises.builders import (
     MINUTE,

@@ -1,18 +1,9 @@
 """Promises explained: the timeline, what each fact did, and why the verdict is what it is."""
 
 from services.promises import domain
-from services.promises.domain import (
-    Consent,
-    Context,
-    Fact,
-    FactKind,
-    KindRules,
-    Party,
-    Promise,
-    PromiseKind,
-    Rules,
-)
+from services.promises.domain import Consent, Fact, FactKind, KindRules, Party, Promise, PromiseKind, Rules
 from services.promises.explain import explain
+from services.shared.facts import Context, merge
 from services.shared.instant import SECOND, Instant, parse_instant
 
 MINUTE = 60 * SECOND
@@ -30,7 +21,7 @@ def fact(kind: FactKind, minutes: int, **fields: object) -> Fact:
 def promise(*facts: Fact, now: int = 0) -> Promise:
     """The verdict on the promise and what else happened, so many minutes after due."""
     key = b"c7/order_ready/o1"
-    everything = domain.merge((), (PROMISED, *facts))
+    everything = merge((), (PROMISED, *facts))
     return domain.judge((key, PromiseKind.ORDER_READY, "c7", "o1"), everything, RULES, Instant(DUE + now * MINUTE))
 
 

@@ -15,11 +15,11 @@ from services.promises.domain import (
     Transition,
     due,
     fold,
-    merge,
     next_deadline,
     note,
     transition,
 )
+from services.shared.facts import merge
 from services.shared.instant import Instant
 from tests.unit.promises.builders import KIND_RULES, MINUTE, PROMISE, RULES, at, judged
 from tests.unit.promises.oracle import Opinion, as_read, opinion

@@ -2,10 +2,11 @@
 
 from datetime import timedelta
 
+from services.shared.facts import Context, merge
 from services.shared.instant import Instant, micros, parse_instant
 from services.shared.keys import record_key
 from services.sla.codec import identity
-from services.sla.domain import Clock, Context, Fact, FactKind, Identity, Metric, Standard, Standards, judge, merge
+from services.sla.domain import Clock, Fact, FactKind, Identity, Metric, Standard, Standards, judge
 
 NOON = parse_instant("2026-03-02T12:00:00Z")
 MINUTE = micros(timedelta(minutes=1))

@@ -4,7 +4,8 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from services.sla.domain import Context, Fact, FactKind
+from services.shared.facts import Context
+from services.sla.domain import Fact, FactKind
 from tests.unit.sla.builders import at
 
 #: Whole and broken minutes around the instants that matter: start, 20, 45, 60, 62, and what moves with the start.
@@ -23,11 +24,12 @@ def instants() -> st.SearchStrategy[float]:
 def facts() -> st.SearchStrategy[Fact]:
     """One fact. Few ids, so that some come twice, and a few of those with other content."""
     return st.builds(
-        lambda minutes, source, event_id, kind, context: Fact(at(minutes), source, event_id, kind, "", context),
+        lambda minutes, source, event_id, kind, what, context: Fact(at(minutes), source, event_id, kind, what, context),
         _MINUTES,
         st.sampled_from(["crm", "operator"]),
         st.sampled_from("abcdefg"),
         st.sampled_from(FactKind),
+        st.sampled_from(["", "replied (automatic)"]),
         st.builds(Context, team=st.sampled_from(["", "blue", "red"]), site=st.sampled_from(["", "Vigo"])),
     )
 

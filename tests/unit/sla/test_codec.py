@@ -4,7 +4,7 @@ import json
 
 import pytest
 from google.protobuf.json_format import ParseDict
-from hypothesis import given
+from hypothesis import example, given, strategies as st
 
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.contact_event_pb2 import ContactEvent
@@ -12,15 +12,18 @@ from puntual.events.v1.order_event_pb2 import OrderEvent
 from puntual.sla.v1 import clock_pb2 as pb
 from services.shared.envelope import Limits
 from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.facts import Context
 from services.shared.instant import parse_instant
 from services.sla import codec, domain
-from services.sla.domain import Context, Fact, FactKind
+from services.sla.domain import Fact, FactKind, Metric, Standard, Standards
 from tests.unit.sla.builders import MINUTE, STANDARDS, a_fact, at, judged
 from tests.unit.sla.strategies import fact_sets, instants
 
 HEAD = {"eventId": "e-1", "source": "crm", "occurredAt": "2026-03-02T12:00:00.000001Z", "subjectId": "s/9"}
 STARTED, STOPPED, CANCELLED, OTHER = FactKind.STARTED, FactKind.STOPPED, FactKind.CANCELLED, FactKind.OTHER
 NOW = parse_instant("2026-03-02T12:30:00Z")
+#: A limit and nothing else.
+BARE = Standards("", dict.fromkeys(Metric, Standard("answered", 60 * MINUTE)))
 MACHINE = codec.machine(STANDARDS, Limits(now=lambda: NOW, horizon=10_000 * MINUTE))
 TOPICS = {
     ContactEvent: ("puntual.contacts.v1", "first_reply"),
@@ -164,13 +167,15 @@ def test_what_no_standard_times_leaves_no_fact() -> None:
         inputs["puntual.contacts.v1"](b"\xff", False)
 
 
-@given(facts=fact_sets(), now=instants())
-def test_a_record_survives_its_bytes(facts: list[Fact], now: float) -> None:
+@example(facts=[a_fact(STARTED, 0)], now=70, standards=STANDARDS)  # the preferred level is missed, which is no absence
+@given(facts=fact_sets(), now=instants(), standards=st.sampled_from([STANDARDS, BARE]))
+def test_a_record_survives_its_bytes(facts: list[Fact], now: float, standards: Standards) -> None:
     """What is unpacked equals what was packed, and packs to the same bytes."""
-    clock = judged(*facts, minutes=now, standards=STANDARDS)
+    clock = judged(*facts, minutes=now, standards=standards)
     packed = codec.pack(clock)
     assert codec.unpack(packed) == clock
     assert codec.pack(codec.unpack(packed)) == packed
+    assert pb.Clock.FromString(packed).SerializeToString(deterministic=True) == packed
 
 
 def test_the_machine_runs_a_clock_from_start_to_retraction() -> None:

@@ -2,11 +2,11 @@
 
 import pytest
 
+from services.shared.facts import Context
 from services.shared.instant import Instant
 from services.sla.domain import (
     NONE,
     Clock,
-    Context,
     Fact,
     FactKind,
     State,

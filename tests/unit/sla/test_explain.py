@@ -3,7 +3,8 @@
 import pytest
 
 from services.shared.explanation import Step
-from services.sla.domain import Context, Fact, FactKind
+from services.shared.facts import Context
+from services.sla.domain import Fact, FactKind
 from services.sla.explain import explain
 from tests.unit.sla.builders import STANDARD, STANDARDS, a_fact, judged
 

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 from hypothesis import given, strategies as st
 
+from services.shared.facts import merge
 from services.shared.instant import Instant
 from services.sla import codec
 from services.sla.domain import (
@@ -15,7 +16,6 @@ from services.sla.domain import (
     Transition,
     due,
     fold,
-    merge,
     next_deadline,
     note,
     transition,

@@ -1,0 +1,91 @@
+"""What the facts of every record have in common: they are a set, and each says whom it concerns and where."""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from services.shared.wire import message, text
+
+
+class Context(NamedTuple):
+    """Whom it concerns and where; empty where not stated. Events and records name these fields alike."""
+
+    customer_name: str = ""
+    customer_locale: str = ""
+    customer_time_zone: str = ""
+    customer_tier: str = ""
+    site: str = ""
+    team: str = ""
+    channel: str = ""
+
+
+NO_CONTEXT = Context()
+_stated = attrgetter(*Context._fields)
+_TAGS = tuple(bytes((field << 3 | 2,)) for field in range(1, 1 + len(Context._fields)))
+
+
+class Fact(Protocol):
+    """One event, reduced to what a verdict depends on: a tuple that orders by time, then source and id."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def context(self) -> Context: ...
+    def __lt__(self, other: Any, /) -> bool: ...  # noqa: ANN401 - as tuples have it
+
+
+F = TypeVar("F", bound=Fact)
+
+
+def merge(known: tuple[F, ...], new: Sequence[F]) -> tuple[F, ...]:
+    """The union, in order. Of facts with one id but different content the smallest is kept, whichever came first."""
+    if len(new) == 1 and _follows(new[0], known):
+        return (*known, new[0])
+    by_id = {(fact.source, fact.event_id): fact for fact in known}
+    for fact in new:
+        seen = by_id.setdefault((fact.source, fact.event_id), fact)
+        if fact < seen:
+            by_id[fact.source, fact.event_id] = fact
+    return tuple(sorted(by_id.values()))
+
+
+def _follows(fact: F, known: tuple[F, ...]) -> bool:
+    """Whether a fact is news later than all that is known, as nearly every fact is."""
+    for other in known:
+        if other.event_id == fact.event_id and other.source == fact.source:
+            return False
+    return not known or known[-1] < fact
+
+
+def last_stated(facts: Iterable[Fact]) -> Context:
+    """Each field of the context as the facts, in order, state it last."""
+    stated = [fact.context for fact in facts if fact.context is not NO_CONTEXT]
+    if len(stated) <= 1:
+        return stated[0] if stated else NO_CONTEXT
+    return Context(*(next(filter(None, reversed(column)), "") for column in zip(*stated, strict=True)))
+
+
+def read_context(event: object) -> Context:
+    """What an event states; NO_CONTEXT itself where that is nothing."""
+    context = _stated(event)
+    return Context(*context) if any(context) else NO_CONTEXT
+
+
+def unpack_context(record: Any) -> Context:  # noqa: ANN401 - a record, or one of its facts
+    """What a record states in its field `context`."""
+    return Context(*_stated(record.context)) if record.HasField("context") else NO_CONTEXT
+
+
+def pack_context(tag: bytes, context: Context) -> bytes:
+    """A context field on the wire; nothing where nothing is stated."""
+    packed = _packed(context)
+    return tag + packed if packed else b""
+
+
+@lru_cache(1 << 12)
+def _packed(context: Context) -> bytes:
+    """Its length and content. A record mostly states what its facts state, and many of one customer's the same."""
+    return message(b"", b"".join(map(text, _TAGS, context))) if any(context) else b""

@@ -1,5 +1,6 @@
 """The common part of every event: decoding it, and refusing what cannot be used, with the reason."""
 
+from operator import attrgetter
 from typing import NamedTuple, Protocol, TypeVar
 
 from google.protobuf.message import Message
@@ -14,6 +15,11 @@ from services.shared.parsing import parse_bytes, parse_json
 EARLIEST = parse_instant("2000-01-01T00:00:00Z")
 #: No promise reaches further than this.
 LATEST = parse_instant("2200-01-01T00:00:00Z")
+
+#: Characters of an id. Ids stand in keys, in record ids and in every message to people, several times over.
+LONGEST_ID = 255
+_IDS = ("event_id", "source", "customer_id", "subject_id")
+_ids = attrgetter(*_IDS)
 
 
 class Limits(NamedTuple):
@@ -50,6 +56,9 @@ def open_envelope(message_type: type[E], value: bytes, is_json: bool, limits: Li
             f"{len(value)} bytes; at most {limits.max_bytes} are accepted: send ids, not data",
         )
     event = parse_json(message_type, value) if is_json else parse_bytes(message_type, value)
+    # A character is a byte or more, so that in most events none has to be counted.
+    if len(value) > LONGEST_ID and max(map(len, _ids(event))) > LONGEST_ID:
+        raise _too_long(event)
     return event, _check(event, limits)  # type: ignore[arg-type]
 
 
@@ -61,6 +70,14 @@ def checked_instant(stamp: Timestamp, field: str) -> Instant:
     raise Unusable(
         DeadLetterReason.INVALID,
         f"{field} must be a time between 2000 and 2200; it is {'absent' if not at else 'outside'}",
+    )
+
+
+def _too_long(event: Message) -> Unusable:
+    length, name = max((len(text), name) for name, text in zip(_IDS, _ids(event), strict=True))
+    return Unusable(
+        DeadLetterReason.TOO_LARGE,
+        f"{name} has {length} characters; at most {LONGEST_ID} are accepted: send ids, not data",
     )
 
 

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from google.protobuf.json_format import MessageToJson
 
 from puntual.events.v1.order_event_pb2 import OrderEvent
 from services.shared.envelope import Limits, open_envelope
@@ -33,6 +34,23 @@ def test_json_and_bytes_are_read() -> None:
     event, at = open_envelope(OrderEvent, json.dumps(HEAD | {"ready": {}}).encode(), True, Limits(now=lambda: NOW))
     assert open_envelope(OrderEvent, event.SerializeToString(), False, Limits(now=lambda: NOW)) == (event, at)
     assert (event.WhichOneof("event"), at) == ("ready", parse_instant("2026-01-01T00:00:00Z"))
+
+
+@pytest.mark.parametrize("is_json", [True, False])
+@pytest.mark.parametrize("name", ["event_id", "source", "customer_id", "subject_id"])
+def test_ids_have_a_length(name: str, is_json: bool) -> None:
+    """255 characters, however many bytes that are; what is longer is no id, and is refused without it."""
+
+    def opened(text: str) -> OrderEvent:
+        event = parse_fields(OrderEvent, HEAD | {name: text, "ready": {}})
+        value = MessageToJson(event).encode() if is_json else event.SerializeToString()
+        return open_envelope(OrderEvent, value, is_json, Limits(now=lambda: NOW))[0]
+
+    assert getattr(opened("é" * 255), name) == "é" * 255
+    with pytest.raises(Unusable) as caught:
+        opened("é" * 256)
+    assert caught.value.reason is DeadLetterReason.TOO_LARGE
+    assert caught.value.detail == f"{name} has 256 characters; at most 255 are accepted: send ids, not data"
 
 
 @pytest.mark.parametrize(

@@ -94,10 +94,23 @@ def test_an_unusable_dispatch_is_refused(value: bytes, reason: DeadLetterReason)
     assert "no id" not in refused.value.detail
 
 
-def test_a_dispatch_says_json_when_json_is_broken() -> None:
-    """Half an object is undecodable."""
-    with pytest.raises(Unusable, match="undecodable"):
-        decode(b'{"incidentId": ', True)
+@pytest.mark.parametrize(
+    ("value", "is_json", "said"),
+    [
+        (b'{"incidentId": secret', True, "no JSON: Expecting value at column 16"),
+        (b'{"item": {"standing": "secret"}}', True, "item.standing must be one of STANDING_"),
+        (b"\x0a\x7fsecret", False, "the bytes are corrupt"),
+    ],
+)
+def test_a_dispatch_that_is_none_is_refused_by_its_place_without_its_content(
+    value: bytes, is_json: bool, said: str
+) -> None:
+    """A customer's data may stand in it, and the detail goes into a header."""
+    with pytest.raises(Unusable) as refused:
+        decode(value, is_json)
+    assert refused.value.reason == DeadLetterReason.UNDECODABLE
+    assert said in refused.value.detail
+    assert "secret" not in refused.value.detail
 
 
 def test_the_machine_announces_what_a_write_means() -> None:

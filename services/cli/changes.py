@@ -52,11 +52,16 @@ class Change(NamedTuple):
 
 
 def follow_changes(
-    bootstrap: str, prefix: str, *, from_start: bool, ready: Callable[[], None] = lambda: None
+    bootstrap: str,
+    prefix: str,
+    *,
+    from_start: bool,
+    ready: Callable[[], None] = lambda: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Change | None]:
-    """Changes of promises and clocks, without end; None whenever nothing came for a moment. `ready`: see `follow`."""
+    """Changes of promises and clocks, without end; None whenever nothing came for a moment. The rest as in `follow`."""
     names = [topics.PROMISES.under(prefix), topics.SLA.under(prefix)]
-    for message in follow(bootstrap, names, from_start=from_start, ready=ready):
+    for message in follow(bootstrap, names, from_start=from_start, ready=ready, tell=tell):
         if message is None:
             yield None
         elif message.value is not None and message.key is not None:

@@ -1,17 +1,21 @@
 """Reading topics from outside the services, without a consumer group: it disturbs nobody and leaves no trace."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaConnectionError, KafkaTimeoutError
+from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from services.shared.engine.stage import Message
 from services.shared.errors import KafkaUnreachable, PuntualError
 from services.shared.topics import CONNECT_MS
 
 _POLL_MS = 250
+#: Seconds without a message after which a reader that follows asks whether Kafka is still there, and how long it waits.
+_QUIET = 10.0
+_PROBE_MS = 5_000
 
 
 class NoSuchTopic(PuntualError):
@@ -37,12 +41,17 @@ def read_to_end(bootstrap: str, topic: str) -> Iterator[Message]:
 
 
 def follow(
-    bootstrap: str, topics: Sequence[str], *, from_start: bool, ready: Callable[[], None] = lambda: None
-) -> Iterator[Message | None]:
+    bootstrap: str,
+    topics: Sequence[str],
+    *,
+    from_start: bool,
+    ready: Callable[[], None] = lambda: None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Generator[Message | None]:
     """What is written to topics from now on, without end; `from_start`: after everything in them.
 
     Yields None whenever nothing came for a moment, so that the reader can do something else. `ready` is called once
-    nothing can be missed any more.
+    nothing can be missed any more, `tell` with a line for people when Kafka stops answering and when it is back.
     """
     with _consumer(bootstrap, topics) as consumer:
         if from_start:
@@ -52,12 +61,28 @@ def follow(
         for partition in consumer.assignment():
             consumer.position(partition)
         ready()
+        heard, answers = monotonic(), True
         while True:
             fetched = consumer.poll(timeout_ms=_POLL_MS)
+            # Who polls a Kafka that is gone is not told so: it looks like a topic to which nothing is written.
+            if fetched or monotonic() > heard + _QUIET:
+                answered = bool(fetched) or _answers(consumer)
+                if answered != answers:
+                    again = f"Kafka answers again at {bootstrap}"
+                    tell(again if answered else f"Kafka does not answer at {bootstrap}; still trying. Ctrl-C ends it")
+                heard, answers = monotonic(), answered
             for messages in fetched.values():
                 yield from messages
             if not fetched:
                 yield None
+
+
+def _answers(consumer: Any) -> bool:  # noqa: ANN401 - its library ships no types
+    try:
+        consumer.end_offsets(consumer.assignment(), timeout_ms=_PROBE_MS)
+    except KafkaError:
+        return False
+    return True
 
 
 def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:

@@ -20,11 +20,11 @@ from services.cli.exits import EXIT_CODES
 from services.cli.options import ADDRESSES, partitions_option, prefix_option
 from services.cli.processes import Child, await_ready, services
 from services.cli.traffic import Happening, stories
-from services.cli.watch import COLOURS
+from services.cli.watch import as_line
 from services.cli.wire import INPUTS
 from services.shared.broker import HOST, is_listening, start_embedded
 from services.shared.clock import wall_clock
-from services.shared.instant import SECOND, Instant, to_datetime
+from services.shared.instant import SECOND, Instant
 from services.shared.publisher import Publisher
 from services.shared.topics import provision
 
@@ -182,15 +182,7 @@ def _show(
         else:
             seen[item.transition] += 1
             if item.transition not in _QUIET:
-                console.print(_line(item), soft_wrap=True)
-
-
-def _line(change: Change) -> Text:
-    what = change.kind.replace("_", " ")
-    text = Text(f"{to_datetime(change.announced_at):%H:%M:%S}  ")
-    text.append(f"{change.transition.replace('_', ' '):<13}", COLOURS.get(change.transition, ""))
-    text.append(f"{what:<18}{change.subject_id:<9}{change.customer_id:<7}{change.site:<12}{change.margin()}")
-    return text
+                console.print(as_line(item), soft_wrap=True)
 
 
 def _welcome(console: Console, bootstrap: str, children: Sequence[Child]) -> None:

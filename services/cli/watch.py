@@ -3,6 +3,7 @@
 import json
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain, islice
 
 import click
@@ -56,8 +57,12 @@ def watch(
     prefix: str,
     as_json: bool,
 ) -> None:
-    """Show every change of promises and clocks as it is announced: a live table, or JSON lines. Ctrl-C ends it."""
-    everything = follow_changes(kafka, prefix, from_start=from_start)
+    """Show every change of promises and clocks as it is announced. Ctrl-C ends it.
+
+    On a terminal it is a live table, in a pipe a line for each change, with --json an object. Where Kafka stops
+    answering, it says so on stderr and goes on when Kafka is back.
+    """
+    everything = follow_changes(kafka, prefix, from_start=from_start, tell=partial(click.echo, err=True))
     try:
         first = next(everything)  # only where there is Kafka, and the topics, is there something to show
         changes = islice(
@@ -90,12 +95,25 @@ def _optional(at: Instant) -> str | None:
 
 
 def _show(changes: Iterator[Change]) -> None:
-    console = Console()
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        for change in changes:
+            console.print(as_line(change), soft_wrap=True)
+        return
     latest: deque[Change] = deque(maxlen=max(console.height - 4, 5))
     with Live(_table(latest), console=console, auto_refresh=False) as live:
         for change in changes:
             latest.append(change)
             live.update(_table(latest), refresh=True)
+
+
+def as_line(change: Change) -> Text:
+    """A change as a line of text."""
+    what = change.kind.replace("_", " ")
+    text = Text(f"{to_datetime(change.announced_at):%H:%M:%S}  ")
+    text.append(f"{change.transition.replace('_', ' '):<12}", COLOURS.get(change.transition, ""))
+    text.append(f" {what:<17} {change.subject_id:<8} {change.customer_id:<6} {change.site:<11} {change.margin()}")
+    return text
 
 
 def _table(changes: deque[Change]) -> Table:

@@ -11,8 +11,8 @@ from kafka import KafkaProducer
 
 from services.cli.__main__ import main
 from services.cli.dead_letters import dead_letters
-from services.cli.reading import read_to_end
-from services.shared.broker import free_port
+from services.cli.reading import follow, read_to_end
+from services.shared.broker import free_port, start_embedded
 from services.shared.clock import wall_clock
 from services.shared.errors import KafkaUnreachable
 from services.shared.instant import SECOND, Instant, format_instant
@@ -241,6 +241,30 @@ class _Silent:
     def poll(self, timeout_ms: int) -> dict[str, Any]:
         assert timeout_ms
         return {}
+
+
+def test_who_watches_is_told_when_kafka_is_gone_and_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Once each, however long it lasts; then watching goes on where it was."""
+    for name, seconds in (("_QUIET", 1.0), ("_PROBE_MS", 500)):
+        monkeypatch.setattr(f"services.cli.reading.{name}", seconds)
+    said: list[str] = []
+    with start_embedded(tmp_path) as bootstrap:
+        provision(bootstrap, "p.", 1)
+        messages = follow(bootstrap, ["p.orders.v1"], from_start=False, tell=said.append)
+        for _ in range(8):
+            assert next(messages) is None
+        assert said == [], "a topic may be quiet"
+    for _ in range(12):
+        assert next(messages) is None
+    assert said == [f"Kafka does not answer at {bootstrap}; still trying. Ctrl-C ends it"]
+    with start_embedded(tmp_path, int(bootstrap.rpartition(":")[2])):
+        wait_for(lambda: next(messages) is None and len(said) > 1, 20)
+        assert run("publish", "--kafka", bootstrap, "--prefix", "p.", text=order("o1", ready={})).exit_code == 0
+        assert next(message for message in messages if message).key == b"ana"
+    assert said[1:] == [f"Kafka answers again at {bootstrap}"]
+    messages.close()
 
 
 @pytest.mark.parametrize("command", ["publish", "replay"])

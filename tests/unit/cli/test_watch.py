@@ -1,5 +1,8 @@
 """`puntual watch` on a terminal: a table that is drawn anew with each change."""
 
+from collections.abc import Callable, Iterator
+from io import StringIO
+
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
@@ -21,12 +24,44 @@ def change(transition: str, subject: str, **other: object) -> Change:
     return base._replace(**other)  # type: ignore[arg-type]
 
 
+def test_what_is_not_a_terminal_gets_a_line_for_each_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them, whole, each as it comes: a pipe may be read by `grep`."""
+    shown: list[str] = []
+    changes = [change("broken", f"o{number}", site="V" * 200) for number in range(60)]
+
+    def announced() -> Iterator[Change]:
+        for each in changes:
+            yield each
+            shown.append(output.getvalue())
+
+    output = StringIO()
+    monkeypatch.setattr(watch, "follow_changes", lambda *_, **__: announced())
+    monkeypatch.setattr(watch, "Console", lambda **options: Console(file=output, **options))
+    assert CliRunner().invoke(main, ["watch"]).exit_code == 0
+    lines = output.getvalue().splitlines(keepends=True)
+    assert [line.split()[4] for line in lines] == [each.subject_id for each in changes]
+    assert all("V" * 200 in line and line.endswith("1 min past due\n") for line in lines)
+    assert [said.count("\n") for said in shown] == list(range(1, 61))
+
+
+def test_a_kafka_that_no_longer_answers_is_told_on_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the JSON on stdout stays JSON."""
+
+    def announced(*_: object, tell: Callable[[str], None], **__: object) -> Iterator[Change]:
+        yield change("broken", "o1")
+        tell("it is gone")
+
+    monkeypatch.setattr(watch, "follow_changes", announced)
+    result = CliRunner().invoke(main, ["watch", "--json"])
+    assert (result.exit_code, result.stderr, result.stdout.count("\n")) == (0, "it is gone\n", 1)
+
+
 def test_the_table_grows_with_each_change_and_is_coloured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the changes asked for, each with what people want to know beside it."""
     changes = [None, change("broken", "o1"), None, change("made", "o2"), change("kept", "o3", settled_at=DUE)]
     monkeypatch.setattr(watch, "follow_changes", lambda *_, **__: iter(changes))
     terminal = Console(force_terminal=True, width=100, height=40)
-    monkeypatch.setattr(watch, "Console", lambda: terminal)
+    monkeypatch.setattr(watch, "Console", lambda **_: terminal)
     with terminal.capture() as shown:
         result = CliRunner().invoke(main, ["watch", "--transition", "broken", "--transition", "kept"])
     assert result.exit_code == 0, result.stderr

@@ -20,8 +20,8 @@ from services.shared.topics import Topic
 \b
 Examples:
   puntual publish events.jsonl
-  echo '{{"topic": "orders", "event_id": "1", "occurred_at": "2026-11-26T09:00:00Z", "customer_id": "c-7",
-         "subject_id": "o-1", "ready": {{}}}}' | puntual publish
+  echo '{{"event_id": "1", "occurred_at": "'$(date -u +%FT%TZ)'", "subject_id": "o-1", "ready": {{}}}}' |
+    puntual publish --topic orders
   jq -c .events[] export.json | puntual publish --topic callbacks -""",
 )
 @click.argument("file", type=click.File("rb"), default="-")

@@ -1,9 +1,9 @@
 """`puntual watch`: what is announced, as it is announced."""
 
 import json
+import sys
 from collections import deque
 from collections.abc import Iterator
-from functools import partial
 from itertools import chain, islice
 
 import click
@@ -62,7 +62,7 @@ def watch(
     On a terminal it is a live table, in a pipe a line for each change, with --json an object. Where Kafka stops
     answering, it says so on stderr and goes on when Kafka is back.
     """
-    everything = follow_changes(kafka, prefix, from_start=from_start, tell=partial(click.echo, err=True))
+    everything = follow_changes(kafka, prefix, from_start=from_start, tell=_tell)
     try:
         first = next(everything)  # only where there is Kafka, and the topics, is there something to show
         changes = islice(
@@ -94,6 +94,10 @@ def _optional(at: Instant) -> str | None:
     return format_instant(at) if at else None
 
 
+def _tell(what: str) -> None:
+    print(what, file=sys.stderr)  # not click's way round the live table, which would be written into
+
+
 def _show(changes: Iterator[Change]) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -101,7 +105,7 @@ def _show(changes: Iterator[Change]) -> None:
             console.print(as_line(change), soft_wrap=True)
         return
     latest: deque[Change] = deque(maxlen=max(console.height - 4, 5))
-    with Live(_table(latest), console=console, auto_refresh=False) as live:
+    with Live(_table(latest), console=console, auto_refresh=False, redirect_stderr=sys.stderr.isatty()) as live:
         for change in changes:
             latest.append(change)
             live.update(_table(latest), refresh=True)

@@ -27,10 +27,11 @@ from services.promises.domain import (
 from services.promises.rules import RuleBook
 from services.shared.calendar import end_of_day
 from services.shared.clock import from_timestamp
+from services.shared.contexts import pack_context, read_context, unpack_context
 from services.shared.engine.machine import Machine
 from services.shared.envelope import Limits, checked_instant, open_envelope
 from services.shared.errors import DeadLetterReason, Unusable
-from services.shared.facts import NO_CONTEXT, pack_context, read_context, unpack_context
+from services.shared.facts import NO_CONTEXT
 from services.shared.instant import Instant
 from services.shared.keys import customer_of, record_key, split_key
 from services.shared.wire import number, text, timestamp, varint

@@ -1,11 +1,7 @@
 """What the facts of every record have in common: they are a set, and each says whom it concerns and where."""
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, TypeVar
-
-from services.shared.wire import message, text
 
 
 class Context(NamedTuple):
@@ -21,8 +17,6 @@ class Context(NamedTuple):
 
 
 NO_CONTEXT = Context()
-_stated = attrgetter(*Context._fields)
-_TAGS = tuple(bytes((field << 3 | 2,)) for field in range(1, 1 + len(Context._fields)))
 
 
 class Fact(Protocol):
@@ -66,26 +60,3 @@ def last_stated(facts: Iterable[Fact]) -> Context:
     if len(stated) <= 1:
         return stated[0] if stated else NO_CONTEXT
     return Context(*(next(filter(None, reversed(column)), "") for column in zip(*stated, strict=True)))
-
-
-def read_context(event: object) -> Context:
-    """What an event states; NO_CONTEXT itself where that is nothing."""
-    context = _stated(event)
-    return Context(*context) if any(context) else NO_CONTEXT
-
-
-def unpack_context(record: Any) -> Context:  # noqa: ANN401 - a record, or one of its facts
-    """What a record states in its field `context`."""
-    return Context(*_stated(record.context)) if record.HasField("context") else NO_CONTEXT
-
-
-def pack_context(tag: bytes, context: Context) -> bytes:
-    """A context field on the wire; nothing where nothing is stated."""
-    packed = _packed(context)
-    return tag + packed if packed else b""
-
-
-@lru_cache(1 << 12)
-def _packed(context: Context) -> bytes:
-    """Its length and content. A record mostly states what its facts state, and many of one customer's the same."""
-    return message(b"", b"".join(map(text, _TAGS, context))) if any(context) else b""

@@ -15,10 +15,11 @@ from puntual.events.v1.contact_event_pb2 import (
 from puntual.events.v1.order_event_pb2 import MILESTONE_UNSPECIFIED, OrderDelivered, OrderEvent, OrderWaived
 from puntual.sla.v1 import clock_pb2 as pb
 from services.shared.clock import from_timestamp
+from services.shared.contexts import pack_context, read_context, unpack_context
 from services.shared.engine.machine import Decoder, Machine
 from services.shared.envelope import Limits, open_envelope
 from services.shared.errors import DeadLetterReason, Unusable
-from services.shared.facts import NO_CONTEXT, pack_context, read_context, unpack_context
+from services.shared.facts import NO_CONTEXT
 from services.shared.keys import customer_of, record_key, split_key
 from services.shared.wire import text, timestamp, varint
 from services.sla import domain

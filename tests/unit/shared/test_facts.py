@@ -3,7 +3,8 @@
 from hypothesis import given, strategies as st
 
 from puntual.promises.v1.promise_pb2 import Context as Message, Promise
-from services.shared.facts import NO_CONTEXT, Context, last_stated, merge, pack_context, read_context, unpack_context
+from services.shared.contexts import pack_context, read_context, unpack_context
+from services.shared.facts import NO_CONTEXT, Context, last_stated, merge
 from services.shared.instant import Instant
 from services.sla.domain import Fact
 

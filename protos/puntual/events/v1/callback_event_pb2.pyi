@@ -44,7 +44,7 @@ class CallbackEvent(_message.Message):
     CANCELLED_FIELD_NUMBER: _builtins.int
     WAIVED_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """Unique within `source`; a repeated id is the same event and changes nothing."""
+    """Unique within `source`; a repeated id is the same event and changes nothing. Ids and source: 255 characters at most."""
     source: _builtins.str
     """The system that says so, for example "shop"; "operator" for decisions of staff."""
     customer_id: _builtins.str

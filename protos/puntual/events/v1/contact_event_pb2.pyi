@@ -103,7 +103,7 @@ class ContactEvent(_message.Message):
     REOPENED_FIELD_NUMBER: _builtins.int
     CLOSED_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """Unique within `source`; a repeated id is the same event and changes nothing."""
+    """Unique within `source`; a repeated id is the same event and changes nothing. Ids and source: 255 characters at most."""
     source: _builtins.str
     """The system that says so, for example "shop"; "operator" for decisions of staff."""
     customer_id: _builtins.str

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from enum import IntEnum
 from functools import partial
+from operator import attrgetter
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -26,14 +27,14 @@ from services.promises.domain import (
 )
 from services.promises.rules import RuleBook
 from services.shared.calendar import end_of_day
-from services.shared.clock import from_timestamp
+from services.shared.clock import from_timestamp, from_timestamps
 from services.shared.contexts import pack_context, read_context, unpack_context
 from services.shared.engine.machine import Machine
 from services.shared.envelope import Limits, checked_instant, open_envelope
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.facts import NO_CONTEXT
 from services.shared.instant import Instant
-from services.shared.keys import customer_of, record_key, split_key
+from services.shared.keys import has_customer, record_key, split_key
 from services.shared.wire import number, text, timestamp, varint
 
 ORDERS, CALLBACKS, APPOINTMENTS = "orders.v1", "callbacks.v1", "appointments.v1"
@@ -79,8 +80,8 @@ def machine(book: RuleBook, limits: Limits, prefix: str = "puntual.") -> Machine
 
 
 def _identity(key: bytes) -> Identity:
-    _, kind, subject = split_key(key)
-    return key, _KINDS[kind], customer_of(key), subject
+    routing, kind, subject = split_key(key)
+    return key, _KINDS[kind], routing if has_customer(key) else "", subject
 
 
 def _transition(key: bytes, old: Promise | None, new: Promise | None) -> tuple[str, str]:
@@ -284,15 +285,17 @@ def _pack_fact(fact: Fact) -> bytes:
     return packed
 
 
+_TIMES = attrgetter("original_due_at", "due_at", "announced_due_at", "warn_at", "breach_at", "settled_at")
+
+
 def unpack(value: bytes) -> Promise:
     """The record in `pack`'s bytes."""
     record = pb.Promise.FromString(value)
+    original_due_at, due_at, announced_due_at, warn_at, breach_at, settled_at = from_timestamps(_TIMES(record))
     return Promise(
         record.promise_id.encode(), record.kind, record.customer_id, record.subject_id, record.state, record.reason,
-        from_timestamp(record.original_due_at), from_timestamp(record.due_at), record.by_agreement,
-        from_timestamp(record.announced_due_at), from_timestamp(record.warn_at), from_timestamp(record.breach_at),
-        from_timestamp(record.settled_at), unpack_context(record), record.rules_version,
-        tuple([_unpack_fact(fact) for fact in record.facts]),
+        original_due_at, due_at, record.by_agreement, announced_due_at, warn_at, breach_at, settled_at,
+        unpack_context(record), record.rules_version, tuple([_unpack_fact(fact) for fact in record.facts]),
     )  # fmt: skip
 
 

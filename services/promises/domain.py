@@ -224,10 +224,11 @@ def judge(identity: Identity, facts: tuple[Fact, ...], rules: Rules, now: Instan
         )
     original, due_at, given_at, agreed, announced = word
     tolerance, grace, warning = rules.kinds[identity[1]]
-    breach_at = Instant(due_at + max(tolerance, grace))
+    breach_at = Instant(due_at + max(grace, tolerance))
     # A lead longer than half of the time given would warn of nearly every promise as soon as it is made.
-    lead = min(warning, max(due_at - given_at, 0) // 2)
-    warn_at = Instant(due_at - lead) if lead else NONE
+    lead, half = warning, (due_at - given_at) // 2
+    lead = min(lead, half)
+    warn_at = Instant(due_at - lead) if lead > 0 else NONE
     state, reason, settled_at = _settled(facts, due_at + tolerance)
     if state == _OPEN:
         if now > breach_at:

@@ -56,7 +56,7 @@ def _follows(fact: F, known: tuple[F, ...]) -> bool:
 
 def last_stated(facts: Iterable[Fact]) -> Context:
     """Each field of the context as the facts, in order, state it last."""
-    stated = [fact.context for fact in facts if fact.context is not NO_CONTEXT]
-    if len(stated) <= 1:
-        return stated[0] if stated else NO_CONTEXT
+    stated = [context for fact in facts if (context := fact.context) is not NO_CONTEXT]
+    if not stated:
+        return NO_CONTEXT
     return Context(*(next(filter(None, reversed(column)), "") for column in zip(*stated, strict=True)))

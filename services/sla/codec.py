@@ -20,7 +20,7 @@ from services.shared.engine.machine import Decoder, Machine
 from services.shared.envelope import Limits, open_envelope
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.facts import NO_CONTEXT
-from services.shared.keys import customer_of, record_key, split_key
+from services.shared.keys import has_customer, record_key, split_key
 from services.shared.wire import text, timestamp, varint
 from services.sla import domain
 from services.sla.domain import Clock, Fact, FactKind, Identity, Metric, Standards, State
@@ -73,8 +73,8 @@ def machine(standards: Standards, limits: Limits, prefix: str = "puntual.") -> M
 
 def identity(key: bytes) -> Identity:
     """Which clock a record key, as the decoders make it, names."""
-    _, metric, subject = split_key(key)
-    return key, _METRICS[metric], customer_of(key), subject
+    routing, metric, subject = split_key(key)
+    return key, _METRICS[metric], routing if has_customer(key) else "", subject
 
 
 def _transition(key: bytes, old: Clock | None, new: Clock | None) -> tuple[str, str]:

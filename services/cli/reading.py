@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
@@ -13,6 +13,8 @@ from services.shared.errors import KafkaUnreachable, PuntualError
 from services.shared.topics import CONNECT_MS
 
 _POLL_MS = 250
+#: Seconds between two questions of a reader that follows, where nothing came.
+_PAUSE = 0.1
 #: Seconds without a message after which a reader that follows asks whether Kafka is still there, and how long it waits.
 _QUIET = 10.0
 _PROBE_MS = 5_000
@@ -63,7 +65,8 @@ def follow(
         ready()
         heard, answers = monotonic(), True
         while True:
-            fetched = consumer.poll(timeout_ms=_POLL_MS)
+            # A poll that waits asks without pause where the broker answers at once that there is nothing.
+            fetched = consumer.poll(timeout_ms=0)
             # Who polls a Kafka that is gone is not told so: it looks like a topic to which nothing is written.
             if fetched or monotonic() > heard + _QUIET:
                 answered = bool(fetched) or _answers(consumer)
@@ -74,6 +77,7 @@ def follow(
             for messages in fetched.values():
                 yield from messages
             if not fetched:
+                sleep(_PAUSE)
                 yield None
 
 

@@ -1,6 +1,7 @@
 """The commands that talk to Kafka, each against the brokers."""
 
 import json
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,7 @@ def test_who_watches_is_told_when_kafka_is_gone_and_when_it_is_back(
         for _ in range(8):
             assert next(messages) is None
         assert said == [], "a topic may be quiet"
+    wait_for(lambda: next(messages) is None and bool(said), 20)
     for _ in range(12):
         assert next(messages) is None
     assert said == [f"Kafka does not answer at {bootstrap}; still trying. Ctrl-C ends it"]
@@ -264,6 +266,18 @@ def test_who_watches_is_told_when_kafka_is_gone_and_when_it_is_back(
         assert run("publish", "--kafka", bootstrap, "--prefix", "p.", text=order("o1", ready={})).exit_code == 0
         assert next(message for message in messages if message).key == b"ana"
     assert said[1:] == [f"Kafka answers again at {bootstrap}"]
+    messages.close()
+
+
+def test_waiting_for_what_is_not_written_costs_next_to_nothing(kafka: str, prefix: str, site: tuple[str, ...]) -> None:
+    """Some brokers answer at once that there is nothing; asking again at once would take a whole core."""
+    assert site
+    messages = follow(kafka, [ORDERS.under(prefix)], from_start=False)
+    assert next(messages) is None
+    began, used = time.monotonic(), time.process_time()
+    while time.monotonic() < began + 2:
+        assert next(messages) is None
+    assert time.process_time() - used < 0.25 * (time.monotonic() - began)
     messages.close()
 
 

@@ -44,6 +44,18 @@ def test_people_get_a_table(tmp_path: Path) -> None:
     assert "known outcome: 2 of 2 verdicts equal" in result.stdout
 
 
+def test_the_example_shows_every_way_to_end() -> None:
+    """A history that everybody has, judged as its mapping says: open, broken, kept and kept late, all as known."""
+    history, mapping = EXAMPLES.parent / "histories" / "orders.csv", EXAMPLES / "orders.yaml"
+    as_of = mapping.read_text().partition("Judge as of ")[2].partition(".\n")[0]
+    result = CliRunner().invoke(main, ["judge", str(history), "--mapping", str(mapping), "--as-of", as_of])
+    assert result.exit_code == 0, result.stderr
+    shown = [line.split() for line in result.stdout.splitlines()]
+    assert ["promises", "open", "broken", "kept", "kept", "late"] in shown
+    assert ["order", "ready", "2", "2", "5", "3"] in shown
+    assert "known outcome: 12 of 12 verdicts equal" in result.stdout
+
+
 def test_a_verdict_other_than_the_known_one_fails(tmp_path: Path) -> None:
     """The first mismatches are named, and the exit code is 1."""
     result = judge(tmp_path, ROW.replace("good", "bad"))

@@ -34,7 +34,7 @@ from services.shared.envelope import Limits, checked_instant, open_envelope
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.facts import NO_CONTEXT
 from services.shared.instant import Instant
-from services.shared.keys import has_customer, record_key, split_key
+from services.shared.keys import has_customer, record_key, routing_key, split_key
 from services.shared.wire import number, text, timestamp, varint
 
 ORDERS, CALLBACKS, APPOINTMENTS = "orders.v1", "callbacks.v1", "appointments.v1"
@@ -74,6 +74,7 @@ def machine(book: RuleBook, limits: Limits, prefix: str = "puntual.") -> Machine
         next_deadline=lambda promise: domain.next_deadline(promise, rules),
         transition=_transition,
         labels=lambda promise: (_KIND_NAMES[promise.kind], _STATE_NAMES[promise.state]),
+        routing=routing_key,
         margin=domain.margin,
         breached_at=domain.breached_at,
     )

@@ -27,6 +27,7 @@ class DeadLetterReason(StrEnum):
     FUTURE_TIME = "future_time"
     TOO_LATE = "too_late"
     TOO_LARGE = "too_large"
+    MISPLACED = "misplaced"
     INVALID = "invalid"
 
 

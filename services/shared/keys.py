@@ -28,6 +28,11 @@ def split_key(key: bytes) -> tuple[str, str, str]:
     return unquote(routing.removeprefix(_NO_CUSTOMER)), kind, unquote(subject)
 
 
+def routing_key(key: bytes) -> str:
+    """What events of this record are keyed by: the customer's id, or the subject's where there is no customer."""
+    return split_key(key)[0]
+
+
 def has_customer(key: bytes) -> bool:
     """Whether the routing part of a record key is a customer's id."""
     return not key.startswith(b"~")

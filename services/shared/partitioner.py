@@ -1,8 +1,11 @@
 """Which partition a key belongs to: apart from keys.py, which the domains use and which is free of Kafka."""
 
+from functools import lru_cache
+
 from kafka.partitioner.default import murmur2
 
 
+@lru_cache(1 << 16)
 def partition_of(routing_key: str | bytes, partitions: int) -> int:
     """The partition of a message key out of so many: murmur2, as Java's publishers have it."""
     key = routing_key.encode() if isinstance(routing_key, str) else routing_key

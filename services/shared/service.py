@@ -21,7 +21,7 @@ from services.shared.instant import SECOND
 from services.shared.metrics import Registry
 from services.shared.rpc import RpcServer, Service
 from services.shared.settings import ClockKind, Settings, read
-from services.shared.topics import DEAD_LETTERS
+from services.shared.topics import DEAD_LETTERS, require
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +84,7 @@ def main(name: str, settings_type: type[S], app: Callable[[S], Awaitable[None]])
         sys.exit(f"{name}: {error}")
     try:
         logs.set_up(name, settings.log)
+        require(settings.kafka, settings.topic_prefix, settings.partitions)
         # Batches make thousands of tuples and no cycles: looking for those at the usual rate costs an eighth of the
         # CPU.
         gc.freeze()

@@ -151,6 +151,18 @@ def examine(bootstrap: str, prefix: str = PREFIX, partitions: int = PARTITIONS, 
         return _examine(admin, prefix, partitions, replication)
 
 
+def require(bootstrap: str, prefix: str, partitions: int) -> None:
+    """Make sure that a service can start: all topics are there, with so many partitions.
+
+    Raises KafkaUnreachable, PuntualError where one is missing, TopicsDiffer where one has another number.
+    """
+    state = examine(bootstrap, prefix, partitions)
+    if state.missing:
+        raise PuntualError(f"{bootstrap} has no topic {', '.join(state.missing)}; `puntual topics --create` makes them")
+    if wrong := [difference for difference in state.differences if difference.setting == "partitions"]:
+        raise TopicsDiffer(wrong)
+
+
 def partition_count(bootstrap: str, name: str) -> int:
     """How many partitions a topic (its full name) has; 0 where there is none.
 

@@ -20,7 +20,7 @@ from services.shared.engine.machine import Decoder, Machine
 from services.shared.envelope import Limits, open_envelope
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.facts import NO_CONTEXT
-from services.shared.keys import has_customer, record_key, split_key
+from services.shared.keys import has_customer, record_key, routing_key, split_key
 from services.shared.wire import text, timestamp, varint
 from services.sla import domain
 from services.sla.domain import Clock, Fact, FactKind, Identity, Metric, Standards, State
@@ -66,6 +66,7 @@ def machine(standards: Standards, limits: Limits, prefix: str = "puntual.") -> M
         next_deadline=lambda clock: domain.next_deadline(clock, standards),
         transition=_transition,
         labels=lambda clock: (_METRIC_NAMES[clock.metric], _STATE_NAMES[clock.state]),
+        routing=routing_key,
         margin=domain.margin,
         breached_at=domain.breached_at,
     )

@@ -25,6 +25,7 @@ from services.shared.engine.stage import (
 from services.shared.engine.store import PartitionStore
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import SECOND, Instant, format_instant
+from services.shared.partitioner import partition_of
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +37,18 @@ MAX_RECORD_BYTES = 900_000
 class Keeper(Generic[R, F]):
     """Runs one machine over the partitions it is given."""
 
-    def __init__(self, machine: Machine[R, F], meter: Meter, *, dead_letters: str, dead_letter_partitions: int) -> None:
+    def __init__(
+        self,
+        machine: Machine[R, F],
+        meter: Meter,
+        *,
+        dead_letters: str,
+        dead_letter_partitions: int,
+        partitions: int | None = None,
+    ) -> None:
         self.machine = machine
+        #: Of every input; None: records may begin on any.
+        self.partitions = partitions
         self.stores: dict[int, PartitionStore[R, F]] = {}
         self._meter = meter
         self._dead_letters = DeadLetters(dead_letters, dead_letter_partitions)
@@ -137,6 +148,7 @@ class _Batch(Generic[R, F]):
         self._meter = keeper._meter  # noqa: SLF001 - the keeper's own helper
         self._store = keeper.stores[partition]
         self._partition = partition
+        self._partitions = keeper.partitions
         self._now = now
         self._announced_at = ("announced-at", format_instant(now).encode())
         self.writes: list[Write] = []
@@ -149,6 +161,8 @@ class _Batch(Generic[R, F]):
     def fold(self, key: bytes, facts: Sequence[F]) -> Exception | None:
         """Fold facts into the record of a key. Returns why it cannot take them; it then stays as it was."""
         old = self._store.get(key)
+        if old is None and (problem := self._misplaced(key)):
+            return problem
         try:
             new = self._machine.fold(key, old, facts)
             if new is old or new == old:
@@ -162,6 +176,17 @@ class _Batch(Generic[R, F]):
             )
         self.write(key, old, new, value)
         return None
+
+    def _misplaced(self, key: bytes) -> Unusable | None:
+        """Why a new record must not begin here: facts of one subject on two partitions are half-truths on both."""
+        routing, partitions = self._machine.routing, self._partitions
+        if routing is None or partitions is None or partition_of(routing(key), partitions) == self._partition:
+            return None
+        return Unusable(
+            DeadLetterReason.MISPLACED,
+            f"on partition {self._partition}, which is not its customer's: publish with the customer's id (without a"
+            " customer, the subject's) as key, and murmur2 as partitioner",
+        )
 
     def write(self, key: bytes, old: R | None, new: R | None, value: bytes | None, *, look_again: bool = False) -> None:
         """Keep and announce a record and its packed `value`; None forgets it.

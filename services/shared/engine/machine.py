@@ -46,6 +46,8 @@ class Machine(Generic[R, F]):
     transition: Callable[[bytes, R | None, R | None], tuple[str, str]]
     #: The metric labels (kind, state) a record is counted under.
     labels: Callable[[R], tuple[str, str]]
+    #: The message key that decides which partition a record belongs on; None: not for publishers to decide.
+    routing: Callable[[bytes], str] | None = None
     #: Seconds from due to settled for a record that this write settled (below 0: in time), else None.
     margin: Callable[[R | None, R], float | None] = lambda _old, _new: None
     #: For `puntual_breach_detection_delay_seconds`: the first instant a breach could be announced, where this write

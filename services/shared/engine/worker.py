@@ -85,6 +85,7 @@ class Worker:
             meter,
             dead_letters=settings.dead_letters,
             dead_letter_partitions=settings.dead_letter_partitions,
+            partitions=settings.partitions,
         )
         self._outbox = Outbox(self._producer, self.fail)
         self.runtime = Runtime(

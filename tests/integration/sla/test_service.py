@@ -5,12 +5,15 @@ from pathlib import Path
 
 import grpc
 import pytest
+from kafka import KafkaProducer
 
+from puntual.events.v1.contact_event_pb2 import ContactEvent
 from puntual.sla.v1.clock_pb2 import CLOCK_STATE_MET, CLOCK_STATE_MISSED
 from puntual.sla.v1.sla_service_pb2 import GetClockRequest, ListClocksRequest
 from puntual.sla.v1.sla_service_pb2_grpc import SlaServiceStub
-from services.shared.clock import wall_clock
+from services.shared.clock import set_timestamp, wall_clock
 from services.shared.instant import SECOND, Instant, format_instant
+from services.shared.partitioner import partition_of
 from services.shared.publisher import Publisher
 from services.shared.topics import CALLBACKS, CONTACTS, ORDERS, Topic, provision
 from tests.integration.engine.reading import read_topic
@@ -33,7 +36,7 @@ class Site:
         provision(kafka, prefix, PARTITIONS)
         standards = directory / "standards.yaml"
         standards.write_text(STANDARDS)
-        self._kafka, self.prefix = kafka, prefix
+        self.kafka, self.prefix = kafka, prefix
         self.publisher = Publisher(kafka, prefix)
         # Last: its ports are free only until somebody else connects.
         self.worker = ServiceProcess("sla", kafka, prefix, partitions=PARTITIONS, standards=standards, instance="only")
@@ -46,12 +49,12 @@ class Site:
 
     def transitions(self, key: bytes) -> list[str]:
         """What was announced of a clock, in order."""
-        entries = read_topic(self._kafka, f"{self.prefix}sla.v1")
+        entries = read_topic(self.kafka, f"{self.prefix}sla.v1")
         return [entry.headers["transition"] for entry in entries if entry.key == key]
 
     def dead_letters(self) -> list[str]:
         """The reasons of all dead letters."""
-        return [entry.headers["reason"] for entry in read_topic(self._kafka, f"{self.prefix}dead-letters.v1")]
+        return [entry.headers["reason"] for entry in read_topic(self.kafka, f"{self.prefix}dead-letters.v1")]
 
     def announced(self, key: bytes, *expected: str) -> Callable[[], bool]:
         return lambda: self.transitions(key) == list(expected)
@@ -100,3 +103,31 @@ def test_unusable_contacts_are_set_aside_once_and_orders_left_to_the_promise_ser
     site.say(CONTACTS, "received", wall_clock())
     wait_for(lambda: "started" in site.transitions(b"ana/first_reply/s1"), 20, site.worker.output)
     wait_for(lambda: site.dead_letters() == ["undecodable"], 20, site.worker.output)
+
+
+def test_a_publisher_with_another_partitioner_is_told_and_alerts_nobody(site: Site) -> None:
+    """A contact whose events lie on two partitions would be breached on one and answered on the other."""
+    start = Instant(wall_clock() - 10 * SECOND)
+    received = ContactEvent(event_id="1", source="test", customer_id="ana", subject_id="s2")
+    set_timestamp(received.occurred_at, start)
+    received.received.SetInParent()
+    wrong = (partition_of("ana", PARTITIONS) + 1) % PARTITIONS
+    topic = CONTACTS.under(site.prefix)
+    publisher = KafkaProducer(bootstrap_servers=site.kafka)
+    publisher.send(topic, received.SerializeToString(), key=b"ana", partition=wrong).get(timeout=10)
+    publisher.close()
+    site.say(CONTACTS, "received", start)
+    wait_for(site.announced(b"ana/first_reply/s1", "started", "breached"), 20, site.worker.output)
+    wait_for(lambda: site.dead_letters() == ["misplaced"], 20, site.worker.output)
+    assert site.transitions(b"ana/first_reply/s2") == []
+
+
+def test_a_service_without_its_topics_says_so_and_ends(kafka: str, prefix: str) -> None:
+    """Rather than to be ready and serve nothing; also where they have another number of partitions."""
+    missing = pytest.raises(AssertionError, match=r"has no topic .*`puntual topics --create` makes them")
+    with missing, ServiceProcess("sla", kafka, prefix, partitions=PARTITIONS):
+        pytest.fail("it serves nothing, and says that it is ready")
+    provision(kafka, prefix, PARTITIONS)
+    differing = pytest.raises(AssertionError, match=f"PUNTUAL_PARTITIONS={PARTITIONS}")
+    with differing, ServiceProcess("sla", kafka, prefix, partitions=PARTITIONS + 1):
+        pytest.fail("it would look for customers where they are not")

@@ -11,6 +11,7 @@ from services.shared.engine.keeper import MAX_RECORD_BYTES, Keeper
 from services.shared.engine.stage import Message, Result
 from services.shared.engine.store import PartitionStore
 from services.shared.instant import SECOND, Instant
+from services.shared.partitioner import partition_of
 from tests.unit.engine.fakes import FakeMessage, Tally, a_message, a_tick, raw
 from tests.unit.engine.toy import DEAD_LETTERS, MACHINE, POISON, RECORDS, Fact, Reminder, State, unpack
 
@@ -190,6 +191,18 @@ def test_one_message_too_large_for_two_records_is_one_dead_letter() -> None:
     assert dead_offsets(result) == [0]
     assert tally.outcomes == {"dead": 1}
     assert tally.refused == {"too_large": 1}
+
+
+def test_a_record_begins_only_on_the_partition_of_its_key() -> None:
+    """What was published with another partitioner is set aside; the rest of the batch is unharmed."""
+    here = next(name for name in "abcdef" if partition_of(name, 2) == 0)
+    there = next(name for name in "abcdef" if partition_of(name, 2) == 1)
+    machine = replace(MACHINE, routing=bytes.decode)
+    keeper = Keeper(machine, Tally(), dead_letters=DEAD_LETTERS, dead_letter_partitions=1, partitions=2)
+    keeper.stores[0] = PartitionStore(machine)
+    result = process(keeper, a_message(0, (there, said("lost"))), a_message(1, (here, said("at home"))))
+    assert reasons(result) == {0: "misplaced"}
+    assert records(result).keys() == {here.encode()}
 
 
 # --- sweeps

@@ -13,6 +13,7 @@ from rich.text import Text
 from services.cli.exits import EXIT_CODES
 from services.cli.options import INSTANT, json_option, kafka_option, prefix_option
 from services.cli.reading import read_to_end
+from services.cli.words import counted
 from services.shared.engine.stage import Message
 from services.shared.errors import DeadLetterReason
 from services.shared.instant import Instant, format_instant
@@ -110,7 +111,7 @@ def list_(wanted: Filter, kafka: str, prefix: str, as_json: bool) -> None:
         else:
             console.print(Text(f"{facts['at']}  {letter.reason}  {facts['origin']}  {facts['bytes']} bytes", "bold"))
             console.print(Text(f"    {letter.detail}", "dim"))
-    click.echo(f"{len(found):,} dead letters", err=True)
+    click.echo(counted(len(found), "dead letter"), err=True)
 
 
 @dead_letters.command(

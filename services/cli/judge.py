@@ -22,6 +22,7 @@ from services.cli.options import (
     shuffle_option,
 )
 from services.cli.verdicts import Verdicts, as_json_counts, as_table, fingerprint, judge as judge_events
+from services.cli.words import counted
 from services.shared.clock import from_timestamp
 from services.shared.instant import Instant, format_instant
 
@@ -88,10 +89,10 @@ def judge(
     else:
         _print(verdicts, history, as_of)
     if wrong:
-        raise Failure(f"{len(wrong):,} verdicts differ from the known outcome:\n" + "\n".join(wrong[:_SHOWN]))
+        raise Failure(f"{counted(len(wrong), 'verdict')} unlike the known outcome:\n" + "\n".join(wrong[:_SHOWN]))
     if verdicts.unusable:
         reason, count = verdicts.unusable.most_common(1)[0]
-        raise Failure(f"{verdicts.unusable.total():,} events could not be used; {count:,} of them: {reason}")
+        raise Failure(f"{counted(verdicts.unusable.total(), 'event')} could not be used; {count:,} of them: {reason}")
 
 
 def _mismatches(verdicts: Verdicts, history: History) -> list[str]:
@@ -136,7 +137,8 @@ def _summary(verdicts: Verdicts, history: History, as_of: Instant, wrong: int) -
 def _print(verdicts: Verdicts, history: History, as_of: Instant) -> None:
     console = Console()
     later = f"; {history.later:,} later ones left out" if history.later else ""
-    console.print(f"{history.rows:,} rows, {len(history.events):,} events, judged as of {format_instant(as_of)}{later}")
+    size = f"{counted(history.rows, 'row')}, {counted(len(history.events), 'event')}"
+    console.print(f"{size}, judged as of {format_instant(as_of)}{later}")
     console.print(as_table(verdicts.tally()))
     if history.truths:
         equal = len(history.truths) - len(_mismatches(verdicts, history))

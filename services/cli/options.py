@@ -41,11 +41,14 @@ INSTANT = InstantType()
 ADDRESSES = AddressesType()
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
+#: Where commands look unless told otherwise.
+KAFKA, PREFIX = "127.0.0.1:9092", "puntual."
+
 kafka_option = click.option(
     "--kafka",
     type=ADDRESSES,
     envvar="PUNTUAL_KAFKA",
-    default="127.0.0.1:9092",
+    default=KAFKA,
     show_default=True,
     show_envvar=True,
     help="Where Kafka is.",
@@ -53,7 +56,7 @@ kafka_option = click.option(
 prefix_option = click.option(
     "--prefix",
     envvar="PUNTUAL_TOPIC_PREFIX",
-    default="puntual.",
+    default=PREFIX,
     show_default=True,
     show_envvar=True,
     help="What topic names begin with.",

@@ -7,6 +7,7 @@ import click
 from services.cli.exits import EXIT_CODES, Failure
 from services.cli.options import kafka_option, prefix_option
 from services.cli.wire import INPUTS
+from services.cli.words import counted
 from services.shared.errors import Unusable
 from services.shared.parsing import load_object
 from services.shared.publisher import Publisher
@@ -47,7 +48,7 @@ def publish(file: BinaryIO, topic: str | None, kafka: str, prefix: str) -> None:
                 click.echo(f"line {number}: {error}", err=True)
     click.echo(f"{sent:,} published", err=True)
     if bad:
-        raise Failure(f"{bad:,} lines could not be published; put them right and send those again")
+        raise Failure(f"{counted(bad, 'line')} could not be published; put them right and send those again")
 
 
 def _event(line: bytes, default: str | None) -> tuple[Topic, dict[str, Any]]:

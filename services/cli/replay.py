@@ -25,6 +25,7 @@ from services.cli.progress import track
 from services.cli.reading import committed, end_offsets, read_to_end
 from services.cli.verdicts import as_json_counts, as_table, fingerprint, label
 from services.cli.wire import INPUTS
+from services.cli.words import counted
 from services.shared.instant import Instant, format_instant
 from services.shared.publisher import Publisher
 from services.shared.topics import PROMISES
@@ -75,7 +76,7 @@ def replay(
     events = disturbed(sorted(history.events), shuffle, repeat)
     topics = {event.topic for event in events}
     _send(events, topics, as_of, kafka, prefix)
-    click.echo(f"{len(events):,} events published; the clocks stand at {format_instant(as_of)}", err=True)
+    click.echo(f"{counted(len(events), 'event')} published; the clocks stand at {format_instant(as_of)}", err=True)
     if not wait:
         return
     _await_service(kafka, prefix, topics, timeout)

@@ -4,7 +4,7 @@ import heapq
 import signal
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from queue import Empty, Queue
@@ -17,11 +17,12 @@ from rich.text import Text
 
 from services.cli.changes import Change, follow_changes
 from services.cli.exits import EXIT_CODES
-from services.cli.options import ADDRESSES, partitions_option, prefix_option
+from services.cli.options import ADDRESSES, KAFKA, PREFIX, partitions_option, prefix_option
 from services.cli.processes import Child, await_ready, services
 from services.cli.traffic import Happening, stories
 from services.cli.watch import as_line
 from services.cli.wire import INPUTS
+from services.cli.words import counted
 from services.shared.broker import HOST, is_listening, start_embedded
 from services.shared.clock import wall_clock
 from services.shared.instant import SECOND, Instant
@@ -32,8 +33,8 @@ _DEMO = Path(__file__).with_name("demo")
 _PORTS = {"promises": (9101, 50051), "sla": (9102, 50052), "notifier": (9103, 50053)}
 #: Seconds between two stories.
 _PACE = 1.5
-#: Where `puntual watch` and the others look for Kafka unless told otherwise.
-_KAFKA_PORT = 9092
+_KAFKA_PORT = int(KAFKA.rpartition(":")[2])
+_NOTIFICATION = "notification"
 _QUIET = {"noted", "made", "started"}
 
 #: What the terminal shows: an announcement, a line the notifier printed, or what made a thread fail.
@@ -88,7 +89,10 @@ def up(seconds: float | None, no_traffic: bool, kafka: str | None, prefix: str, 
             _in_background(items, lambda child=child: _read(child, items))  # type: ignore[misc]
         await_ready(children)
         following.wait()
-        _welcome(console, bootstrap, children)
+        _welcome(console, whereabouts(kafka, bootstrap), children)
+        ports = {child.name: child.grpc_port for child in children}
+        console.print(hint(bootstrap, prefix, ports), style="dim", soft_wrap=True)
+        console.print("Ctrl-C stops it all.\n", style="dim")
         if not no_traffic:
             _in_background(items, lambda: _publish(bootstrap, prefix, stop))
         if seconds is not None:
@@ -98,7 +102,7 @@ def up(seconds: float | None, no_traffic: bool, kafka: str | None, prefix: str, 
         _show(console, items, children, stop, seen)
         console.print("stopping …", style="dim")
         stop.set()
-    console.print(_farewell(seen), soft_wrap=True)
+    console.print(farewell(seen), soft_wrap=True)
 
 
 def _port() -> int | None:
@@ -177,7 +181,7 @@ def _show(
             raise item
         if isinstance(item, str):
             is_subject = bool(item) and not item.startswith(" ")
-            seen["notifications"] += is_subject
+            seen[_NOTIFICATION] += is_subject
             console.print(Text(f"  ✉ {item}" if is_subject else f"    {item}", "magenta"), soft_wrap=True)
         else:
             seen[item.transition] += 1
@@ -185,19 +189,40 @@ def _show(
                 console.print(as_line(item), soft_wrap=True)
 
 
-def _welcome(console: Console, bootstrap: str, children: Sequence[Child]) -> None:
-    console.print(f"Kafka on {bootstrap}")
+def _welcome(console: Console, kafka: str, children: Sequence[Child]) -> None:
+    console.print(kafka, soft_wrap=True)
     for child in children:
         console.print(
             f"{child.name:<9} metrics http://{HOST}:{child.metrics_port}/metrics   gRPC {HOST}:{child.grpc_port}",
             soft_wrap=True,
         )
-    where = "" if bootstrap == f"{HOST}:{_KAFKA_PORT}" else f"PUNTUAL_KAFKA={bootstrap} "
-    console.print(f"In another terminal: {where}puntual watch, or puntual explain CUSTOMER/KIND/SUBJECT", style="dim")
-    console.print("Ctrl-C stops it all.\n", style="dim")
 
 
-def _farewell(seen: Counter[str]) -> str:
+def whereabouts(wanted: str | None, bootstrap: str) -> str:
+    """Where Kafka is; of an embedded broker that is not at its usual port, why not."""
+    if wanted or bootstrap == KAFKA:
+        return f"Kafka on {bootstrap}"
+    return f"{_KAFKA_PORT} is in use (another `make run`?); this one is at {bootstrap}"
+
+
+def hint(bootstrap: str, prefix: str, grpc_ports: Mapping[str, int]) -> str:
+    """What to type in another terminal to see this run, with the options that lead to it; service → its gRPC port."""
+    watch = _unless_usual("kafka", bootstrap, KAFKA) + _unless_usual("prefix", prefix, PREFIX)
+    explain = "".join(
+        _unless_usual(name, f"{HOST}:{grpc_ports[name]}", f"{HOST}:{_PORTS[name][1]}") for name in ("promises", "sla")
+    )
+    return f"In another terminal: puntual watch{watch}, or puntual explain CUSTOMER/KIND/SUBJECT{explain}"
+
+
+def _unless_usual(option: str, value: str, usual: str) -> str:
+    return "" if value == usual else f" --{option} {value}"
+
+
+def farewell(seen: Counter[str]) -> str:
+    """What was seen, by transition, and how many notifications."""
     shown = {name: count for name, count in seen.items() if name not in _QUIET}
-    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(shown.items()))
+    counts = ", ".join(
+        counted(count, name) if name == _NOTIFICATION else f"{count:,} {name.replace('_', ' ')}"
+        for name, count in sorted(shown.items())
+    )
     return f"stopped; {counts or 'nothing happened'}"

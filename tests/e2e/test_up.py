@@ -1,12 +1,14 @@
 """`puntual up`: the command of the README, run as people run it."""
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from tests.processes import wait_for
@@ -55,6 +57,17 @@ def up(directory: Path, *options: str) -> Iterator[Run]:
             process.wait(60)
 
 
+@contextmanager
+def taken(port: int) -> Iterator[None]:
+    """Somebody listens on a port of this machine: another run, or else this test."""
+    with closing(socket.socket()) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            listener.listen(100)
+        yield
+
+
 def test_a_promise_breaks_and_somebody_is_told_within_a_minute(tmp_path: Path) -> None:
     """From nothing to the first alert, then promises that are kept; Ctrl-C ends it all, tidily."""
     started = time.monotonic()
@@ -76,9 +89,13 @@ def test_a_promise_breaks_and_somebody_is_told_within_a_minute(tmp_path: Path) -
 
 
 def test_a_service_that_dies_ends_the_run_and_is_named(tmp_path: Path) -> None:
-    """With the exit code 1, and the others stopped."""
-    with up(tmp_path, "--no-traffic") as run:
+    """With the exit code 1, and the others stopped. A second run says where it is, and how to ask it."""
+    with taken(9092), taken(50051), up(tmp_path, "--no-traffic") as run:
         run.wait_for("Ctrl-C stops it all", FIRST_ALERT)
+        said = re.search(r"9092 is in use \(another `make run`\?\); this one is at (\S+)\n", run.shown())
+        assert said, run.shown()
+        hint = f"puntual watch --kafka {said[1]}, or puntual explain CUSTOMER/KIND/SUBJECT --promises 127.0.0.1:"
+        assert hint in run.shown()
         children = run.children()
         (sla,) = (pid for pid, command in children.items() if "services.sla" in command)
         os.kill(sla, signal.SIGKILL)

@@ -61,8 +61,7 @@ def test_a_verdict_other_than_the_known_one_fails(tmp_path: Path) -> None:
     result = judge(tmp_path, ROW.replace("good", "bad"))
     assert result.exit_code == 1
     assert (
-        "1 verdicts differ from the known outcome:\n  ana/order_ready/o1: kept, known as broken or kept_late"
-        in result.stderr
+        "1 verdict unlike the known outcome:\n  ana/order_ready/o1: kept, known as broken or kept_late" in result.stderr
     )
 
 
@@ -70,7 +69,7 @@ def test_events_that_cannot_be_used_fail_with_their_reason(tmp_path: Path) -> No
     """They would have become dead letters."""
     result = judge(tmp_path, ROW.replace("2026-07-02", "1926-07-02").replace("good", ""))
     assert result.exit_code == 1
-    assert "1 events could not be used; 1 of them: invalid: due.at" in result.stderr
+    assert "1 event could not be used; 1 of them: invalid: due.at" in result.stderr
 
 
 def test_order_and_repetition_do_not_matter(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from services.sla import codec as sla_codec, explain as sla_explain
 from services.sla.domain import Metric
 
 _SECONDS = 10
+_WHY_ABSENT = "(not published, not read yet, or set aside: `puntual dead-letters list`)"
 _PROMISES = {kind.name.lower() for kind in PromiseKind}
 _CLOCKS = {metric.name.lower() for metric in Metric}
 
@@ -86,7 +87,7 @@ def _ask(address: str, stub: Any, method: str, request: object, *, elsewhere: bo
         if owner and elsewhere:
             return _ask(owner, stub, method, request, elsewhere=False)
         if error.code() == grpc.StatusCode.NOT_FOUND:
-            raise NotFound(details) from error
+            raise NotFound(f"{details.removesuffix('.')} {_WHY_ABSENT}.") from error
         if error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
             remedy = "is the service running there? --promises and --sla say where to ask"
             raise Unreachable(f"{address} cannot answer: {details}; {remedy}") from error

@@ -16,12 +16,30 @@ from rich.text import Text
 from services.cli.changes import Change, follow_changes
 from services.cli.exits import EXIT_CODES
 from services.cli.options import json_option, kafka_option, prefix_option
-from services.promises.domain import PromiseKind, Transition as PromiseTransition
+from services.promises.domain import PromiseKind
 from services.shared.instant import Instant, format_instant, to_datetime
-from services.sla.domain import Metric, Transition as ClockTransition
+from services.sla.domain import Metric
 
 _KINDS = [each.name.lower() for each in (*PromiseKind, *Metric)]
-_TRANSITIONS = sorted({each.name.lower() for each in (*PromiseTransition, *ClockTransition)})
+#: The verdict stands, so most have nothing to learn from it.
+_NOTED = "noted"
+_MEANINGS = {
+    "made": "a promise was made",
+    "started": "a clock began to run",
+    "at_risk": "it is due soon, and still open",
+    "renegotiated": "another date counts now",
+    "kept": "the promise was fulfilled in time",
+    "kept_late": "it was fulfilled, but too late",
+    "broken": "the time has passed, or we called it off or did not come",
+    "withdrawn": "the promise no longer counts: called off or excused",
+    "met": "the clock was stopped in time",
+    "missed": "it was stopped, but too late",
+    "breached": "the limit has passed, and it still runs",
+    "cancelled": "the clock no longer counts: called off in time",
+    "retracted": "what was said to be broken or late was not",
+    _NOTED: "another fact came, the verdict stands; only if asked for",
+}
+_LISTED = "\n".join(f"  {name:<13} {meaning}" for name, meaning in _MEANINGS.items())
 COLOURS = {
     "kept": "green", "met": "green", "retracted": "green", "broken": "bold red", "breached": "bold red",
     "kept_late": "yellow", "missed": "yellow", "at_risk": "yellow", "renegotiated": "cyan", "withdrawn": "dim",
@@ -37,10 +55,14 @@ COLOURS = {
 Examples:
   puntual watch --transition broken --transition breached
   puntual watch --kind order_ready
-  puntual watch --from-start --json --limit 100 | jq .record_id""",
+  puntual watch --from-start --json --limit 100 | jq .record_id
+
+\b
+Transitions:
+{_LISTED}""",
 )
 @click.option(
-    "--transition", "transitions", multiple=True, type=click.Choice(_TRANSITIONS), help="Only these; repeatable."
+    "--transition", "transitions", multiple=True, type=click.Choice(list(_MEANINGS)), help="Only these; repeatable."
 )
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(_KINDS), help="Only these; repeatable.")
 @click.option("--from-start", is_flag=True, help="Begin with everything that is still there.")
@@ -78,7 +100,8 @@ def watch(
 
 
 def _wanted(change: Change, transitions: tuple[str, ...], kinds: tuple[str, ...]) -> bool:
-    return (not transitions or change.transition in transitions) and (not kinds or change.kind in kinds)
+    asked = change.transition in transitions if transitions else change.transition != _NOTED
+    return asked and (not kinds or change.kind in kinds)
 
 
 def _facts(change: Change) -> dict[str, str | None]:

@@ -100,6 +100,8 @@ def test_dead_letters_are_listed_without_their_content(kafka: str, prefix: str, 
     dead_letter(kafka, prefix, "undecodable", b"secret")
     dead_letter(kafka, prefix, "too_late", b"old")
     everything = run("dead-letters", "list", *site)
+    assert everything.stderr == "2 dead letters\n"
+    assert run("dead-letters", "list", "--limit", "1", *site).stderr == "1 dead letter\n"
     assert f"undecodable  {prefix}orders.v1/1@9  6 bytes" in everything.stdout
     assert "secret" not in everything.stdout
     (found,) = map(json.loads, run("dead-letters", "list", "--json", "--reason", "too_late", *site).stdout.splitlines())
@@ -161,7 +163,8 @@ def test_changes_are_watched_and_explained(kafka: str, prefix: str, site: tuple[
         assert as_json["record"]["state"] == "PROMISE_STATE_KEPT"
         assert as_json["explanation"]["timeline"][-1]["effect"] == "decides the verdict"
         missing = run("explain", "ana/order_ready/o9", "--promises", worker.address)
-        assert (missing.exit_code, missing.stderr) == (3, "Error: There is no 'ana/order_ready/o9'.\n")
+        why = "(not published, not read yet, or set aside: `puntual dead-letters list`)"
+        assert (missing.exit_code, missing.stderr) == (3, f"Error: There is no 'ana/order_ready/o9' {why}.\n")
 
 
 @pytest.fixture

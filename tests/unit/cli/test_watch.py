@@ -1,5 +1,6 @@
 """`puntual watch` on a terminal: a table that is drawn anew with each change."""
 
+import json
 from collections.abc import Callable, Iterator
 from io import StringIO
 
@@ -10,7 +11,9 @@ from rich.console import Console
 from services.cli import watch
 from services.cli.__main__ import main
 from services.cli.changes import Change
+from services.promises.domain import Transition as PromiseTransition
 from services.shared.instant import SECOND, Instant, parse_instant
+from services.sla.domain import Transition as ClockTransition
 
 DUE = parse_instant("2026-07-01T10:00:00Z")
 
@@ -42,6 +45,29 @@ def test_what_is_not_a_terminal_gets_a_line_for_each_change(monkeypatch: pytest.
     assert [line.split()[4] for line in lines] == [each.subject_id for each in changes]
     assert all("V" * 200 in line and line.endswith("1 min past due\n") for line in lines)
     assert [said.count("\n") for said in shown] == list(range(1, 61))
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [((), ["made", "kept"]), (("--transition", "noted"), ["noted"]), (("--kind", "order_ready"), ["made", "kept"])],
+)
+def test_that_another_fact_was_added_is_shown_only_who_asks(
+    monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], shown: list[str]
+) -> None:
+    """The verdict stands, so most have nothing to learn from it."""
+    changes = [change(transition, "o1") for transition in ("made", "noted", "kept")]
+    monkeypatch.setattr(watch, "follow_changes", lambda *_, **__: iter(changes))
+    lines = CliRunner().invoke(main, ["watch", "--json", *options]).stdout.splitlines()
+    assert [json.loads(line)["transition"] for line in lines] == shown
+
+
+def test_help_says_what_each_transition_means() -> None:
+    """In one line each, none left out."""
+    told = CliRunner().invoke(main, ["watch", "--help"], terminal_width=120).stdout.partition("Transitions:")[2]
+    listed = told.partition("\n\n")[0].splitlines()[1:]
+    names = {each.name.lower() for each in (*PromiseTransition, *ClockTransition)}
+    assert sorted(line.split()[0] for line in listed) == sorted(names)
+    assert all(len(line.split()) > 2 and len(line) <= 80 for line in listed)
 
 
 def test_a_kafka_that_no_longer_answers_is_told_on_stderr(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ from typing import Any, BinaryIO
 import click
 
 from services.cli.exits import EXIT_CODES, Failure
+from services.cli.inputs import INPUTS
 from services.cli.options import kafka_option, prefix_option
-from services.cli.wire import INPUTS
 from services.cli.words import counted
 from services.shared.errors import Unusable
 from services.shared.parsing import load_object

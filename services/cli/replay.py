@@ -10,6 +10,7 @@ from rich.console import Console
 
 from services.cli.exits import EXIT_CODES, Failure
 from services.cli.history import PastEvent, disturbed, read
+from services.cli.inputs import INPUTS
 from services.cli.mapping import load
 from services.cli.options import (
     FILE,
@@ -24,7 +25,6 @@ from services.cli.options import (
 from services.cli.progress import track
 from services.cli.reading import committed, end_offsets, read_to_end
 from services.cli.verdicts import as_json_counts, as_table, fingerprint, label
-from services.cli.wire import INPUTS
 from services.cli.words import counted
 from services.shared.instant import Instant, format_instant
 from services.shared.publisher import Publisher

@@ -17,11 +17,11 @@ from rich.text import Text
 
 from services.cli.changes import Change, follow_changes
 from services.cli.exits import EXIT_CODES
+from services.cli.inputs import INPUTS
 from services.cli.options import ADDRESSES, KAFKA, PREFIX, partitions_option, prefix_option
 from services.cli.processes import Child, await_ready, services
 from services.cli.traffic import Happening, stories
 from services.cli.watch import as_line
-from services.cli.wire import INPUTS
 from services.cli.words import counted
 from services.shared.broker import HOST, is_listening, start_embedded
 from services.shared.clock import wall_clock

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from puntual.promises.v1 import promise_pb2 as pb
 from services.cli.history import PastEvent
+from services.cli.inputs import INPUTS
 from services.cli.progress import track
-from services.cli.wire import INPUTS
 from services.promises.codec import machine
 from services.promises.domain import Fact, Promise, PromiseKind, State
 from services.promises.rules import BUILT_IN, read_rules

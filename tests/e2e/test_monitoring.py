@@ -17,8 +17,8 @@ from kafka import KafkaProducer
 
 from puntual.promises.v1.promise_service_pb2 import ListPromisesRequest
 from puntual.promises.v1.promise_service_pb2_grpc import PromiseServiceStub
+from services.cli.inputs import INPUTS
 from services.cli.traffic import CUSTOMERS, Happening, stories
-from services.cli.wire import INPUTS
 from services.shared.clock import wall_clock
 from services.shared.instant import SECOND, Instant
 from services.shared.publisher import Publisher

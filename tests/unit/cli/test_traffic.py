@@ -3,8 +3,8 @@
 from itertools import islice
 from random import Random
 
+from services.cli.inputs import INPUTS
 from services.cli.traffic import CUSTOMERS, Happening, stories
-from services.cli.wire import INPUTS
 from services.shared.instant import SECOND, Instant, format_instant, parse_instant
 from services.shared.publisher import checked, parse
 

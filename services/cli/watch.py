@@ -137,7 +137,7 @@ def _show(changes: Iterator[Change]) -> None:
 def as_line(change: Change) -> Text:
     """A change as a line of text."""
     what = change.kind.replace("_", " ")
-    text = Text(f"{to_datetime(change.announced_at):%H:%M:%S}  ")
+    text = Text(f"{to_datetime(change.announced_at).astimezone():%H:%M:%S}  ")
     text.append(f"{change.transition.replace('_', ' '):<12}", COLOURS.get(change.transition, ""))
     text.append(f" {what:<17} {change.subject_id:<8} {change.customer_id:<6} {change.site:<11} {change.margin()}")
     return text
@@ -149,7 +149,7 @@ def _table(changes: deque[Change]) -> Table:
         table.add_column(name, no_wrap=True)
     for change in changes:
         table.add_row(
-            f"{to_datetime(change.announced_at):%H:%M:%S}",
+            f"{to_datetime(change.announced_at).astimezone():%H:%M:%S}",
             Text(change.transition.replace("_", " "), COLOURS.get(change.transition, "")),
             change.kind.replace("_", " "),
             Text(change.subject_id),

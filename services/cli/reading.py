@@ -32,11 +32,12 @@ def read_to_end(bootstrap: str, topic: str) -> Iterator[Message]:
     with _consumer(bootstrap, [topic]) as consumer:
         ends = consumer.end_offsets(consumer.assignment())
         consumer.seek_to_beginning()
-        waited = 0
+        heard = monotonic()
         while any(consumer.position(partition) < end for partition, end in ends.items()):
-            fetched = consumer.poll(timeout_ms=_POLL_MS)
-            waited = 0 if fetched else waited + _POLL_MS
-            if waited > CONNECT_MS:
+            # By the clock: a broker that has nothing yet may say so at once, again and again.
+            if fetched := consumer.poll(timeout_ms=_POLL_MS):
+                heard = monotonic()
+            elif monotonic() > heard + CONNECT_MS / 1_000:
                 raise KafkaUnreachable(bootstrap)
             for partition, messages in fetched.items():
                 yield from (message for message in messages if message.offset < ends[partition])

@@ -34,7 +34,7 @@ from services.shared.envelope import Limits, checked_instant, open_envelope
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.facts import NO_CONTEXT
 from services.shared.instant import Instant
-from services.shared.keys import has_customer, record_key, routing_key, split_key
+from services.shared.keys import ids_of, record_key, routing_key
 from services.shared.wire import number, text, timestamp, varint
 
 ORDERS, CALLBACKS, APPOINTMENTS = "orders.v1", "callbacks.v1", "appointments.v1"
@@ -81,8 +81,8 @@ def machine(book: RuleBook, limits: Limits, prefix: str = "puntual.") -> Machine
 
 
 def _identity(key: bytes) -> Identity:
-    routing, kind, subject = split_key(key)
-    return key, _KINDS[kind], routing if has_customer(key) else "", subject
+    customer, kind, subject = ids_of(key)
+    return key, _KINDS[kind], customer, subject
 
 
 def _transition(key: bytes, old: Promise | None, new: Promise | None) -> tuple[str, str]:
@@ -244,7 +244,7 @@ _APPOINTMENT: _Arms = {
 
 
 def pack(promise: Promise) -> bytes:
-    """The record as bytes: the same for equal records. Every tag is the number of a field of `promise.proto`."""
+    """The record as bytes: the same for equal records. Each tag is a number in `promise.proto` and a type."""
     (
         key, kind, customer_id, subject_id, state, reason, original_due_at, due_at, by_agreement, announced_due_at,
         warn_at, breach_at, settled_at, context, rules_version, facts,

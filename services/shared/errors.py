@@ -14,6 +14,10 @@ class KafkaUnreachable(PuntualError):
         super().__init__(f"Kafka does not answer at {bootstrap}; is it running, and is PUNTUAL_KAFKA right?")
 
 
+class PublishFailed(PuntualError):
+    """Messages that Kafka did not take; they must be published again."""
+
+
 class DeadLetterReason(StrEnum):
     """Why input could not be used: a closed list, and a metric label."""
 

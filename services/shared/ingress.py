@@ -16,9 +16,9 @@ from aiokafka.producer.producer import AIOKafkaProducer
 
 from puntual.events.v1.event_service_pb2 import DESCRIPTOR, Event, PublishEventsRequest, PublishEventsResponse
 from puntual.events.v1.event_service_pb2_grpc import EventServiceServicer, add_EventServiceServicer_to_server
-from services.shared.errors import DeadLetterReason, PuntualError, Unusable
+from services.shared.errors import DeadLetterReason, PublishFailed, PuntualError, Unusable
 from services.shared.partitioner import partition_of
-from services.shared.publisher import TOPIC_OF, PublishFailed, checked, key_of
+from services.shared.publisher import TOPIC_OF, checked, key_of
 from services.shared.rpc import Service
 
 _log = logging.getLogger(__name__)

@@ -33,14 +33,15 @@ def routing_key(key: bytes) -> str:
     return split_key(key)[0]
 
 
-def has_customer(key: bytes) -> bool:
-    """Whether the routing part of a record key is a customer's id."""
-    return not key.startswith(b"~")
+def ids_of(key: bytes) -> tuple[str, str, str]:
+    """(customer, kind, subject) of a record key; the customer is empty where the events name none."""
+    routing, kind, subject = split_key(key)
+    return "" if key.startswith(_NO_CUSTOMER.encode()) else routing, kind, subject
 
 
 def customer_of(key: bytes) -> str:
     """The customer's id in a record key; empty where the events name none."""
-    return split_key(key)[0] if has_customer(key) else ""
+    return ids_of(key)[0]
 
 
 def customer_prefix(routing: str) -> tuple[bytes, bytes]:

@@ -8,6 +8,7 @@ contents and secrets never are.
 import json
 import logging
 from datetime import UTC, datetime
+from traceback import format_tb
 from typing import TextIO
 
 from services.shared.settings import LogFormat
@@ -25,6 +26,11 @@ def set_up(service: str, form: LogFormat, stream: TextIO | None = None) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for library in _LIBRARIES:
         logging.getLogger(library).setLevel(logging.WARNING)
+
+
+def place_of(error: BaseException) -> str:
+    """What kind of error came up where, without its own words: where input is read they may quote a customer's data."""
+    return f"{type(error).__name__}\n{''.join(format_tb(error.__traceback__))}"
 
 
 class TextFormatter(logging.Formatter):

@@ -4,7 +4,7 @@ Label sets are closed and every series exists from the start at zero, so that al
 label ever names a customer, a promise, a person or an address. Seconds, ratios 0 to 1, `_total` for counters.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from typing import Any, NamedTuple, TypeVar
@@ -170,10 +170,13 @@ class Registry:
         release = _release()
         self.series(Gauge, "puntual_build_info", version=[release])[release,].set(1)
 
-    def series(self, kind: type[M], name: str, /, **given: Iterable[str]) -> dict[tuple[str, ...], M]:
+    def series(
+        self, kind: type[M], name: str, /, occurs: Callable[..., bool] = lambda *_: True, **given: Iterable[str]
+    ) -> dict[tuple[str, ...], M]:
         """Every series of a metric by its label values (in the table's order), each there at once and at zero.
 
-        `given` names the values that the table leaves to the service. Asking for values outside the closed sets is a
+        `given` names the values that the table leaves to the service; `occurs` says of label values whether they can
+        come together. Asking for values outside the closed sets is a
         KeyError. Raises TypeError where the table says another kind, ValueError where the metric was made already.
         """
         spec = METRICS[name]
@@ -184,7 +187,7 @@ class Registry:
         if not spec.labels:
             return {(): parent}
         values = (tuple(given[label]) if closed is GIVEN else closed for label, closed in spec.labels.items())
-        return {combination: parent.labels(*combination) for combination in product(*values)}
+        return {labels: parent.labels(*labels) for labels in product(*values) if occurs(*labels)}
 
     def single(self, kind: type[M], name: str) -> M:
         """A metric without labels."""

@@ -22,7 +22,7 @@ from puntual.events.v1.contact_event_pb2 import ContactEvent
 from puntual.events.v1.order_event_pb2 import OrderEvent
 from services.shared.clock import wall_clock
 from services.shared.envelope import Limits, open_envelope
-from services.shared.errors import DeadLetterReason, KafkaUnreachable, PuntualError, Unusable
+from services.shared.errors import DeadLetterReason, KafkaUnreachable, PublishFailed, Unusable
 from services.shared.instant import Instant, format_instant
 from services.shared.parsing import parse_fields
 from services.shared.topics import CONNECT_MS, INPUTS, PREFIX, Topic, partition_count
@@ -35,10 +35,6 @@ TOPIC_OF: Mapping[type[Message], Topic] = {topic.message: topic for topic in INP
 
 # Bytes. Below what the input topics take: a message refused by the broker would end an idempotent producer.
 _LARGEST = 1_000_000
-
-
-class PublishFailed(PuntualError):
-    """Messages that Kafka did not take; they must be published again."""
 
 
 def key_of(event: Event) -> str:

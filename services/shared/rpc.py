@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
@@ -14,10 +15,10 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import Counter, Histogram
 
 from services.shared.engine.view import PartitionsMoved, SlowReader
-from services.shared.errors import PuntualError
+from services.shared.errors import PublishFailed, PuntualError
 from services.shared.health import Probe
+from services.shared.log import place_of
 from services.shared.metrics import Registry
-from services.shared.publisher import PublishFailed
 from services.shared.records import Absent, NotOwned
 
 _log = logging.getLogger(__name__)
@@ -106,12 +107,15 @@ class _Guard(grpc.aio.ServerInterceptor):
     """Counts and times the services' calls, and turns errors into status codes; never a traceback."""
 
     def __init__(self, registry: Registry, services: Sequence[ServiceDescriptor]) -> None:
-        labels = {
-            "grpc_service": [service.full_name for service in services],
-            "grpc_method": [method.name for service in services for method in service.methods],
-        }
-        self._handled = registry.series(Counter, "grpc_server_handled_total", **labels)
-        self._seconds = registry.series(Histogram, "grpc_server_handling_seconds", **labels)
+        calls = {(service.full_name, method.name) for service in services for method in service.methods}
+        names, methods = ({call[place] for call in calls} for place in (0, 1))
+
+        def occurs(service: str, method: str, *_: str) -> bool:
+            return (service, method) in calls
+
+        for_each = partial(registry.series, occurs=occurs, grpc_service=names, grpc_method=methods)
+        self._handled = for_each(Counter, "grpc_server_handled_total")
+        self._seconds = for_each(Histogram, "grpc_server_handling_seconds")
 
     async def intercept_service(
         self,
@@ -167,7 +171,7 @@ def _words(error: Exception, status: grpc.StatusCode, method: str) -> str:
         )
     if status is not grpc.StatusCode.INTERNAL:
         return str(error)
-    _log.error("%s failed", method, exc_info=error)
+    _log.error("%s failed: %s", method, place_of(error))
     return "Something went wrong here; the service's log says what."
 
 

@@ -1,6 +1,7 @@
 """Protobuf ⇄ the clock domain, and the machine the engine runs."""
 
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
@@ -14,13 +15,13 @@ from puntual.events.v1.contact_event_pb2 import (
 )
 from puntual.events.v1.order_event_pb2 import MILESTONE_UNSPECIFIED, OrderDelivered, OrderEvent, OrderWaived
 from puntual.sla.v1 import clock_pb2 as pb
-from services.shared.clock import from_timestamp
+from services.shared.clock import from_timestamp, from_timestamps
 from services.shared.contexts import pack_context, read_context, unpack_context
 from services.shared.engine.machine import Decoder, Machine
 from services.shared.envelope import Limits, open_envelope
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.facts import NO_CONTEXT
-from services.shared.keys import has_customer, record_key, routing_key, split_key
+from services.shared.keys import ids_of, record_key, routing_key
 from services.shared.wire import text, timestamp, varint
 from services.sla import domain
 from services.sla.domain import Clock, Fact, FactKind, Identity, Metric, Standards, State
@@ -74,8 +75,8 @@ def machine(standards: Standards, limits: Limits, prefix: str = "puntual.") -> M
 
 def identity(key: bytes) -> Identity:
     """Which clock a record key, as the decoders make it, names."""
-    routing, metric, subject = split_key(key)
-    return key, _METRICS[metric], routing if has_customer(key) else "", subject
+    customer, metric, subject = ids_of(key)
+    return key, _METRICS[metric], customer, subject
 
 
 def _transition(key: bytes, old: Clock | None, new: Clock | None) -> tuple[str, str]:
@@ -188,7 +189,7 @@ _ORDER: _Arms = {
 
 
 def pack(clock: Clock) -> bytes:
-    """The record as bytes: the same for equal clocks. Every tag is the number of a field of `clock.proto`."""
+    """The record as bytes: the same for equal clocks. Each tag is a number in `clock.proto` and a type."""
     (
         key, metric, customer_id, subject_id, state, policy, standards_version, started_at, due_at, preferred_due_at,
         warn_at, breach_at, stopped_at, preferred_met, context, facts,
@@ -225,14 +226,17 @@ def _pack_fact(fact: Fact) -> bytes:
     return packed
 
 
+_TIMES = attrgetter("started_at", "due_at", "preferred_due_at", "warn_at", "breach_at", "stopped_at")
+
+
 def unpack(value: bytes) -> Clock:
     """The clock in `pack`'s bytes."""
     record = pb.Clock.FromString(value)
+    started_at, due_at, preferred_due_at, warn_at, breach_at, stopped_at = from_timestamps(_TIMES(record))
     return Clock(
         record.clock_id.encode(), record.metric, record.customer_id, record.subject_id, record.state, record.policy,
-        record.standards_version, from_timestamp(record.started_at), from_timestamp(record.due_at),
-        from_timestamp(record.preferred_due_at), from_timestamp(record.warn_at), from_timestamp(record.breach_at),
-        from_timestamp(record.stopped_at), record.preferred_met if record.HasField("preferred_met") else None,
+        record.standards_version, started_at, due_at, preferred_due_at, warn_at, breach_at, stopped_at,
+        record.preferred_met if record.HasField("preferred_met") else None,
         unpack_context(record), tuple([_unpack_fact(fact) for fact in record.facts]),
     )  # fmt: skip
 

@@ -25,6 +25,7 @@ from services.shared.engine.stage import (
 from services.shared.engine.store import PartitionStore
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import SECOND, Instant, format_instant
+from services.shared.log import place_of
 from services.shared.partitioner import partition_of
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ class Keeper(Generic[R, F]):
         """Fold one fact that did not come from Kafka: the outcome of something this worker did."""
         batch = _Batch(self, partition, now)
         if problem := batch.fold(key, [fact]):
-            log.error("A fact of this worker's own making could not be kept", exc_info=problem)
+            log.error("A fact of this worker's own making could not be kept: %s", place_of(problem))
         return batch.result(None)
 
     def sweep(self, partition: int, clock: Instant, now: Instant, limit: int) -> Result:

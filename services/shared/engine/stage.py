@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from services.shared.engine.meter import Meter
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import Instant, parse_instant
+from services.shared.log import place_of
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,8 @@ class DeadLetters(NamedTuple):
     def refuse(self, message: Message, error: Exception, meter: Meter) -> Write:
         """The write that puts a message aside with its reason, its bytes and where it came from; it is counted."""
         if not isinstance(error, Unusable):
-            log.error("%s/%d@%d could not be used", message.topic, message.partition, message.offset, exc_info=error)
+            origin = f"{message.topic}/{message.partition}@{message.offset}"
+            log.error("%s could not be used: %s", origin, place_of(error))
             error = Unusable(
                 DeadLetterReason.INVALID, f"it could not be used ({type(error).__name__}); see the worker's log"
             )

@@ -18,10 +18,11 @@ from puntual.promises.v1.promise_pb2 import PROMISE_STATE_BROKEN, PROMISE_STATE_
 from puntual.promises.v1.promise_service_pb2 import GetPromiseRequest
 from puntual.promises.v1.promise_service_pb2_grpc import PromiseServiceStub
 from services.shared.clock import wall_clock
+from services.shared.errors import PublishFailed
 from services.shared.ingress import Ingress, connect
 from services.shared.instant import SECOND, Instant
 from services.shared.partitioner import partition_of
-from services.shared.publisher import Publisher, PublishFailed
+from services.shared.publisher import Publisher
 from services.shared.topics import ORDERS, partition_count, provision
 from tests.builders import promised, quick_rules, ready
 from tests.integration.engine.reading import Entry, read_topic

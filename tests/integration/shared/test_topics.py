@@ -7,10 +7,10 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from puntual.events.v1.order_event_pb2 import OrderEvent
-from services.shared.errors import KafkaUnreachable, PuntualError
+from services.shared.errors import KafkaUnreachable, PublishFailed, PuntualError
 from services.shared.instant import SECOND, Instant
 from services.shared.partitioner import partition_of
-from services.shared.publisher import Publisher, PublishFailed
+from services.shared.publisher import Publisher
 from services.shared.topics import CALLBACKS, INPUTS, ORDERS, TOPICS, TopicsDiffer, examine, provision
 
 _TIME = "2025-11-27T17:00:00Z"

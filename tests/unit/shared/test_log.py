@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.shared.log import set_up
+from services.shared.log import place_of, set_up
 from services.shared.settings import LogFormat
 
 
@@ -58,3 +58,13 @@ def test_libraries_speak_only_when_something_is_wrong() -> None:
     logging.getLogger("faust.app").warning("trouble")
     assert "chatter" not in stream.getvalue()
     assert "trouble" in stream.getvalue()
+
+
+def test_where_an_error_came_up_is_told_without_its_words() -> None:
+    """They may quote what was read: a customer's data."""
+    with pytest.raises(ValueError, match="Ana Ruiz") as caught:
+        int("Ana Ruiz")
+    told = place_of(caught.value)
+    assert "ValueError" in told
+    assert "test_where_an_error" in told
+    assert "invalid literal" not in told

@@ -238,3 +238,15 @@ def test_a_taken_port_is_said_plainly(server: HttpServer, registry: Registry) ->
     """The error names the address and the setting to change."""
     with pytest.raises(PuntualError, match=f"127.0.0.1:{server.port}.*PUNTUAL_METRICS_PORT"):
         serve_http("127.0.0.1", server.port, registry.collector, lambda: None, lambda: None)
+
+
+def test_label_values_that_never_come_together_have_no_series() -> None:
+    """A method belongs to one service."""
+    calls = Registry().series(
+        Counter,
+        "grpc_server_handled_total",
+        occurs=lambda service, method, _code: (service, method) in {("a", "Get"), ("b", "List")},
+        grpc_service=["a", "b"],
+        grpc_method=["Get", "List"],
+    )
+    assert {labels[:2] for labels in calls} == {("a", "Get"), ("b", "List")}

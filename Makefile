@@ -3,6 +3,7 @@
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
+COMPILED := .cache/compiled
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
            --no-annotate --no-header --no-emit-index-url --upgrade
@@ -53,9 +54,16 @@ format: .venv/dev  ## format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: compile
+compile: $(COMPILED)/done  ## compile what runs for every event (needs a C compiler and Python's headers)
+
+.PHONY: test-compiled
+test-compiled: $(COMPILED)/done  ## the unit tests of what is compiled, over compiled code
+	$(BIN)/pytest --compiled -o pythonpath="$(COMPILED) . protos" $(addprefix tests/unit/,engine promises shared sla) $(ARGS)
+
 .PHONY: bench
-bench: .venv/dev  ## measure throughput against idiomatic Faust, on a real broker
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(COMPILED)/done  ## measure throughput against idiomatic Faust, on a real broker
+	$(BIN)/python -m benchmarks --compiled $(COMPILED) $(ARGS)
 
 .PHONY: lock
 lock: .venv/dev  ## bring requirements*.lock up to date with pyproject.toml
@@ -68,7 +76,13 @@ clean:  ## remove .venv, caches and the data of `make run`
 
 .PHONY: help
 help:
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(COMPILED)/done: .venv/dev deploy/compile.py $(shell find services -name '*.py')
+	@echo "Compiling into $(COMPILED) ..."
+	@rm -rf $(COMPILED)
+	@$(BIN)/python deploy/compile.py $(COMPILED) >$(COMPILED).log 2>&1 || { cat $(COMPILED).log >&2; exit 1; }
+	@touch $@
 
 .venv/run: requirements.lock pyproject.toml
 	@test -x $(BIN)/python || .ci/venv "$(PYTHON)"

@@ -1,7 +1,8 @@
 """`make bench`: throughput of the promise worker against idiomatic Faust, on one real broker in one run.
 
-Options: --events N (1,000,000), --faust-events N (40,000: Faust is slow, and its cost per event does not depend on it),
---apart N (promises between a promise and its fulfilment; 20,000, so that they meet in no batch), --json FILE.
+Options: --compiled DIR (made by `make compile`; without it only interpreted code is measured), --events N (1,000,000),
+--interpreted-events N (200,000), --faust-events N (40,000, twice: Faust is slow, and its cost per event does not depend
+on it), --apart N (promises between a promise and its fulfilment; 20,000, so that they meet in no batch), --json FILE.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,14 +59,14 @@ def prepare(kafka: str, count: int, apart: int) -> str:
     return prefix
 
 
-def puntual(kafka: str, count: int, apart: int) -> Figure:
-    """The promise worker with its full semantics."""
+def puntual(kafka: str, count: int, apart: int, code: Path | None) -> Figure:
+    """The promise worker with its full semantics. `code`: where it lies compiled; None: interpreted, from here."""
     prefix = prepare(kafka, count, apart)
-    worker = ServiceProcess("promises", kafka, prefix, partitions=PARTITIONS).start()
+    worker = ServiceProcess("promises", kafka, prefix, code=code, partitions=PARTITIONS).start()
     samples: list[Sample] = []
     try:
         while not samples or samples[-1].events < count:
-            time.sleep(0.25)
+            time.sleep(1.0)
             sample = _scrape(worker, f"{prefix}orders.v1")
             if sample and sample.events and (not samples or sample.events > samples[-1].events):
                 samples.append(sample)
@@ -115,25 +117,52 @@ async def _idiomatic(kafka: str, prefix: str, count: int) -> list[Sample]:
     return samples
 
 
+def mean(figures: Sequence[Figure]) -> Figure:
+    """Of all they measured."""
+    events = sum(figure.events for figure in figures)
+    cpu = sum(figure.events * figure.cpu_us_per_event for figure in figures)
+    seconds = sum(figure.events / figure.events_per_second for figure in figures)
+    return Figure(events, cpu / events, events / seconds)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--interpreted-events", type=int, default=200_000)
     parser.add_argument("--faust-events", type=int, default=40_000)
     parser.add_argument("--apart", type=int, default=20_000)
+    parser.add_argument("--compiled", type=Path)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    apart, code = options.apart, options.compiled
+
+    def theirs(kafka: str) -> Figure:
+        return faust(kafka, options.faust_events, min(apart, options.faust_events // 4))
+
     with Broker() as broker:
-        theirs = faust(broker.bootstrap, options.faust_events, min(options.apart, options.faust_events // 4))
-        ours = puntual(broker.bootstrap, options.events, options.apart)
-    print(f"{'':24}{'events':>10}{'CPU µs/event':>14}{'events/s':>12}")
-    for name, figure in (("idiomatic Faust", theirs), ("promises worker", ours)):
-        print(f"{name:24}{figure.events:>10,}{figure.cpu_us_per_event:>14.1f}{figure.events_per_second:>12,.0f}")
-    ratio = theirs.cpu_us_per_event / ours.cpu_us_per_event
-    print(f"\nCPU per event: {ratio:.1f} times less than idiomatic Faust")
-    if options.json:
-        result = {"idiomatic_faust": theirs._asdict(), "promises_worker": ours._asdict(), "cpu_ratio": ratio}
-        options.json.write_text(json.dumps(result, indent=2))
+        kafka = broker.bootstrap
+        # Before and after ours: machines that are shared change their pace.
+        first = theirs(kafka)
+        ours = {"promises worker, interpreted": puntual(kafka, options.interpreted_events, apart, None)}
+        if code:
+            ours["promises worker"] = puntual(kafka, options.events, apart, code.resolve())
+        figures = {"idiomatic Faust": mean([first, theirs(kafka)]), **ours}
+    report(figures, options.json)
+
+
+def report(figures: Mapping[str, Figure], file: Path | None) -> None:
+    """Print the figures, each beside the first, and write them as JSON."""
+    (_, idiomatic), *_ = figures.items()
+    print(f"{'':30}{'events':>10}{'CPU µs/event':>14}{'events/s':>12}{'ratio':>8}")
+    for name, figure in figures.items():
+        ratio = idiomatic.cpu_us_per_event / figure.cpu_us_per_event
+        print(
+            f"{name:30}{figure.events:>10,}{figure.cpu_us_per_event:>14.1f}"
+            f"{figure.events_per_second:>12,.0f}{ratio:>8.1f}"
+        )
+    if file:
+        file.write_text(json.dumps({name: figure._asdict() for name, figure in figures.items()}, indent=2))
 
 
 if __name__ == "__main__":

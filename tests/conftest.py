@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 
 from services.shared.broker import start_embedded
+from services.shared.wire import COMPILED
 from tests.brokers import ROOT, Broker, Unavailable
 
 # A busy machine is no defect; CI has Hypothesis's own profile, which is the same in every run.
@@ -22,8 +23,15 @@ if os.environ.get("CI") != "true":
 _prefixes = (f"t{number}." for number in itertools.count(1))
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--compiled`: fail at once unless the code under test is compiled (`make test-compiled`)."""
+    parser.addoption("--compiled", action="store_true", help="insist on compiled code")
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Let a run that is told to stop take its brokers with it."""
+    if config.getoption("--compiled") and not COMPILED:
+        pytest.exit("the code under test is not compiled: make test-compiled", returncode=1)
     signal.signal(signal.SIGTERM, lambda _signal, _frame: pytest.exit("told to stop", returncode=143))
 
 

@@ -28,7 +28,11 @@ class _SilentYet(Exception):
 class ServiceProcess:
     """One worker process, for a `with` statement: it is ready inside, and gone after."""
 
-    def __init__(self, service: str, kafka: str, prefix: str, **settings: str | int | Path) -> None:
+    def __init__(
+        self, service: str, kafka: str, prefix: str, *, code: Path | None = None, **settings: str | int | Path
+    ) -> None:
+        """`code`: where the packages lie, if not here."""
+        self._code = code
         self._command = [sys.executable, "-m", f"services.{service}"]
         mine = {
             "KAFKA": kafka,
@@ -55,7 +59,7 @@ class ServiceProcess:
         """Start it; does not wait."""
         self._log_start = os.fstat(self._log.fileno()).st_size
         self._process = subprocess.Popen(
-            self._command, env=self._environment, stdout=self._log, stderr=subprocess.STDOUT, text=True
+            self._command, env=self._environment, cwd=self._code, stdout=self._log, stderr=subprocess.STDOUT, text=True
         )
         return self
 

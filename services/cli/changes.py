@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 from puntual.promises.v1.promise_pb2 import Promise, PromiseReason
 from puntual.sla.v1.clock_pb2 import Clock
-from services.cli.reading import follow
+from services.cli.reading import Entry, follow
 from services.shared import topics
 from services.shared.clock import from_timestamp
 from services.shared.duration import format_duration
-from services.shared.engine.stage import Message
 from services.shared.explanation import distance
 from services.shared.instant import Instant, parse_instant
 from services.shared.keys import split_key
@@ -68,7 +67,7 @@ def follow_changes(
             yield _change(message, message.key, message.value, is_promise=message.topic == names[0])
 
 
-def _change(message: Message, key: bytes, value: bytes, *, is_promise: bool) -> Change:
+def _change(message: Entry, key: bytes, value: bytes, *, is_promise: bool) -> Change:
     headers = {name: text.decode() for name, text in message.headers}
     record: Promise | Clock
     if is_promise:

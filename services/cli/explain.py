@@ -16,12 +16,12 @@ from puntual.sla.v1.sla_service_pb2_grpc import SlaServiceStub
 from services.cli.exits import EXIT_CODES, Failure, NotFound, Unreachable
 from services.cli.options import json_option
 from services.promises import codec as promises_codec, explain as promises_explain
-from services.promises.domain import PromiseKind
+from services.promises.model import PromiseKind
 from services.shared.explanation import Explanation
 from services.shared.keys import split_key
 from services.shared.rpc import OWNER
 from services.sla import codec as sla_codec, explain as sla_explain
-from services.sla.domain import Metric
+from services.sla.model import Metric
 
 _SECONDS = 10
 _WHY_ABSENT = "(not published, not read yet, or set aside: `puntual dead-letters list`)"

@@ -25,7 +25,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from services.cli.inputs import INPUTS
-from services.promises.domain import PromiseKind, State
+from services.promises.model import PromiseKind, State
 from services.shared.documents import DocumentError, parse_document, read_text
 from services.shared.errors import Unusable
 from services.shared.publisher import Event, parse

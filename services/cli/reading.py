@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, Protocol
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
@@ -20,11 +20,18 @@ _QUIET = 10.0
 _PROBE_MS = 5_000
 
 
+class Entry(Message, Protocol):
+    """A message and where it stands, as kafka-python has it."""
+
+    @property
+    def topic(self) -> str: ...
+
+
 class NoSuchTopic(PuntualError):
     """A topic that is to be read does not exist."""
 
 
-def read_to_end(bootstrap: str, topic: str) -> Iterator[Message]:
+def read_to_end(bootstrap: str, topic: str) -> Iterator[Entry]:
     """Everything in a topic as of now, by partition and offset within what is fetched together.
 
     Raises KafkaUnreachable, also where Kafka stops answering before the end.
@@ -50,7 +57,7 @@ def follow(
     from_start: bool,
     ready: Callable[[], None] = lambda: None,
     tell: Callable[[str], None] = lambda _: None,
-) -> Generator[Message | None]:
+) -> Generator[Entry | None]:
     """What is written to topics from now on, without end; `from_start`: after everything in them.
 
     Yields None whenever nothing came for a moment, so that the reader can do something else. `ready` is called once

@@ -16,7 +16,7 @@ from services.cli.history import PastEvent
 from services.cli.inputs import INPUTS
 from services.cli.progress import track
 from services.promises.codec import machine
-from services.promises.domain import Fact, Promise, PromiseKind, State
+from services.promises.model import Fact, Promise, PromiseKind, State
 from services.promises.rules import BUILT_IN, read_rules
 from services.shared.engine.machine import Machine
 from services.shared.envelope import Limits

@@ -16,9 +16,9 @@ from rich.text import Text
 from services.cli.changes import Change, follow_changes
 from services.cli.exits import EXIT_CODES
 from services.cli.options import json_option, kafka_option, prefix_option
-from services.promises.domain import PromiseKind
+from services.promises.model import PromiseKind
 from services.shared.instant import Instant, format_instant, to_datetime
-from services.sla.domain import Metric
+from services.sla.model import Metric
 
 _KINDS = [each.name.lower() for each in (*PromiseKind, *Metric)]
 #: The verdict stands, so most have nothing to learn from it.

@@ -11,7 +11,7 @@ from services.notifier.items import AT_ONCE, NONE, Details, Item, Severity, Stan
 from services.notifier.outbox import Delivery, DeliveryState, Kind
 from services.notifier.routing import Address
 from services.shared.clock import from_timestamp, set_timestamp
-from services.shared.engine.machine import Machine
+from services.shared.engine.machine import Labels, Machine, Step
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import Instant
 from services.shared.keys import customer_of, split_key
@@ -28,27 +28,29 @@ def machine(plan: Plan, prefix: str = "puntual.") -> Machine[Incident, Fact]:
     return Machine(
         name="notifier",
         inputs={prefix + DISPATCH: decode},
+        record=Incident,
         records=prefix + RECORDS,
         pack=pack,
         unpack=unpack,
         fold=lambda key, old, facts: domain.fold(key.decode(), old, facts, plan),
         due=lambda incident, now: domain.due(incident, now, plan),
         next_deadline=lambda incident: domain.next_deadline(incident, plan),
-        transition=_transition,
+        step=partial(_step, plan),
         labels=partial(_labels, plan),
     )
 
 
-def _transition(key: bytes, old: Incident | None, new: Incident | None) -> tuple[str, str]:
+def _step(plan: Plan, key: bytes, old: Incident | None, new: Incident | None) -> Step:
+    before = None if old is None else _labels(plan, old)
     if new is None:
-        return "forgotten", f"{key.decode()}:forgotten"
+        return Step("forgotten", f"{key.decode()}:forgotten", before, None)
     name = Transition(domain.transition(old, new)).name.lower()
     progress = [f"{delivery.sequence}.{delivery.attempts}.{delivery.state}" for delivery in new.deliveries]
     newest = max((item.announced_at for item in new.items), default=NONE)
-    return name, ":".join((key.decode(), name, str(newest), *progress))
+    return Step(name, ":".join((key.decode(), name, str(newest), *progress)), before, _labels(plan, new))
 
 
-def _labels(plan: Plan, incident: Incident) -> tuple[str, str]:
+def _labels(plan: Plan, incident: Incident) -> Labels:
     route = incident.route if incident.route in plan.routes else OTHER_ROUTE
     return route, IncidentState(incident.state).name.lower()
 

@@ -3,7 +3,7 @@
 from functools import partial
 
 from services.promises.codec import machine
-from services.promises.domain import PromiseKind, State, Transition
+from services.promises.model import PromiseKind, State, Transition
 from services.promises.rpc import promise_service
 from services.promises.rules import read_rules
 from services.promises.settings import PromiseSettings

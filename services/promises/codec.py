@@ -5,8 +5,11 @@ from datetime import date
 from enum import IntEnum
 from functools import partial
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from librt.strings import BytesWriter
+from msgspec.structs import astuple
 
 from puntual.events.v1.appointment_event_pb2 import AppointmentEvent
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
@@ -14,7 +17,7 @@ from puntual.events.v1.common_pb2 import Cancelled, Due
 from puntual.events.v1.order_event_pb2 import OrderEvent
 from puntual.promises.v1 import promise_pb2 as pb
 from services.promises import domain
-from services.promises.domain import (
+from services.promises.model import (
     NONE,
     Consent,
     Fact,
@@ -24,46 +27,48 @@ from services.promises.domain import (
     Promise,
     PromiseKind,
     State,
+    Transition,
 )
 from services.promises.rules import RuleBook
 from services.shared.calendar import end_of_day
 from services.shared.clock import from_timestamp, from_timestamps
-from services.shared.contexts import pack_context, read_context, unpack_context
-from services.shared.engine.machine import Machine
-from services.shared.envelope import Limits, checked_instant, open_envelope
+from services.shared.contexts import put_context, unpack_context
+from services.shared.engine.machine import Labels, Machine, Step
+from services.shared.envelope import Limits
 from services.shared.errors import DeadLetterReason, Unusable
-from services.shared.facts import NO_CONTEXT
 from services.shared.instant import Instant
-from services.shared.keys import ids_of, record_key, routing_key
-from services.shared.wire import number, text, timestamp, varint
+from services.shared.keys import ids_of, record_key
+from services.shared.opener import Opener, checked_instant
+from services.shared.partitioner import home_of
+from services.shared.wire import put_message, put_number, put_text, put_timestamp
 
 ORDERS, CALLBACKS, APPOINTMENTS = "orders.v1", "callbacks.v1", "appointments.v1"
 RECORDS = "promises.v1"
 
-_KIND_NAMES: dict[int, str] = {kind: kind.name.lower() for kind in PromiseKind}
-_KINDS = {name: kind for kind, name in _KIND_NAMES.items()}
-_STATE_NAMES: dict[int, str] = {state: state.name.lower() for state in State}
-_TRANSITION_NAMES = {transition: transition.name.lower() for transition in domain.Transition}
+_KIND_NAMES: Final[dict[int, str]] = {kind: kind.name.lower() for kind in PromiseKind}
+_KINDS: Final = {name: kind for kind, name in _KIND_NAMES.items()}
+_STATE_NAMES: Final[dict[int, str]] = {state: state.name.lower() for state in State}
+_TRANSITION_NAMES: Final[dict[int, str]] = {transition: transition.name.lower() for transition in Transition}
 
 
 #: A fact without its event: kind, due_at, due_day, by, consent, reason.
 _Said = tuple[int, Instant, str, int, int, str]
 #: For each arm of an event: what it says, of which promises. None: nothing.
 _Arms = Mapping[str, Callable[[Any, RuleBook], tuple[tuple[PromiseKind, ...], _Said]] | None]
-E = TypeVar("E", OrderEvent, CallbackEvent, AppointmentEvent)
 
 
 def machine(book: RuleBook, limits: Limits, prefix: str = "puntual.") -> Machine[Promise, Fact]:
     """The promise service as the engine sees it. `prefix` goes before every topic name."""
     rules = book.rules
     decoders = {
-        ORDERS: partial(_decode, OrderEvent, _ORDER, book, limits),
-        CALLBACKS: partial(_decode, CallbackEvent, _CALLBACK, book, limits),
-        APPOINTMENTS: partial(_decode, AppointmentEvent, _APPOINTMENT, book, limits),
+        ORDERS: partial(_decode, Opener(OrderEvent, limits), _ORDER, book),
+        CALLBACKS: partial(_decode, Opener(CallbackEvent, limits), _CALLBACK, book),
+        APPOINTMENTS: partial(_decode, Opener(AppointmentEvent, limits), _APPOINTMENT, book),
     }
     return Machine(
         name="promises",
         inputs={prefix + topic: decoder for topic, decoder in decoders.items()},
+        record=Promise,
         records=prefix + RECORDS,
         pack=pack,
         unpack=unpack,
@@ -72,11 +77,9 @@ def machine(book: RuleBook, limits: Limits, prefix: str = "puntual.") -> Machine
         ),
         due=lambda promise, now: domain.due(promise, now, rules),
         next_deadline=lambda promise: domain.next_deadline(promise, rules),
-        transition=_transition,
-        labels=lambda promise: (_KIND_NAMES[promise.kind], _STATE_NAMES[promise.state]),
-        routing=routing_key,
-        margin=domain.margin,
-        breached_at=domain.breached_at,
+        step=_step,
+        labels=_labels,
+        home=home_of,
     )
 
 
@@ -85,35 +88,35 @@ def _identity(key: bytes) -> Identity:
     return key, _KINDS[kind], customer, subject
 
 
-def _transition(key: bytes, old: Promise | None, new: Promise | None) -> tuple[str, str]:
+def _step(key: bytes, old: Promise | None, new: Promise | None) -> Step:
+    before = None if old is None else _labels(old)
     if new is None:
-        return "forgotten", f"{key.decode()}:forgotten"
+        return Step("forgotten", f"{key.decode()}:forgotten", before, None)
     name = _TRANSITION_NAMES[domain.transition(old, new)]
-    return name, f"{key.decode()}:{name}:{new.due_at}"
+    transition_id = f"{key.decode()}:{name}:{new.due_at}"
+    return Step(name, transition_id, before, _labels(new), domain.margin(old, new), domain.breached_at(old, new))
+
+
+def _labels(promise: Promise) -> Labels:
+    return _KIND_NAMES[promise.kind], _STATE_NAMES[promise.state]
 
 
 # --- events to facts
 
 
-def _decode(
-    message_type: type[E],
-    arms: _Arms,
-    book: RuleBook,
-    limits: Limits,
-    value: bytes,
-    is_json: bool,
-) -> list[tuple[bytes, Fact]]:
-    event, at = open_envelope(message_type, value, is_json, limits)
-    arm = event.WhichOneof("event")
-    if arm is None:
+def _decode(opener: Opener, arms: _Arms, book: RuleBook, value: bytes, is_json: bool) -> list[tuple[bytes, Fact]]:
+    event = opener.open(value, is_json)
+    if not event.arm:
         raise Unusable(DeadLetterReason.UNKNOWN_TYPE, f"no known event is set; one of {', '.join(arms)} is expected")
-    read = arms[arm]
+    read = arms[event.arm]
     if read is None:
         return []
-    kinds, said = read(getattr(event, arm), book)
-    fact = Fact(at, event.source, event.event_id, *said, read_context(event))
-    customer, subject = event.customer_id, event.subject_id
-    return [(record_key(customer, _KIND_NAMES[kind], subject), fact) for kind in kinds]
+    kinds, said = read(event.body, book)
+    what, due_at, due_day, by, consent, reason = said
+    fact = Fact(
+        event.occurred_at, event.source, event.event_id, what, due_at, due_day, by, consent, reason, event.context
+    )
+    return [(record_key(event.customer_id, _KIND_NAMES[kind], event.subject_id), fact) for kind in kinds]
 
 
 def _plain(kind: FactKind, by: int = 0, consent: int = 0, reason: str = "") -> _Said:
@@ -121,11 +124,13 @@ def _plain(kind: FactKind, by: int = 0, consent: int = 0, reason: str = "") -> _
 
 
 def _given(kind: PromiseKind, due: Due, book: RuleBook) -> tuple[tuple[PromiseKind, ...], _Said]:
-    return (kind,), (_PROMISED, *_due(due, kind, book), 0, 0, "")
+    due_at, day = _due(due, kind, book)
+    return (kind,), (_PROMISED, due_at, day, 0, 0, "")
 
 
 def _moved(kind: PromiseKind, arm: Any, book: RuleBook) -> tuple[tuple[PromiseKind, ...], _Said]:  # noqa: ANN401
-    return (kind,), (_RENEGOTIATED, *_due(arm.due, kind, book), *_asked(arm), "")
+    (due_at, day), (by, consent) = _due(arm.due, kind, book), _asked(arm)
+    return (kind,), (_RENEGOTIATED, due_at, day, by, consent, "")
 
 
 def _asked(arm: Any) -> tuple[int, int]:  # noqa: ANN401 - renegotiated and rescheduled alike
@@ -178,7 +183,7 @@ def _party(value: int, field: str) -> int:
     )
 
 
-_MILESTONES = {1: PromiseKind.ORDER_READY, 2: PromiseKind.ORDER_DELIVERED}
+_MILESTONES: Final = {1: PromiseKind.ORDER_READY, 2: PromiseKind.ORDER_DELIVERED}
 
 
 def _milestone(value: int) -> PromiseKind:
@@ -201,8 +206,10 @@ def _window_end(arm: Any) -> tuple[Instant, str]:  # noqa: ANN401 - booked and r
 
 _READY, _DELIVERED, _CALL, _APPT = ((kind,) for kind in PromiseKind)
 _BOTH = PromiseKind.ORDER_READY, PromiseKind.ORDER_DELIVERED
-_PROMISED, _RENEGOTIATED = FactKind.PROMISED, FactKind.RENEGOTIATED
-_FULFILLED, _ATTEMPTED = _plain(FactKind.FULFILLED), _plain(FactKind.ATTEMPTED)
+_PROMISED: Final = FactKind.PROMISED
+_RENEGOTIATED: Final = FactKind.RENEGOTIATED
+_FULFILLED: Final = _plain(FactKind.FULFILLED)
+_ATTEMPTED: Final = _plain(FactKind.ATTEMPTED)
 _ORDER: _Arms = {
     "placed": None,
     "promised": lambda arm, book: _given(_milestone(arm.milestone), arm.due, book),
@@ -244,49 +251,49 @@ _APPOINTMENT: _Arms = {
 
 
 def pack(promise: Promise) -> bytes:
-    """The record as bytes: the same for equal records. Each tag is a number in `promise.proto` and a type."""
+    """The record as bytes: the same for equal records. The numbers are those of the fields in `promise.proto`."""
     (
         key, kind, customer_id, subject_id, state, reason, original_due_at, due_at, by_agreement, announced_due_at,
         warn_at, breach_at, settled_at, context, rules_version, facts,
-    ) = promise  # fmt: skip
-    parts = [
-        b"\x0a", varint(len(key)), key, b"\x10", varint(kind), text(b"\x1a", customer_id), text(b"\x22", subject_id),
-        b"\x28", varint(state),
-    ]  # fmt: skip
-    if reason:
-        parts += b"\x30", varint(reason)
-    if due_at:
-        parts += b"\x3a", timestamp(original_due_at), b"\x42", timestamp(due_at)
-        if by_agreement:
-            parts.append(b"\x48\x01")
-        parts += b"\x52", timestamp(announced_due_at)
-        if warn_at:
-            parts += b"\x5a", timestamp(warn_at)
-        parts += b"\x62", timestamp(breach_at)
-        if settled_at:
-            parts += b"\x6a", timestamp(settled_at)
-    if context is not NO_CONTEXT:
-        parts.append(pack_context(b"\x72", context))
-    parts.append(text(b"\x7a", rules_version))
+    ) = astuple(promise)  # fmt: skip
+    out = BytesWriter()
+    put_message(out, 1, key)
+    put_number(out, 2, kind)
+    put_text(out, 3, customer_id)
+    put_text(out, 4, subject_id)
+    put_number(out, 5, state)
+    put_number(out, 6, reason)
+    put_timestamp(out, 7, original_due_at)
+    put_timestamp(out, 8, due_at)
+    put_number(out, 9, by_agreement)
+    put_timestamp(out, 10, announced_due_at)
+    put_timestamp(out, 11, warn_at)
+    put_timestamp(out, 12, breach_at)
+    put_timestamp(out, 13, settled_at)
+    put_context(out, 14, context)
+    put_text(out, 15, rules_version)
     for fact in facts:
-        packed = _pack_fact(fact)
-        parts += b"\x82\x01", varint(len(packed)), packed
-    return b"".join(parts)
+        put_message(out, 16, _pack_fact(fact))
+    return out.getvalue()
 
 
 def _pack_fact(fact: Fact) -> bytes:
-    occurred_at, source, event_id, kind, due_at, due_day, by, consent, reason, context = fact
-    packed = text(b"\x0a", event_id) + text(b"\x12", source) + b"\x1a" + timestamp(occurred_at) + b"\x20" + varint(kind)
-    if due_at:
-        packed += b"\x2a" + timestamp(due_at) + text(b"\x32", due_day)
-    if by or consent or reason:
-        packed += number(b"\x38", by) + number(b"\x40", consent) + text(b"\x4a", reason)
-    if context is not NO_CONTEXT:
-        packed += pack_context(b"\x52", context)
-    return packed
+    occurred_at, source, event_id, kind, due_at, due_day, by, consent, reason, context = astuple(fact)
+    out = BytesWriter()
+    put_text(out, 1, event_id)
+    put_text(out, 2, source)
+    put_timestamp(out, 3, occurred_at)
+    put_number(out, 4, kind)
+    put_timestamp(out, 5, due_at)
+    put_text(out, 6, due_day)
+    put_number(out, 7, by)
+    put_number(out, 8, consent)
+    put_text(out, 9, reason)
+    put_context(out, 10, context)
+    return out.getvalue()
 
 
-_TIMES = attrgetter("original_due_at", "due_at", "announced_due_at", "warn_at", "breach_at", "settled_at")
+_TIMES: Final = attrgetter("original_due_at", "due_at", "announced_due_at", "warn_at", "breach_at", "settled_at")
 
 
 def unpack(value: bytes) -> Promise:

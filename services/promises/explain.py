@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from services.promises.domain import (
+from services.promises.domain import judge
+from services.promises.model import (
     Consent,
     Fact,
     FactKind,
@@ -13,10 +14,10 @@ from services.promises.domain import (
     Reason,
     Rules,
     State,
-    judge,
 )
 from services.shared.duration import format_duration
 from services.shared.explanation import Explanation, Local, Step, distance, local
+from services.shared.facts import time_zone
 from services.shared.instant import Instant
 
 _LONG_AGO = Instant(-(2**62))
@@ -56,7 +57,7 @@ _ANSWER = {
 
 def explain(promise: Promise) -> Explanation:
     """The verdict, each fact with what it did, and the arithmetic; times in the customer's zone, else in UTC."""
-    clock = local(promise.context.customer_time_zone)
+    clock = local(time_zone(promise.context))
     state = State(promise.state).name.lower().replace("_", " ")
     subject = _SUBJECTS[promise.kind].format(promise.subject_id)
     whom = f" for customer {promise.customer_id}" if promise.customer_id else ""
@@ -116,7 +117,12 @@ def _effect(promise: Promise, number: int, decisive: Fact | None, clock: Local) 
 
 def _due_after(promise: Promise, count: int) -> Instant:
     """The due time in force after the first `count` facts. It does not depend on tolerances or the present."""
-    return judge(promise[:4], promise.facts[:count], Rules("", {promise.kind: KindRules()}), _LONG_AGO).due_at
+    return judge(
+        (promise.key, promise.kind, promise.customer_id, promise.subject_id),
+        promise.facts[:count],
+        Rules("", {promise.kind: KindRules()}),
+        _LONG_AGO,
+    ).due_at
 
 
 def _reasoning(promise: Promise, clock: Local) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from services.promises.domain import KindRules, PromiseKind, Rules
+from services.promises.model import KindRules, PromiseKind, Rules
 from services.shared.calendar import MIDNIGHT, WEEKDAYS, Calendar
 from services.shared.documents import DocumentError, parse_document, read_text
 from services.shared.duration import parse_duration

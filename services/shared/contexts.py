@@ -4,31 +4,35 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
-from services.shared.facts import NO_CONTEXT, Context
-from services.shared.wire import message, text
+from librt.strings import BytesWriter
+
+from services.shared.facts import NO_CONTEXT, Context, Stated
+from services.shared.wire import put_message, put_text
 
 _stated = attrgetter(*Context._fields)
-_TAGS = tuple(bytes((field << 3 | 2,)) for field in range(1, 1 + len(Context._fields)))
 
 
-def read_context(event: object) -> Context:
-    """What an event states; NO_CONTEXT itself where that is nothing."""
-    context = _stated(event)
-    return Context(*context) if any(context) else NO_CONTEXT
+def read_context(event: object) -> Stated:
+    """What an event states; NO_CONTEXT where that is nothing."""
+    context: Stated = _stated(event)
+    return context if any(context) else NO_CONTEXT
 
 
-def unpack_context(record: Any) -> Context:  # noqa: ANN401 - a record, or one of its facts
+def unpack_context(record: Any) -> Stated:  # noqa: ANN401 - a record, or one of its facts
     """What a record states in its field `context`."""
-    return Context(*_stated(record.context)) if record.HasField("context") else NO_CONTEXT
+    return read_context(record.context) if record.HasField("context") else NO_CONTEXT
 
 
-def pack_context(tag: bytes, context: Context) -> bytes:
+def put_context(out: BytesWriter, field: int, context: Stated) -> None:
     """A context field on the wire; nothing where nothing is stated."""
-    packed = _packed(context)
-    return tag + packed if packed else b""
+    if context and any(context):
+        put_message(out, field, _packed(context))
 
 
 @lru_cache(1 << 12)
-def _packed(context: Context) -> bytes:
-    """Its length and content. A record mostly states what its facts state, and many of one customer's the same."""
-    return message(b"", b"".join(map(text, _TAGS, context))) if any(context) else b""
+def _packed(context: Stated) -> bytes:
+    """A record mostly states what its facts state, and many of one customer's the same."""
+    out = BytesWriter()
+    for field, text in enumerate(context, start=1):
+        put_text(out, field, text)
+    return out.getvalue()

@@ -3,9 +3,13 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+#: What is stated of a context: its fields in order, or NO_CONTEXT.
+Stated = tuple[str, ...]
+NO_CONTEXT: Stated = ()
+
 
 class Context(NamedTuple):
-    """Whom it concerns and where; empty where not stated. Events and records name these fields alike."""
+    """Whom it concerns and where, field by field; empty where not stated. Events and records name them alike."""
 
     customer_name: str = ""
     customer_locale: str = ""
@@ -16,19 +20,21 @@ class Context(NamedTuple):
     channel: str = ""
 
 
-NO_CONTEXT = Context()
+def time_zone(stated: Stated) -> str:
+    """The customer's, or nothing."""
+    return Context(*stated).customer_time_zone
 
 
 class Fact(Protocol):
-    """One event, reduced to what a verdict depends on: a tuple that orders by time, then source and id."""
+    """One event, reduced to what a verdict depends on. Orders by time, then source and id."""
 
     @property
     def source(self) -> str: ...
     @property
     def event_id(self) -> str: ...
     @property
-    def context(self) -> Context: ...
-    def __lt__(self, other: Any, /) -> bool: ...  # noqa: ANN401 - as tuples have it
+    def context(self) -> Stated: ...
+    def __lt__(self, other: Any, /) -> bool: ...  # noqa: ANN401 - as structs have it
 
 
 F = TypeVar("F", bound=Fact)
@@ -54,9 +60,11 @@ def _follows(fact: F, known: tuple[F, ...]) -> bool:
     return not known or known[-1] < fact
 
 
-def last_stated(facts: Iterable[Fact]) -> Context:
+def last_stated(facts: Iterable[Fact]) -> Stated:
     """Each field of the context as the facts, in order, state it last."""
-    stated = [context for fact in facts if (context := fact.context) is not NO_CONTEXT]
+    stated = [context for fact in facts if (context := fact.context)]
     if not stated:
         return NO_CONTEXT
+    if len(stated) == 1:
+        return stated[0]
     return Context(*(next(filter(None, reversed(column)), "") for column in zip(*stated, strict=True)))

@@ -5,12 +5,12 @@ at the edges, and these functions are the way across. (`clock` adds what reads a
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import NewType
+from typing import Final, NewType
 
 Instant = NewType("Instant", int)
 
-SECOND = 1_000_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SECOND: Final = 1_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def micros(span: timedelta) -> int:

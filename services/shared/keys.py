@@ -3,29 +3,40 @@
 The routing part is the customer's id; where the events name no customer, it is the subject's id marked by "~".
 """
 
-import re
+import string
+from typing import Final
 from urllib.parse import quote, unquote
 
-_NO_CUSTOMER = "~"
-#: A key whose ids need no quoting, as in nearly all: one look at the whole costs a third of two at the parts.
-_PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]+/[a-z_]+/[A-Za-z0-9_.-]+").fullmatch
+from mypy_extensions import i64
+
+_NO_CUSTOMER: Final = "~"
+#: 1 for each byte that needs no quoting.
+_PLAIN: Final = bytes(chr(byte) in f"{string.ascii_letters}{string.digits}_.-" for byte in range(256))
 
 
 def record_key(customer_id: str, kind: str, subject_id: str) -> bytes:
     """The key of a record; `customer_id` may be empty."""
-    key = f"{customer_id}/{kind}/{subject_id}"
-    if not _PLAIN_KEY(key):
-        subject = _part(subject_id)
-        key = f"{_part(customer_id) or _NO_CUSTOMER + subject}/{kind}/{subject}"
-    return key.encode()
+    customer, subject = customer_id.encode(), subject_id.encode()
+    if not (_is_plain(customer) and _is_plain(subject)):
+        quoted = _part(subject_id)
+        customer, subject = (_part(customer_id) or _NO_CUSTOMER + quoted).encode(), quoted.encode()
+    return b"/".join((customer, kind.encode(), subject))
 
 
 def split_key(key: bytes) -> tuple[str, str, str]:
     """(routing, kind, subject) of a record key. Raises ValueError where it is none."""
-    routing, kind, subject = key.decode().split("/") if key.count(b"/") == 2 else ("", "", "")  # noqa: PLR2004
-    if not (routing and kind and subject):
-        raise ValueError(f"{key.decode(errors='replace')!r} is no record id; expected customer/kind/subject")
-    return unquote(routing.removeprefix(_NO_CUSTOMER)), kind, unquote(subject)
+    text = key.decode(errors="replace")
+    parts = text.split("/")
+    if len(parts) != 3 or not all(parts):  # noqa: PLR2004
+        raise ValueError(f"{text!r} is no record id; expected customer/kind/subject")
+    routing, kind, subject = parts
+    return unquoted(routing), kind, unquoted(subject)
+
+
+def unquoted(part: str) -> str:
+    """The id in the first or last part of a key."""
+    part = part.removeprefix(_NO_CUSTOMER)
+    return unquote(part) if "%" in part else part
 
 
 def routing_key(key: bytes) -> str:
@@ -48,6 +59,17 @@ def customer_prefix(routing: str) -> tuple[bytes, bytes]:
     """What keys of a customer, or of a subject without customer, begin with; made for `bytes.startswith`."""
     part = _part(routing)
     return f"{part}/".encode(), f"{_NO_CUSTOMER}{part}/".encode()
+
+
+def _is_plain(part: bytes) -> bool:
+    """Whether an id needs no quoting, as nearly all: to see that costs less than to quote."""
+    length: i64 = len(part)
+    place: i64 = 0
+    while place < length:
+        if not _PLAIN[part[place]]:
+            return False
+        place += 1
+    return length > 0
 
 
 def _part(text: str) -> str:

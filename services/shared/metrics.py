@@ -4,7 +4,9 @@ Label sets are closed and every series exists from the start at zero, so that al
 label ever names a customer, a promise, a person or an address. Seconds, ratios 0 to 1, `_total` for counters.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left
+from collections import Counter as Counts
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from typing import Any, NamedTuple, TypeVar
@@ -258,9 +260,10 @@ class PrometheusMeter:
     def transition(self, kind: str, transition: str, count: int) -> None:
         self._transitions[kind, transition].inc(count)
 
-    def settled(self, kind: str, state: str, margin: float) -> None:  # noqa: ARG002 - the transition tells the state
+    def settled(self, kind: str, state: str, margins: Sequence[float]) -> None:  # noqa: ARG002 - the transition tells
         in_time, late = self._margins
-        (late if margin > 0 else in_time)[kind,].observe(abs(margin))
+        _observe_all(in_time[kind,], [-margin for margin in margins if margin <= 0])
+        _observe_all(late[kind,], [margin for margin in margins if margin > 0])
 
     def detection_delay(self, seconds: float) -> None:
         self._delay.observe(max(seconds, 0.0))
@@ -291,6 +294,13 @@ class PrometheusMeter:
 
     def ready(self, is_ready: bool) -> None:
         self._ready.set(is_ready)
+
+
+def _observe_all(histogram: Histogram, values: Sequence[float]) -> None:
+    """As `observe` for each of them; the library has no call for many, and one by one they cost more than a verdict."""
+    for bucket, count in Counts(bisect_left(histogram._upper_bounds, value) for value in values).items():  # noqa: SLF001
+        histogram._buckets[bucket].inc(count)  # noqa: SLF001
+    histogram._sum.inc(sum(values))  # noqa: SLF001
 
 
 class NotifierMeter:

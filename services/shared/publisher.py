@@ -21,17 +21,18 @@ from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.contact_event_pb2 import ContactEvent
 from puntual.events.v1.order_event_pb2 import OrderEvent
 from services.shared.clock import wall_clock
-from services.shared.envelope import Limits, open_envelope
+from services.shared.envelope import Limits
 from services.shared.errors import DeadLetterReason, KafkaUnreachable, PublishFailed, Unusable
 from services.shared.instant import Instant, format_instant
+from services.shared.opener import Opener
 from services.shared.parsing import parse_fields
 from services.shared.topics import CONNECT_MS, INPUTS, PREFIX, Topic, partition_count
 
 Event: TypeAlias = OrderEvent | CallbackEvent | AppointmentEvent | ContactEvent
 Headers: TypeAlias = Sequence[tuple[str, bytes]]
 
-_LIMITS = Limits(now=wall_clock)
 TOPIC_OF: Mapping[type[Message], Topic] = {topic.message: topic for topic in INPUTS if topic.message}
+_OPENERS = {message: Opener(message, Limits(now=wall_clock)) for message in TOPIC_OF}
 
 # Bytes. Below what the input topics take: a message refused by the broker would end an idempotent producer.
 _LARGEST = 1_000_000
@@ -45,10 +46,9 @@ def key_of(event: Event) -> str:
 def checked(event: Event) -> bytes:
     """The bytes of an event. Raises Unusable where the services could not use it: better here than as a dead letter."""
     value = event.SerializeToString()
-    open_envelope(type(event), value, False, _LIMITS)
-    if event.WhichOneof("event") is None:
-        arms = ", ".join(field.name for field in event.DESCRIPTOR.oneofs_by_name["event"].fields)
-        raise Unusable(DeadLetterReason.UNKNOWN_TYPE, f"say what happened: one of {arms}")
+    opener = _OPENERS[type(event)]
+    if not opener.open(value, False).arm:
+        raise Unusable(DeadLetterReason.UNKNOWN_TYPE, f"say what happened: one of {', '.join(opener.arms.values())}")
     return value
 
 

@@ -6,7 +6,7 @@ from services.shared.envelope import Limits
 from services.shared.metrics import PrometheusMeter, Registry, Vocabulary
 from services.shared.service import horizon, serve, worker_settings
 from services.sla.codec import machine
-from services.sla.domain import Metric, State, Transition
+from services.sla.model import Metric, State, Transition
 from services.sla.rpc import sla_service
 from services.sla.settings import SlaSettings
 from services.sla.standards import load_standards

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any
+
+from google.protobuf.message import Message
+from librt.strings import BytesWriter
 
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.common_pb2 import CONSENT_ACCEPTED, PARTY_CUSTOMER, Cancelled
@@ -16,15 +19,16 @@ from puntual.events.v1.contact_event_pb2 import (
 from puntual.events.v1.order_event_pb2 import MILESTONE_UNSPECIFIED, OrderDelivered, OrderEvent, OrderWaived
 from puntual.sla.v1 import clock_pb2 as pb
 from services.shared.clock import from_timestamp, from_timestamps
-from services.shared.contexts import pack_context, read_context, unpack_context
-from services.shared.engine.machine import Decoder, Machine
-from services.shared.envelope import Limits, open_envelope
+from services.shared.contexts import put_context, unpack_context
+from services.shared.engine.machine import Decoder, Labels, Machine, Step
+from services.shared.envelope import Limits
 from services.shared.errors import DeadLetterReason, Unusable
-from services.shared.facts import NO_CONTEXT
-from services.shared.keys import ids_of, record_key, routing_key
-from services.shared.wire import text, timestamp, varint
+from services.shared.keys import ids_of, record_key
+from services.shared.opener import Opener
+from services.shared.partitioner import home_of
+from services.shared.wire import put_flag, put_message, put_number, put_text, put_timestamp
 from services.sla import domain
-from services.sla.domain import Clock, Fact, FactKind, Identity, Metric, Standards, State
+from services.sla.model import Clock, Fact, FactKind, Identity, Metric, Standards, State, Transition
 
 CONTACTS, CALLBACKS, ORDERS = "contacts.v1", "callbacks.v1", "orders.v1"
 RECORDS = "sla.v1"
@@ -32,19 +36,18 @@ RECORDS = "sla.v1"
 _METRIC_NAMES: Mapping[int, str] = {metric: metric.name.lower() for metric in Metric}
 _METRICS = {name: metric for metric, name in _METRIC_NAMES.items()}
 _STATE_NAMES: Mapping[int, str] = {state: state.name.lower() for state in State}
-_TRANSITION_NAMES = {transition: transition.name.lower() for transition in domain.Transition}
+_TRANSITION_NAMES = {transition: transition.name.lower() for transition in Transition}
 
 #: What an event does to the clock, and what to call it; None: nothing this clock has to know.
 _Meaning = tuple[FactKind, str] | None
 #: For each arm of an event that the clock knows, its meaning. Other events concern others.
 _Arms = Mapping[str, Callable[[Any], _Meaning]]
-E = TypeVar("E", ContactEvent, CallbackEvent, OrderEvent)
 
 
 def machine(standards: Standards, limits: Limits, prefix: str = "puntual.") -> Machine[Clock, Fact]:
     """The sla service as the engine sees it. `prefix` goes before every topic name."""
 
-    def decoder(message_type: type[E], arms: _Arms, metric: Metric) -> Decoder[Fact]:
+    def decoder(message_type: type[Message], arms: _Arms, metric: Metric) -> Decoder[Fact]:
         # What no standard times leaves no facts, but is looked at all the same.
         return _decoder(message_type, arms if metric in standards.metrics else {}, metric, limits)
 
@@ -57,6 +60,7 @@ def machine(standards: Standards, limits: Limits, prefix: str = "puntual.") -> M
     return Machine(
         name="sla",
         inputs={prefix + topic: decoder for topic, decoder in decoders.items()},
+        record=Clock,
         records=prefix + RECORDS,
         pack=pack,
         unpack=unpack,
@@ -65,11 +69,9 @@ def machine(standards: Standards, limits: Limits, prefix: str = "puntual.") -> M
         ),
         due=lambda clock, now: domain.due(clock, now, standards),
         next_deadline=lambda clock: domain.next_deadline(clock, standards),
-        transition=_transition,
-        labels=lambda clock: (_METRIC_NAMES[clock.metric], _STATE_NAMES[clock.state]),
-        routing=routing_key,
-        margin=domain.margin,
-        breached_at=domain.breached_at,
+        step=_step,
+        labels=_labels,
+        home=home_of,
     )
 
 
@@ -79,30 +81,35 @@ def identity(key: bytes) -> Identity:
     return key, _METRICS[metric], customer, subject
 
 
-def _transition(key: bytes, old: Clock | None, new: Clock | None) -> tuple[str, str]:
+def _step(key: bytes, old: Clock | None, new: Clock | None) -> Step:
+    before = None if old is None else _labels(old)
     if new is None:
-        return "forgotten", f"{key.decode()}:forgotten"
+        return Step("forgotten", f"{key.decode()}:forgotten", before, None)
     name = _TRANSITION_NAMES[domain.transition(old, new)]
-    return name, f"{key.decode()}:{name}:{new.due_at}"
+    transition_id = f"{key.decode()}:{name}:{new.due_at}"
+    return Step(name, transition_id, before, _labels(new), domain.margin(old, new), domain.breached_at(old, new))
+
+
+def _labels(clock: Clock) -> Labels:
+    return _METRIC_NAMES[clock.metric], _STATE_NAMES[clock.state]
 
 
 # --- events to facts
 
 
-def _decoder(message_type: type[E], arms: _Arms, metric: Metric, limits: Limits) -> Decoder[Fact]:
+def _decoder(message_type: type[Message], arms: _Arms, metric: Metric, limits: Limits) -> Decoder[Fact]:
     """Reads the events of one topic as facts for the clocks of one metric."""
-    name = _METRIC_NAMES[metric]
+    name, opener = _METRIC_NAMES[metric], Opener(message_type, limits)
 
     def decode(value: bytes, is_json: bool) -> Iterable[tuple[bytes, Fact]]:
-        event, at = open_envelope(message_type, value, is_json, limits)
-        arm = event.WhichOneof("event")
-        if arm is None:
+        event = opener.open(value, is_json)
+        if not event.arm:
             raise Unusable(DeadLetterReason.UNKNOWN_TYPE, "no event is set, or one that this version does not know")
-        read = arms.get(arm)
-        meaning = read(getattr(event, arm)) if read else None
+        read = arms.get(event.arm)
+        meaning = read(event.body) if read else None
         if not meaning:
             return ()
-        fact = Fact(at, event.source, event.event_id, *meaning, read_context(event))
+        fact = Fact(event.occurred_at, event.source, event.event_id, *meaning, event.context)
         return ((record_key(event.customer_id, name, event.subject_id), fact),)
 
     return decode
@@ -189,41 +196,38 @@ _ORDER: _Arms = {
 
 
 def pack(clock: Clock) -> bytes:
-    """The record as bytes: the same for equal clocks. Each tag is a number in `clock.proto` and a type."""
-    (
-        key, metric, customer_id, subject_id, state, policy, standards_version, started_at, due_at, preferred_due_at,
-        warn_at, breach_at, stopped_at, preferred_met, context, facts,
-    ) = clock  # fmt: skip
-    parts = [
-        b"\x0a", varint(len(key)), key, b"\x10", varint(metric), text(b"\x1a", customer_id), text(b"\x22", subject_id),
-        b"\x28", varint(state), text(b"\x32", policy), text(b"\x3a", standards_version),
-    ]  # fmt: skip
-    if started_at:
-        parts += b"\x42", timestamp(started_at), b"\x4a", timestamp(due_at)
-        if preferred_due_at:
-            parts += b"\x52", timestamp(preferred_due_at)
-        if warn_at:
-            parts += b"\x5a", timestamp(warn_at)
-        parts += b"\x62", timestamp(breach_at)
-        if stopped_at:
-            parts += b"\x6a", timestamp(stopped_at)
-        if preferred_met is not None:
-            parts.append(b"\x70\x01" if preferred_met else b"\x70\x00")
-    if context is not NO_CONTEXT:
-        parts.append(pack_context(b"\x7a", context))
-    for fact in facts:
-        packed = _pack_fact(fact)
-        parts += b"\x82\x01", varint(len(packed)), packed
-    return b"".join(parts)
+    """The record as bytes: the same for equal clocks. The numbers are those of the fields in `clock.proto`."""
+    out = BytesWriter()
+    put_message(out, 1, clock.key)
+    put_number(out, 2, clock.metric)
+    put_text(out, 3, clock.customer_id)
+    put_text(out, 4, clock.subject_id)
+    put_number(out, 5, clock.state)
+    put_text(out, 6, clock.policy)
+    put_text(out, 7, clock.standards_version)
+    put_timestamp(out, 8, clock.started_at)
+    put_timestamp(out, 9, clock.due_at)
+    put_timestamp(out, 10, clock.preferred_due_at)
+    put_timestamp(out, 11, clock.warn_at)
+    put_timestamp(out, 12, clock.breach_at)
+    put_timestamp(out, 13, clock.stopped_at)
+    if clock.preferred_met is not None:
+        put_flag(out, 14, clock.preferred_met)
+    put_context(out, 15, clock.context)
+    for fact in clock.facts:
+        put_message(out, 16, _pack_fact(fact))
+    return out.getvalue()
 
 
 def _pack_fact(fact: Fact) -> bytes:
-    occurred_at, source, event_id, kind, what, context = fact
-    packed = text(b"\x0a", event_id) + text(b"\x12", source) + b"\x1a" + timestamp(occurred_at)
-    packed += b"\x20" + varint(kind) + text(b"\x2a", what)
-    if context is not NO_CONTEXT:
-        packed += pack_context(b"\x32", context)
-    return packed
+    out = BytesWriter()
+    put_text(out, 1, fact.event_id)
+    put_text(out, 2, fact.source)
+    put_timestamp(out, 3, fact.occurred_at)
+    put_number(out, 4, fact.kind)
+    put_text(out, 5, fact.what)
+    put_context(out, 6, fact.context)
+    return out.getvalue()
 
 
 _TIMES = attrgetter("started_at", "due_at", "preferred_due_at", "warn_at", "breach_at", "stopped_at")

@@ -13,115 +13,12 @@ engine calls `due` when a deadline has passed and all input is read, so only the
 """
 
 from collections.abc import Mapping, Sequence
-from enum import IntEnum
-from typing import NamedTuple
 
-from services.shared.facts import NO_CONTEXT, Context, last_stated, merge
+from services.shared.facts import last_stated, merge
 from services.shared.instant import SECOND, Instant
+from services.sla.model import NONE, Clock, Fact, FactKind, Identity, Standards, State, Transition
 
-#: "No such instant". No event carries it: times before 2000 are dead letters.
-NONE = Instant(0)
 _LONG_AGO = Instant(-(2**62))
-
-
-class Metric(IntEnum):
-    """What is timed. Numbers as in the protobuf enum, as in all enums here."""
-
-    FIRST_REPLY = 1
-    CALLBACK_RETURNED = 2
-    CUSTOMER_TOLD = 3
-
-
-class State(IntEnum):
-    """Where a clock stands."""
-
-    NOTED = 1
-    RUNNING = 2
-    AT_RISK = 3
-    BREACHED = 4
-    MET = 5
-    MISSED = 6
-    CANCELLED = 7
-
-
-class FactKind(IntEnum):
-    """What an event does to a clock."""
-
-    STARTED = 1
-    STOPPED = 2
-    CANCELLED = 3
-    OTHER = 4
-
-
-class Transition(IntEnum):
-    """What a write announces."""
-
-    NOTED = 1
-    STARTED = 2
-    AT_RISK = 3
-    BREACHED = 4
-    MET = 5
-    MISSED = 6
-    CANCELLED = 7
-    RETRACTED = 8
-
-
-class Fact(NamedTuple):
-    """One event, reduced to what the verdict depends on. Orders by time, then source and id."""
-
-    occurred_at: Instant
-    source: str
-    event_id: str
-    kind: int
-    #: For people: "replied (automatic)".
-    what: str = ""
-    context: Context = NO_CONTEXT
-
-
-class Standard(NamedTuple):
-    """What is promised to everybody; spans in microseconds."""
-
-    name: str
-    #: The binding limit.
-    limit: int
-    #: The stricter level that is reported apart and breaches nothing; 0: none.
-    preferred: int = 0
-    #: How long before due a running clock is at risk; 0: no warning.
-    warning: int = 0
-    #: How long after due to wait before saying "breached".
-    grace: int = 0
-
-
-class Standards(NamedTuple):
-    """What clocks are judged by: for each metric that is timed, its standard."""
-
-    version: str
-    metrics: Mapping[int, Standard]
-    #: How long a record is remembered after its last fact and deadline; None: for ever.
-    horizon: int | None = None
-
-
-class Clock(NamedTuple):
-    """The record: identity, verdict and the facts it was judged from, in order."""
-
-    key: bytes
-    metric: int
-    #: Empty where the events name no customer.
-    customer_id: str
-    subject_id: str
-    state: int
-    policy: str
-    standards_version: str
-    started_at: Instant
-    due_at: Instant
-    preferred_due_at: Instant
-    warn_at: Instant
-    breach_at: Instant
-    stopped_at: Instant
-    #: None until stopped or breached, and where there is no preferred level.
-    preferred_met: bool | None
-    context: Context
-    facts: tuple[Fact, ...]
 
 
 # Looking up a member of an enum costs more than comparing it, and these are asked of every event.
@@ -129,9 +26,6 @@ _STARTED, _STOPPED, _CALLED_OFF = FactKind.STARTED, FactKind.STOPPED, FactKind.C
 _NOTED, _RUNNING, _AT_RISK, _BREACHED = State.NOTED, State.RUNNING, State.AT_RISK, State.BREACHED
 _MET, _MISSED, _CANCELLED = State.MET, State.MISSED, State.CANCELLED
 _UNDECIDED, _ENDED = frozenset({_RUNNING, _AT_RISK}), frozenset({_MET, _MISSED})
-
-#: Which clock it is, the first four fields of the record: key, metric, customer_id, subject_id.
-Identity = tuple[bytes, int, str, str]
 
 
 def note(identity: Identity, facts: Sequence[Fact], standards: Standards) -> Clock:
@@ -144,10 +38,10 @@ def fold(old: Clock, facts: Sequence[Fact], standards: Standards) -> Clock:
     merged = merge(old.facts, facts)
     if merged == old.facts:
         return old
-    new = judge(old[:4], merged, standards, _implied_now(old))
+    new = judge(_identity(old), merged, standards, _implied_now(old))
     if new.state == _BREACHED and old.state != _BREACHED:
         # An earlier start moved the limit into the past. Its stop may be unread: `due` decides, once all is read.
-        return judge(old[:4], merged, standards, new.breach_at)
+        return judge(_identity(old), merged, standards, new.breach_at)
     return new
 
 
@@ -156,7 +50,7 @@ def due(clock: Clock, now: Instant, standards: Standards) -> Clock | None:
     forget_at = _forget_at(clock, standards)
     if clock.metric not in standards.metrics or (forget_at is not None and now >= forget_at):
         return None
-    return judge(clock[:4], clock.facts, standards, now)
+    return judge(_identity(clock), clock.facts, standards, now)
 
 
 def next_deadline(clock: Clock, standards: Standards) -> Instant | None:
@@ -231,6 +125,10 @@ _ENTERING: Mapping[int, Transition] = {
     State.MISSED: Transition.MISSED,
     State.CANCELLED: Transition.CANCELLED,
 }
+
+
+def _identity(clock: Clock) -> Identity:
+    return clock.key, clock.metric, clock.customer_id, clock.subject_id
 
 
 def _settled(facts: tuple[Fact, ...], due_at: Instant) -> tuple[State, Instant]:

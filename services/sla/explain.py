@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from services.shared.duration import format_duration
 from services.shared.explanation import Explanation, Local, Step, distance, local
-from services.sla.domain import Clock, Fact, FactKind, Metric, State
+from services.shared.facts import time_zone
+from services.sla.model import Clock, Fact, FactKind, Metric, State
 
 _SUBJECTS: Mapping[int, str] = {
     Metric.FIRST_REPLY: "First reply to contact {}",
@@ -17,7 +18,7 @@ _KINDS = frozenset(FactKind)
 
 def explain(clock: Clock) -> Explanation:
     """The verdict, each fact with what it did, and the arithmetic; times in the customer's zone, else in UTC."""
-    here = local(clock.context.customer_time_zone)
+    here = local(time_zone(clock.context))
     state = _STATES.get(clock.state, "in a state that this version does not know")
     whom = f" for customer {clock.customer_id}" if clock.customer_id else ""
     steps = (

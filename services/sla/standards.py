@@ -5,7 +5,7 @@ from pathlib import Path
 
 from services.shared.documents import DocumentError, parse_document, read_text
 from services.shared.duration import parse_duration
-from services.sla.domain import Metric, Standard, Standards
+from services.sla.model import Metric, Standard, Standards
 
 #: The standards that apply where PUNTUAL_STANDARDS names no others.
 BUILT_IN = Path(__file__).with_name("standards.yaml")

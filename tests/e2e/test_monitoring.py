@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 from threading import Thread
+from typing import Any
 
 import grpc
 import pytest
@@ -82,7 +83,7 @@ def server(embedded_kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with ExitStack() as stack:
         config = directory / "notifier.yaml"
         config.write_text(NOTIFIER.format(port=stack.enter_context(unfriendly_receiver())))
-        settings: dict[str, int | Path] = {
+        settings: dict[str, Any] = {
             "partitions": PARTITIONS,
             "rules": DEMO / "rules.yaml",
             "standards": DEMO / "standards.yaml",

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Generic
 
-from services.shared.engine.machine import F, Machine, R
+from services.shared.engine.machine import F, Labels, Machine, R
 from services.shared.engine.meter import Meter
 from services.shared.engine.stage import (
     JSON_HEADER,
     DeadLetters,
     Message,
-    Notice,
+    Origin,
     Result,
     Write,
     count_outcomes,
@@ -26,11 +26,9 @@ from services.shared.engine.store import PartitionStore
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import SECOND, Instant, format_instant
 from services.shared.log import place_of
-from services.shared.partitioner import partition_of
 
 log = logging.getLogger(__name__)
 
-Labels = tuple[str, str]
 #: A record must fit into one Kafka message of the default size.
 MAX_RECORD_BYTES = 900_000
 
@@ -58,10 +56,10 @@ class Keeper(Generic[R, F]):
     def inputs(self) -> Iterable[str]:
         return self.machine.inputs
 
-    def process(self, partition: int, messages: Sequence[Message], now: Instant) -> Result:
+    def process(self, topic: str, partition: int, messages: Sequence[Message], now: Instant) -> Result:
         """Fold a batch: one write for each record that changed, one dead letter for each message that is unusable."""
         batch = _Batch(self, partition, now)
-        topic = messages[0].topic
+        origin = Origin(topic, partition)
         facts: dict[bytes, list[F]] = {}
         latest, ignored, dead, ticks = Instant(0), 0, 0, 0
         decode = self.machine.inputs[topic]
@@ -73,7 +71,7 @@ class Keeper(Generic[R, F]):
                     continue
                 found = decode(message.value or b"", bool(headers) and JSON_HEADER in headers)
             except Exception as error:  # noqa: BLE001 - no message may stop those behind it
-                batch.writes.append(self._dead_letters.refuse(message, error, self._meter))
+                batch.writes.append(self._dead_letters.refuse(origin, message, error, self._meter))
                 dead += 1
                 continue
             used = False
@@ -89,7 +87,7 @@ class Keeper(Generic[R, F]):
             ignored += not used
         refused = {key: problem for key, new in facts.items() if (problem := batch.fold(key, new))}
         if refused:
-            dead += self._set_aside(batch, refused, messages)
+            dead += self._set_aside(batch, origin, refused, messages)
         used_count = len(messages) - ignored - dead - ticks
         count_outcomes(
             self._meter, topic, (("used", used_count), ("ignored", ignored), ("dead", dead), ("tick", ticks))
@@ -122,18 +120,25 @@ class Keeper(Generic[R, F]):
             batch.write(key, old, new, None if new is None else machine.pack(new), look_again=True)
         return batch.result(None, len(popped))
 
-    def _set_aside(self, batch: "_Batch[R, F]", refused: Mapping[bytes, Exception], messages: Sequence[Message]) -> int:
+    def _set_aside(
+        self, batch: "_Batch[R, F]", origin: Origin, refused: Mapping[bytes, Exception], messages: Sequence[Message]
+    ) -> int:
         """Dead-letter the messages with facts that a record cannot take. Rare, so they are decoded again."""
-        decode, count = self.machine.inputs[messages[0].topic], 0
+        decode, count = self.machine.inputs[origin.topic], 0
         for message in messages:
             try:
                 found = decode(message.value or b"", JSON_HEADER in message.headers)
             except Exception:  # noqa: BLE001, S112 - it is a dead letter already
                 continue
             if problem := next((refused[key] for key, _ in found if key in refused), None):
-                batch.writes.append(self._dead_letters.refuse(message, problem, self._meter))
+                batch.writes.append(self._dead_letters.refuse(origin, message, problem, self._meter))
                 count += 1
         return count
+
+
+def transition_of(write: Write) -> str:
+    """What the write of a record announces."""
+    return write.headers[0][1].decode()
 
 
 @cache
@@ -153,10 +158,9 @@ class _Batch(Generic[R, F]):
         self._now = now
         self._announced_at = ("announced-at", format_instant(now).encode())
         self.writes: list[Write] = []
-        self._notices: list[Notice] = []
         #: What is measured once for the batch: how many records went from which labels to which, and by what.
         self._steps: defaultdict[tuple[Labels | None, Labels | None, str], int] = defaultdict(int)
-        self._settled: list[tuple[Labels, float]] = []
+        self._settled: defaultdict[Labels, list[float]] = defaultdict(list)
         self._breached: list[Instant] = []
 
     def fold(self, key: bytes, facts: Sequence[F]) -> Exception | None:
@@ -180,8 +184,8 @@ class _Batch(Generic[R, F]):
 
     def _misplaced(self, key: bytes) -> Unusable | None:
         """Why a new record must not begin here: facts of one subject on two partitions are half-truths on both."""
-        routing, partitions = self._machine.routing, self._partitions
-        if routing is None or partitions is None or partition_of(routing(key), partitions) == self._partition:
+        home, partitions = self._machine.home, self._partitions
+        if home is None or partitions is None or home(key, partitions) == self._partition:
             return None
         return Unusable(
             DeadLetterReason.MISPLACED,
@@ -195,28 +199,24 @@ class _Batch(Generic[R, F]):
         `look_again`: the deadline entry of `old` was consumed.
         """
         machine, store = self._machine, self._store
-        transition, transition_id = machine.transition(key, old, new)
-        before = None if old is None else machine.labels(old)
-        after = None if new is None else machine.labels(new)
-        self._steps[before, after, transition] += 1
+        step = machine.step(key, old, new)
+        self._steps[step.before, step.after, step.name] += 1
         if new is None or value is None:
-            store.records.pop(key, None)
+            store.drop(key)
         else:
-            store.records[key] = value
+            store.put(key, new)
             self._expect(key, None if look_again or old is None else machine.next_deadline(old), new)
-        headers = [_transition_header(transition), ("transition-id", transition_id.encode()), self._announced_at]
+        headers = [_transition_header(step.name), ("transition-id", step.id.encode()), self._announced_at]
         self.writes.append(Write(machine.records, self._partition, key, value, headers))
-        self._notices.append(Notice(key, value, transition))
-        if after != before and new is not None and after is not None:
-            if (margin := machine.margin(old, new)) is not None:
-                self._settled.append((after, margin))
-            if (breached_at := machine.breached_at(old, new)) is not None:
-                self._breached.append(breached_at)
+        if step.margin is not None and step.after is not None:
+            self._settled[step.after].append(step.margin)
+        if step.breached_at is not None:
+            self._breached.append(step.breached_at)
 
     def result(self, event_time: Instant | None, looked: int = 0) -> Result:
         """All of it, measured."""
         self._measure()
-        return Result(self.writes, self._notices, event_time, looked)
+        return Result(self.writes, event_time, looked)
 
     def _expect(self, key: bytes, waiting: Instant | None, new: R) -> None:
         """Make sure the queue will look at the record in time. `waiting`: what is already queued for it."""
@@ -235,7 +235,7 @@ class _Batch(Generic[R, F]):
                         meter.records(*labels, delta)
             if after is not None:
                 meter.transition(after[0], transition, count)
-        for labels, margin in self._settled:
-            meter.settled(*labels, margin)
+        for labels, margins in self._settled.items():
+            meter.settled(*labels, margins)
         for breached_at in self._breached:
             meter.detection_delay((self._now - breached_at) / SECOND)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from services.shared.instant import Instant
+from services.shared.value import Value
 
 
 class TimedFact(Protocol):
@@ -22,6 +23,25 @@ R = TypeVar("R")
 Decoder = Callable[[bytes, bool], Iterable[tuple[bytes, F]]]
 
 
+#: (kind, state).
+Labels = tuple[str, str]
+
+
+class Step(Value, frozen=True):
+    """What the write of a record means."""
+
+    #: For the headers `transition` and `transition-id`. The id is the same whenever the transition is.
+    name: str
+    id: str
+    #: What the record was counted under, and is now; None: there was or is none.
+    before: Labels | None
+    after: Labels | None
+    #: Seconds from due to settled where this write settles the record (below 0: in time).
+    margin: float | None = None
+    #: The first instant a breach could be announced, where this write announces one by the clock.
+    breached_at: Instant | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine(Generic[R, F]):
     """Facts in, one record per key out, with a next deadline. Every function here is pure.
@@ -34,22 +54,19 @@ class Machine(Generic[R, F]):
     name: str
     #: Input topic → how its values become facts.
     inputs: Mapping[str, Decoder[F]]
+    #: The type of the records; msgspec must know how to encode it. In memory they lie in that form.
+    record: type[R]
     #: The compacted topic that is state, changelog and public feed in one.
     records: str
+    #: The record as the bytes of that topic, and back.
     pack: Callable[[R], bytes]
     unpack: Callable[[bytes], R]
     fold: Callable[[bytes, R | None, Sequence[F]], R | None]
     due: Callable[[R, Instant], R | None]
     next_deadline: Callable[[R], Instant | None]
-    #: Name and id of what a write means, for the headers `transition` and `transition-id`. The old record is None for a
-    #: new key, the new one is None where the record is forgotten. The id is the same whenever the transition is.
-    transition: Callable[[bytes, R | None, R | None], tuple[str, str]]
-    #: The metric labels (kind, state) a record is counted under.
-    labels: Callable[[R], tuple[str, str]]
-    #: The message key that decides which partition a record belongs on; None: not for publishers to decide.
-    routing: Callable[[bytes], str] | None = None
-    #: Seconds from due to settled for a record that this write settled (below 0: in time), else None.
-    margin: Callable[[R | None, R], float | None] = lambda _old, _new: None
-    #: For `puntual_breach_detection_delay_seconds`: the first instant a breach could be announced, where this write
-    #: announces one by the clock.
-    breached_at: Callable[[R | None, R], Instant | None] = lambda _old, _new: None
+    #: What the write of a record means. The old record is None for a new key, the new one where it is forgotten.
+    step: Callable[[bytes, R | None, R | None], Step]
+    #: The metric labels a record is counted under.
+    labels: Callable[[R], Labels]
+    #: The partition, out of so many, that a record belongs on; None: not for publishers to decide.
+    home: Callable[[bytes, int], int] | None = None

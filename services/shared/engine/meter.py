@@ -1,5 +1,6 @@
 """What the engine measures, for whoever exports it. Called per batch or per transition, never per event."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -27,8 +28,8 @@ class Meter(Protocol):
     def transition(self, kind: str, transition: str, count: int) -> None:
         """Transitions announced."""
 
-    def settled(self, kind: str, state: str, margin: float) -> None:
-        """A record was settled `margin` seconds after due (below 0: before)."""
+    def settled(self, kind: str, state: str, margins: Sequence[float]) -> None:
+        """Records were settled, each so many seconds after due (below 0: before)."""
 
     def detection_delay(self, seconds: float) -> None:
         """A breach was announced this long after the first instant at which it could be."""

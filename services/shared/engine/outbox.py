@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from time import time_ns
 from typing import NamedTuple, Protocol
 
 from services.shared.engine.stage import Write
@@ -112,16 +113,19 @@ class Outbox:
         """One record batch for each topic and partition, more where one is full."""
         producer = self._producer()
         open_batches: dict[tuple[str, int], BatchBuilder] = {}
+        now = time_ns() // 1_000_000
         sent = []
+        target, batch = None, None
         for write in writes:
-            target = write.topic, write.partition
-            batch = open_batches.get(target)
+            if target is None or target[1] != write.partition or target[0] != write.topic:
+                target = write.topic, write.partition
+                batch = open_batches.get(target)
             if batch is None:
                 batch = open_batches[target] = producer.create_batch()
-            if _append(batch, write) is None:
+            if _append(batch, write, now) is None:
                 sent.append(await _dispatch(producer, batch, *target))
                 batch = open_batches[target] = producer.create_batch()
-                _append(batch, write)
+                _append(batch, write, now)
         for target, batch in open_batches.items():
             sent.append(await _dispatch(producer, batch, *target))
         return sent
@@ -154,5 +158,5 @@ async def _dispatch(producer: Producer, batch: BatchBuilder, topic: str, partiti
     return _Sent(topic, partition, batch.record_count(), await producer.send_batch(batch, topic, partition=partition))
 
 
-def _append(batch: BatchBuilder, write: Write) -> object | None:
-    return batch.append(timestamp=None, key=write.key, value=write.value, headers=write.headers)
+def _append(batch: BatchBuilder, write: Write, now: int) -> object | None:
+    return batch.append(timestamp=now, key=write.key, value=write.value, headers=write.headers)

@@ -148,14 +148,13 @@ class LaneRecovery(Recovery):
     async def _index_all(self, owned: dict[int, TP]) -> None:
         for partition in owned:
             store = self.runtime.keeper.stores[partition]
-            if store.indexed:
-                continue
-            before = store.counts
-            for _ in store.index():
-                await asyncio.sleep(0)
-            for counts, sign in ((before, -1), (store.counts, 1)):
-                for labels, count in counts.items():
-                    self.meter.records(*labels, sign * count)
+            before = store.counts.copy()
+            try:
+                for _ in store.index():
+                    await asyncio.sleep(0)
+            finally:
+                for labels, count in store.counts.items():
+                    self.meter.records(*labels, count - before[labels])
 
     # --- lanes
 

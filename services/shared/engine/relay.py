@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from services.shared.engine.meter import Meter
-from services.shared.engine.stage import DeadLetters, Message, Result, Write, count_outcomes
+from services.shared.engine.stage import DeadLetters, Message, Origin, Result, Write, count_outcomes
 from services.shared.instant import Instant
 
 #: One message → the writes it becomes; none where it concerns nobody. Raises `Unusable`.
@@ -22,9 +22,8 @@ class Relay:
     def inputs(self) -> Iterable[str]:
         return self._routes
 
-    def process(self, partition: int, messages: Sequence[Message], now: Instant) -> Result:  # noqa: ARG002
+    def process(self, topic: str, partition: int, messages: Sequence[Message], now: Instant) -> Result:  # noqa: ARG002
         """The writes of every message, in order; a dead letter for each that cannot be forwarded."""
-        topic = messages[0].topic
         forward = self._routes[topic]
         writes: list[Write] = []
         ignored, dead = 0, 0
@@ -32,7 +31,7 @@ class Relay:
             try:
                 new = list(forward(message))
             except Exception as error:  # noqa: BLE001 - no message may stop those behind it
-                new = [self._dead_letters.refuse(message, error, self._meter)]
+                new = [self._dead_letters.refuse(Origin(topic, partition), message, error, self._meter)]
                 dead += 1
             writes += new
             ignored += not new

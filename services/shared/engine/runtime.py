@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 from services.shared.clock import Now
-from services.shared.engine.keeper import Keeper
+from services.shared.engine.keeper import Keeper, transition_of
 from services.shared.engine.lane import Jump, Lane
 from services.shared.engine.meter import Meter
 from services.shared.engine.outbox import Ack, Outbox
@@ -127,7 +127,7 @@ class Runtime:
     def _process(self, lane: Lane, messages: Sequence[Message]) -> None:
         if messages[0].offset != lane.position:
             self._meter.jump(lane.topic, "believed")
-        result = self._stage_of[lane.topic].process(lane.partition, messages, self._now())
+        result = self._stage_of[lane.topic].process(lane.topic, lane.partition, messages, self._now())
         if result.event_time is not None:
             known = self._event_time.get(lane.partition, result.event_time)
             self._event_time[lane.partition] = max(known, result.event_time)
@@ -168,8 +168,10 @@ class Runtime:
         if self._acknowledged is None and not self._watchers:
             return
         now = self._now()
-        for key, value, transition in result.notices:
-            announcement = Announcement(partition, key, value, transition, now)
+        for write in result.writes:
+            if write.topic != self.keeper.machine.records or write.key is None:
+                continue
+            announcement = Announcement(partition, write.key, write.value, transition_of(write), now)
             if self._acknowledged is not None:
                 self._acknowledged(announcement)
             for watcher in self._watchers:

@@ -8,6 +8,7 @@ from services.shared.engine.meter import Meter
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import Instant, parse_instant
 from services.shared.log import place_of
+from services.shared.value import Value
 
 log = logging.getLogger(__name__)
 
@@ -20,17 +21,21 @@ TICK_HEADER = "tick"
 class Message(Protocol):
     """A fetched record, as aiokafka has it."""
 
-    topic: str
-    partition: int
-    offset: int
-    #: Broker time in milliseconds.
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int:
+        """Broker time in milliseconds."""
+
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
 
 
-class Write(NamedTuple):
+class Write(Value, frozen=True):
     """A record to produce."""
 
     topic: str
@@ -40,19 +45,10 @@ class Write(NamedTuple):
     headers: Headers
 
 
-class Notice(NamedTuple):
-    """What to tell readers inside the worker once a record write is acknowledged."""
-
-    key: bytes
-    value: bytes | None
-    transition: str
-
-
 class Result(NamedTuple):
     """What a batch came to."""
 
     writes: list[Write]
-    notices: Sequence[Notice] = ()
     #: The latest event time seen; None: none.
     event_time: Instant | None = None
     #: How many deadlines were looked at.
@@ -65,8 +61,15 @@ class Stage(Protocol):
     @property
     def inputs(self) -> Iterable[str]: ...
 
-    def process(self, partition: int, messages: Sequence[Message], now: Instant) -> Result:
-        """Turn a contiguous batch of one topic and partition into writes."""
+    def process(self, topic: str, partition: int, messages: Sequence[Message], now: Instant) -> Result:
+        """Turn a contiguous batch into writes."""
+
+
+class Origin(NamedTuple):
+    """Where a batch comes from."""
+
+    topic: str
+    partition: int
 
 
 class DeadLetters(NamedTuple):
@@ -75,24 +78,23 @@ class DeadLetters(NamedTuple):
     topic: str
     partitions: int
 
-    def refuse(self, message: Message, error: Exception, meter: Meter) -> Write:
+    def refuse(self, origin: Origin, message: Message, error: Exception, meter: Meter) -> Write:
         """The write that puts a message aside with its reason, its bytes and where it came from; it is counted."""
         if not isinstance(error, Unusable):
-            origin = f"{message.topic}/{message.partition}@{message.offset}"
-            log.error("%s could not be used: %s", origin, place_of(error))
+            log.error("%s/%d@%d could not be used: %s", *origin, message.offset, place_of(error))
             error = Unusable(
                 DeadLetterReason.INVALID, f"it could not be used ({type(error).__name__}); see the worker's log"
             )
-        meter.dead_letter(message.topic, error.reason.value)
+        meter.dead_letter(origin.topic, error.reason.value)
         headers = [
             ("reason", error.reason.value.encode()),
             ("detail", error.detail.encode()[:2_000]),
-            ("topic", message.topic.encode()),
-            ("partition", str(message.partition).encode()),
+            ("topic", origin.topic.encode()),
+            ("partition", str(origin.partition).encode()),
             ("offset", str(message.offset).encode()),
             *((f"original-{name}", value) for name, value in message.headers),
         ]
-        return Write(self.topic, message.partition % self.partitions, message.key, message.value, headers)
+        return Write(self.topic, origin.partition % self.partitions, message.key, message.value, headers)
 
 
 def tick_of(message: Message) -> Instant | None:

@@ -1,8 +1,13 @@
-"""The records of one partition: packed bytes, as the changelog holds them, and the queue of their deadlines."""
+"""The records of one partition and the queue of their deadlines.
+
+In memory a record is msgpack: read and written in a tenth of the time that the changelog's protobuf takes, and smaller.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Generic
+
+from msgspec.msgpack import Decoder, Encoder
 
 from services.shared.engine.deadlines import DeadlineQueue
 from services.shared.engine.machine import F, Machine, R
@@ -13,46 +18,70 @@ class PartitionStore(Generic[R, F]):
 
     def __init__(self, machine: Machine[R, F]) -> None:
         self._machine = machine
-        self.records: dict[bytes, bytes] = {}
+        self._encode = Encoder().encode
+        self._decode = Decoder(machine.record).decode
+        self._records: dict[bytes, bytes] = {}
+        #: What recovery read and `index` has yet to take in: packed as in the changelog; None deletes.
+        self._restored: dict[bytes, bytes | None] = {}
         self.deadlines = DeadlineQueue()
         #: How many records are counted under (kind, state).
         self.counts: Counter[tuple[str, str]] = Counter()
         #: Where this store stands in the changelog: the offset after the last record applied or acknowledged.
         self.next_offset = 0
-        #: Whether deadlines and counts speak of all records.
-        self.indexed = True
+
+    # --- recovery
 
     def restore(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Apply changelog entries in order; None deletes."""
-        records = self.records
-        for key, value in entries:
-            if value is None:
-                records.pop(key, None)
-            else:
-                records[key] = value
-        self.indexed = False
+        """Apply changelog entries in order; None deletes. `index` makes them count."""
+        self._restored.update(entries)
 
     def index(self, slice_size: int = 10_000) -> Iterator[int]:
-        """Rebuild deadlines and counts from the records; yields after every slice how many are done.
+        """Take in what was restored, with deadlines and counts; yields after every slice how many are done.
 
-        Takes effect at the end: where it is broken off, all is as before.
+        May be broken off at any yield and begun again.
         """
-        deadlines, counts = DeadlineQueue(), Counter[tuple[str, str]]()
-        unpack, next_deadline, labels = self._machine.unpack, self._machine.next_deadline, self._machine.labels
-        for done, (key, value) in enumerate(self.records.items(), start=1):
-            record = unpack(value)
-            counts[labels(record)] += 1
-            deadline = next_deadline(record)
-            if deadline is not None:
-                deadlines.add(deadline, key)
+        machine, restored, counts = self._machine, self._restored, self.counts
+        done = 0
+        while restored:
+            key, value = restored.popitem()
+            if (old := self.get(key)) is not None:
+                counts[machine.labels(old)] -= 1
+            if value is None:
+                self.drop(key)
+            else:
+                record = machine.unpack(value)
+                self.put(key, record)
+                counts[machine.labels(record)] += 1
+                if (deadline := machine.next_deadline(record)) is not None:
+                    self.deadlines.add(deadline, key)
+            done += 1
             if done % slice_size == 0:
                 yield done
-        self.deadlines, self.counts, self.indexed = deadlines, counts, True
+        self._restored = {}  # the old one has kept its size
+
+    # --- records
+
+    def keys(self) -> list[bytes]:
+        """A snapshot."""
+        return list(self._records)
 
     def get(self, key: bytes) -> R | None:
-        """The record, unpacked."""
-        value = self.records.get(key)
-        return None if value is None else self._machine.unpack(value)
+        """The record."""
+        data = self._records.get(key)
+        return None if data is None else self._decode(data)
+
+    def packed(self, key: bytes) -> bytes | None:
+        """The record as this worker writes it to the changelog."""
+        record = self.get(key)
+        return None if record is None else self._machine.pack(record)
+
+    def put(self, key: bytes, record: R) -> None:
+        """Keep a record."""
+        self._records[key] = self._encode(record)
+
+    def drop(self, key: bytes) -> None:
+        """Forget a record."""
+        self._records.pop(key, None)
 
     def follow(self, base_offset: int, count: int) -> None:
         """Note own writes as acknowledged. Raises ForeignWriter where something else stands before them in the log."""

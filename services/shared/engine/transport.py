@@ -40,6 +40,23 @@ class LaneProducer(driver.Producer):
         return {"acks": "all", "enable_idempotence": True}
 
 
+def undressed(fetch: Fetch, fetched: Mapping[Any, Any]) -> Fetch:
+    """A fetch that leaves records as they were decoded: copied into dataclasses they cost three times as much."""
+
+    async def strip(*request: object) -> bool:
+        found = await fetch(*request)
+        for result in fetched.values():
+            if records := getattr(result, "_partition_records", None):
+                records._consumer_record = _as_it_is  # noqa: SLF001
+        return found
+
+    return strip
+
+
+def _as_it_is(_tp: object, record: object) -> object:
+    return record
+
+
 def paced(fetch: Fetch) -> Fetch:
     """A fetch that tells whether it brought anything, and takes its time where it did not."""
 
@@ -62,8 +79,9 @@ class LaneThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Connect."""
         await super().on_start()
-        fetcher = cast(Any, self._consumer)._fetcher  # noqa: SLF001 - aiokafka offers no setting for it
-        fetcher._proc_fetch_request = paced(fetcher._proc_fetch_request)  # noqa: SLF001
+        fetcher = cast(Any, self._consumer)._fetcher  # noqa: SLF001 - aiokafka offers no settings for it
+        fetch = paced(fetcher._proc_fetch_request)  # noqa: SLF001
+        fetcher._proc_fetch_request = undressed(fetch, fetcher._records)  # noqa: SLF001
 
 
 class LaneConsumer(driver.Consumer):

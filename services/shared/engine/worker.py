@@ -302,11 +302,11 @@ class Worker:
 
     def get(self, partition: int, key: bytes) -> bytes | None:
         """The packed record, or None."""
-        return self.runtime.keeper.stores[partition].records.get(key)
+        return self.runtime.keeper.stores[partition].packed(key)
 
     def keys(self, partition: int) -> list[bytes]:
         """All keys of a partition: a snapshot."""
-        return list(self.runtime.keeper.stores[partition].records)
+        return self.runtime.keeper.stores[partition].keys()
 
     def watch(self) -> AbstractContextManager[AsyncIterator[Announcement]]:
         """Announcements from now on."""

@@ -101,8 +101,8 @@ def happen(meter: Meter, service: str) -> None:
         for transition in words.transitions:
             meter.transition(kind, transition, 1)
         if service != "notifier":
-            meter.settled(kind, "kept", -60.0)
-            meter.settled(kind, "kept_late", 3600.0)
+            meter.settled(kind, "kept", [-60.0])
+            meter.settled(kind, "kept_late", [3600.0])
     meter.detection_delay(30.0)
     meter.sweep(20.0)
     meter.recovery(5, 5)

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -33,7 +34,7 @@ class Site:
         self._rules = quick_rules(directory)
         self.publisher = Publisher(kafka, prefix)
 
-    def worker(self, **settings: str | int) -> ServiceProcess:
+    def worker(self, **settings: Any) -> ServiceProcess:
         """A promise worker; not started."""
         return ServiceProcess(
             "promises", self.kafka, self._prefix, partitions=PARTITIONS, rules=self._rules, **settings

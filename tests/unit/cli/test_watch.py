@@ -11,9 +11,9 @@ from rich.console import Console
 from services.cli import watch
 from services.cli.__main__ import main
 from services.cli.changes import Change
-from services.promises.domain import Transition as PromiseTransition
+from services.promises.model import Transition as PromiseTransition
 from services.shared.instant import SECOND, Instant, parse_instant
-from services.sla.domain import Transition as ClockTransition
+from services.sla.model import Transition as ClockTransition
 
 DUE = parse_instant("2026-07-01T10:00:00Z")
 

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from services.shared.engine.outbox import BatchBuilder
 from services.shared.engine.stage import Headers, Write
 from services.shared.instant import Instant, format_instant
-from tests.unit.engine.toy import INPUT, Fact, value_of
+from tests.unit.engine.toy import Fact, value_of
 
 
 @dataclass(slots=True)
 class FakeMessage:
-    """A fetched record."""
+    """A fetched record, which does not say where it was fetched."""
 
-    topic: str
-    partition: int
     offset: int
     timestamp: int
     key: bytes | None
@@ -24,19 +22,19 @@ class FakeMessage:
     headers: Headers = ()
 
 
-def a_message(offset: int, *facts: tuple[str, Fact], topic: str = INPUT, partition: int = 0) -> FakeMessage:
+def a_message(offset: int, *facts: tuple[str, Fact]) -> FakeMessage:
     """A message with facts; its broker time in milliseconds is its offset."""
-    return FakeMessage(topic, partition, offset, offset, b"k", value_of(*facts))
+    return FakeMessage(offset, offset, b"k", value_of(*facts))
 
 
-def raw(offset: int, value: bytes | None, *headers: tuple[str, bytes], topic: str = INPUT) -> FakeMessage:
+def raw(offset: int, value: bytes | None, *headers: tuple[str, bytes]) -> FakeMessage:
     """A message with any value."""
-    return FakeMessage(topic, 0, offset, offset, b"k", value, headers)
+    return FakeMessage(offset, offset, b"k", value, headers)
 
 
-def a_tick(offset: int, at: Instant, topic: str = INPUT) -> FakeMessage:
+def a_tick(offset: int, at: Instant) -> FakeMessage:
     """A message that moves the event clock."""
-    return raw(offset, b"", ("tick", format_instant(at).encode()), topic=topic)
+    return raw(offset, b"", ("tick", format_instant(at).encode()))
 
 
 class Tally:
@@ -49,7 +47,7 @@ class Tally:
         self.announced: Counter[str] = Counter()
         self.jumps: list[str] = []
         self.delays: list[float] = []
-        self.margins: list[float] = []
+        self.margins: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         self.ages: list[float] = []
         self.lags: dict[tuple[str, int], float] = {}
         self.sweeps: list[float] = []
@@ -78,8 +76,9 @@ class Tally:
     def transition(self, _kind: str, transition: str, count: int) -> None:
         self.announced[transition] += count
 
-    def settled(self, _kind: str, _state: str, margin: float) -> None:
-        self.margins.append(margin)
+    def settled(self, kind: str, state: str, margins: Sequence[float]) -> None:
+        assert margins
+        self.margins[kind, state] += margins
 
     def detection_delay(self, seconds: float) -> None:
         self.delays.append(seconds)
@@ -108,7 +107,9 @@ class FakeBatch:
     """A record batch that holds at most `room` records."""
 
     def __init__(self, room: int) -> None:
-        self.writes: list[tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]] = []
+        self.writes: list[tuple[bytes | None, bytes | None]] = []
+        #: Of each write, in milliseconds.
+        self.times: list[int] = []
         self._room = room
         self._closed = False
 
@@ -116,11 +117,12 @@ class FakeBatch:
         self, *, timestamp: int | None, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]
     ) -> object | None:
         assert not self._closed
-        assert timestamp is None
+        assert timestamp is not None  # aiokafka would ask the clock for every record
         assert isinstance(headers, list)  # aiokafka's C code takes nothing else
         if len(self.writes) == self._room:
             return None
-        self.writes.append((key, value, headers))
+        self.writes.append((key, value))
+        self.times.append(timestamp)
         return object()
 
     def close(self) -> None:
@@ -142,6 +144,8 @@ class FakeProducer:
 
     def __init__(self, room: int = 1_000_000) -> None:
         self.logs: dict[tuple[str, int], list[tuple[bytes | None, bytes | None]]] = defaultdict(list)
+        #: Of every record, in the order of sending.
+        self.times: list[int] = []
         self.holding = False
         #: Answers that are owed, in the order of sending.
         self.owed: list[tuple[asyncio.Future[Metadata], int]] = []
@@ -162,7 +166,8 @@ class FakeProducer:
             self.owed.append((answer, len(log)))
         else:
             answer.set_result(Metadata(len(log)))
-        log.extend((key, value) for key, value, _ in batch.writes)
+        log.extend(batch.writes)
+        self.times += batch.times
         return answer
 
     def answer(self, number: int = 0) -> None:

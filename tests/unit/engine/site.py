@@ -1,7 +1,7 @@
 """A runtime with everything it needs, on fakes: a broker's word on log ends, a producer, and a clock to set."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.shared.engine.keeper import Keeper
@@ -9,10 +9,11 @@ from services.shared.engine.lane import Lane
 from services.shared.engine.machine import Machine
 from services.shared.engine.outbox import Outbox
 from services.shared.engine.runtime import Runtime
+from services.shared.engine.stage import Stage
 from services.shared.engine.store import PartitionStore
 from services.shared.engine.view import Announcement
 from services.shared.instant import SECOND, Instant
-from tests.unit.engine.fakes import FakeProducer, Tally, settle
+from tests.unit.engine.fakes import FakeMessage, FakeProducer, Tally, settle
 from tests.unit.engine.toy import DEAD_LETTERS, INPUT, MACHINE
 
 #: Late enough for every instant in these tests.
@@ -39,7 +40,9 @@ class Site:
         *,
         event_clock: bool = False,
         producer: FakeProducer | None = None,
+        stages: Sequence[Stage] = (),
     ) -> None:
+        """`stages`: beside the keeper."""
         self.now = NOW
         self.tally = Tally()
         self.reader = FakeReader()
@@ -50,7 +53,7 @@ class Site:
         self.outbox = Outbox(lambda: self.producer, self.failures.append)
         self.outbox.start()
         self.runtime = Runtime(
-            stages=[self.keeper],
+            stages=[self.keeper, *stages],
             keeper=self.keeper,
             outbox=self.outbox,
             meter=self.tally,
@@ -68,9 +71,11 @@ class Site:
             self.reader.ends.setdefault((lane.topic, lane.partition), lane.target)
         self.runtime.start(lanes)
 
-    async def feed(self, *messages: Any, epoch: int | None = None) -> object:
+    async def feed(
+        self, *messages: FakeMessage, topic: str = INPUT, partition: int = 0, epoch: int | None = None
+    ) -> object:
         """A batch as fetched under an epoch, by default the present one. The log ends behind it."""
-        topic, partition, end = messages[0].topic, messages[0].partition, messages[-1].offset + 1
+        end = messages[-1].offset + 1
         self.reader.ends[topic, partition] = max(self.reader.ends.get((topic, partition), 0), end)
         epoch = self.runtime.epoch if epoch is None else epoch
         return await self.runtime.feed(topic, partition, messages, epoch)

@@ -93,12 +93,12 @@ class World:
     ) -> None:
         self.machine, self.instants, self.event_clock = machine, instants, event_clock
         self.logs = {
-            topic: [FakeMessage(topic, 0, offset, 0, b"", value) for offset, value in enumerate(values)]
+            topic: [FakeMessage(offset, 0, b"", value) for offset, value in enumerate(values)]
             for topic, values in inputs.items()
         }
         if event_clock:  # as `puntual replay` does: the end is dated on every topic
-            for topic, log in self.logs.items():
-                log.append(a_tick(len(log), instants[-1], topic))
+            for log in self.logs.values():
+                log.append(a_tick(len(log), instants[-1]))
         self.committed = dict.fromkeys(inputs, 0)
         self.producer = FakeProducer(room=3)
         self.now = instants[0]
@@ -193,7 +193,7 @@ class World:
         position = self.site.lane(topic).position
         messages = self.logs[topic][max(position - again, 0) : position + count]
         if messages:
-            feeding = asyncio.create_task(self.site.feed(*messages))
+            feeding = asyncio.create_task(self.site.feed(*messages, topic=topic))
             await settle(_TURNS)
             if not feeding.done():
                 self.producer.answer_all()

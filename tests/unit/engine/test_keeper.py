@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 
-from services.shared.engine.keeper import MAX_RECORD_BYTES, Keeper
+from services.shared.engine.keeper import MAX_RECORD_BYTES, Keeper, transition_of
 from services.shared.engine.stage import Message, Result
 from services.shared.engine.store import PartitionStore
 from services.shared.instant import SECOND, Instant
 from services.shared.partitioner import partition_of
 from tests.unit.engine.fakes import FakeMessage, Tally, a_message, a_tick, raw
-from tests.unit.engine.toy import DEAD_LETTERS, MACHINE, POISON, RECORDS, Fact, Reminder, State, unpack
+from tests.unit.engine.toy import DEAD_LETTERS, INPUT, MACHINE, POISON, RECORDS, Fact, Reminder, State, unpack
 
 NOW = Instant(1_000 * SECOND)
 RING = Instant(500 * SECOND)
@@ -31,9 +31,9 @@ def said(name: str, at: int = 1, ring_at: int = 0) -> Fact:
     return Fact(Instant(at), name, Instant(ring_at))
 
 
-def process(keeper: Keeper[Reminder, Fact], *messages: Message, now: Instant = NOW) -> Result:
+def process(keeper: Keeper[Reminder, Fact], *messages: Message, topic: str = INPUT) -> Result:
     """A batch for partition 0."""
-    return keeper.process(0, messages, now)
+    return keeper.process(topic, 0, messages, NOW)
 
 
 def records(result: Result) -> dict[bytes, Reminder | None]:
@@ -42,6 +42,12 @@ def records(result: Result) -> dict[bytes, Reminder | None]:
     table = {key: unpack(value) if value else None for key, value in writes}
     assert len(table) == len(writes)
     return table
+
+
+def kept(keeper: Keeper[Reminder, Fact]) -> dict[bytes, bytes]:
+    """What memory holds of partition 0, as the changelog has it."""
+    store, keys = keeper.stores[0], keeper.stores[0].keys()
+    return {key: store.packed(key) or b"" for key in keys}
 
 
 def dead_offsets(result: Result) -> list[int]:
@@ -76,8 +82,8 @@ def test_a_key_is_written_once_a_batch() -> None:
         ("transition-id", b"a:done"),
         ("announced-at", b"1970-01-01T00:16:40Z"),
     ]
-    assert [(notice.key, notice.transition) for notice in result.notices] == [(b"a", "done"), (b"b", "waiting")]
-    assert keeper.stores[0].records == {write.key: write.value for write in result.writes}
+    assert [(write.key, transition_of(write)) for write in result.writes] == [(b"a", "done"), (b"b", "waiting")]
+    assert kept(keeper) == {write.key: write.value for write in result.writes}
 
 
 def test_what_changes_nothing_is_not_written() -> None:
@@ -149,12 +155,25 @@ def test_a_tick_without_its_instant_is_a_dead_letter(text: bytes) -> None:
     assert records(result).keys() == {b"a"}
 
 
+@pytest.mark.parametrize(
+    "message", [raw(7, b"?"), a_message(7, ("a", said("impossible")))], ids=["undecodable", "not to be folded"]
+)
+def test_dead_letters_say_where_they_come_from(message: FakeMessage) -> None:
+    """Topic, partition and offset; theirs is the same partition, as far as there are as many."""
+    keeper = a_keeper()
+    keeper.stores[5] = PartitionStore(MACHINE)
+    (letter,) = keeper.process(INPUT, 5, [message], NOW).writes
+    headers = dict(letter.headers)
+    assert (letter.topic, letter.partition) == (DEAD_LETTERS, 5 % 3)
+    assert (headers["topic"], headers["partition"], headers["offset"]) == (INPUT.encode(), b"5", b"7")
+
+
 def test_facts_that_break_the_fold_are_set_aside(caplog: pytest.LogCaptureFixture) -> None:
     """The messages that spoke of the broken key are dead letters, every other one is used."""
     tally = Tally()
     keeper = a_keeper(tally)
     process(keeper, a_message(0, ("a", said("before"))))
-    before = keeper.stores[0].records[b"a"]
+    before = kept(keeper)
     with caplog.at_level(logging.CRITICAL):
         result = process(
             keeper,
@@ -165,7 +184,8 @@ def test_facts_that_break_the_fold_are_set_aside(caplog: pytest.LogCaptureFixtur
         )
     assert dead_offsets(result) == [1, 3, 4]
     assert records(result).keys() == {b"b"}
-    assert keeper.stores[0].records[b"a"] == before
+    assert before.keys() == {b"a"}
+    assert before.items() < kept(keeper).items()
     assert tally.outcomes == {"used": 2, "dead": 3}
 
 
@@ -197,7 +217,7 @@ def test_a_record_begins_only_on_the_partition_of_its_key() -> None:
     """What was published with another partitioner is set aside; the rest of the batch is unharmed."""
     here = next(name for name in "abcdef" if partition_of(name, 2) == 0)
     there = next(name for name in "abcdef" if partition_of(name, 2) == 1)
-    machine = replace(MACHINE, routing=bytes.decode)
+    machine = replace(MACHINE, home=partition_of)
     keeper = Keeper(machine, Tally(), dead_letters=DEAD_LETTERS, dead_letter_partitions=1, partitions=2)
     keeper.stores[0] = PartitionStore(machine)
     result = process(keeper, a_message(0, (there, said("lost"))), a_message(1, (here, said("at home"))))
@@ -269,8 +289,8 @@ def test_what_is_forgotten_is_deleted() -> None:
     process(keeper, a_message(0, ("a", said("forget", 5))))
     result = sweep(keeper, 5)
     assert [(write.key, write.value) for write in result.writes] == [(b"a", None)]
-    assert [notice.value for notice in result.notices] == [None]
-    assert keeper.stores[0].records == {}
+    assert [transition_of(write) for write in result.writes] == ["forgotten"]
+    assert kept(keeper) == {}
     assert tally.kept == {("reminder", "waiting"): 0}
     process(keeper, a_message(1, ("a", said("x", ring_at=RING))))
     assert records(sweep(keeper, RING)).keys() == {b"a"}
@@ -323,9 +343,18 @@ def test_figures_always_count_the_records(batches: Sequence[Sequence[tuple[str, 
         process(keeper, *(a_message(offset, fact) for offset, fact in enumerate(batch)))
         for clock in clocks[number : number + 1]:
             sweep(keeper, clock)
-    states: list[tuple[str, str]] = [("reminder", unpack(v).state.value) for v in keeper.stores[0].records.values()]
+    states: list[tuple[str, str]] = [("reminder", unpack(v).state.value) for v in kept(keeper).values()]
     for counts in (tally.kept, keeper.stores[0].counts):
         assert +counts == {labels: states.count(labels) for labels in states}
+
+
+def test_what_a_batch_settled_is_measured() -> None:
+    """Every record of it, by what it is and was settled as; what is not settled is not."""
+    tally = Tally()
+    done = [(key, said("done")) for key in "abc"]
+    result = process(a_keeper(tally), a_message(0, *done), a_message(1, ("d", said("x"))))
+    assert (tally.margins, len(result.writes)) == ({("reminder", "done"): [-1.0] * 3}, 4)
+    assert tally.announced == {"done": 3, "waiting": 1}
 
 
 def test_the_topics_read_are_the_machines() -> None:
@@ -345,5 +374,5 @@ def test_json_is_told_apart_by_its_header() -> None:
     keeper = Keeper(spying, Tally(), dead_letters=DEAD_LETTERS, dead_letter_partitions=1)
     keeper.stores[0] = PartitionStore(spying)
     json_header = (("content-type", b"application/json"),)
-    process(keeper, raw(0, b"", topic="in"), FakeMessage("in", 0, 1, 1, None, b"", json_header))
+    process(keeper, raw(0, b""), FakeMessage(1, 1, None, b"", json_header), topic="in")
     assert told == [False, True]

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from itertools import count
 
 import pytest
 from hypothesis import given, strategies as st
 
+from services.shared.engine import outbox
 from services.shared.engine.outbox import MAX_IN_FLIGHT, Ack, Outbox
 from tests.unit.engine.fakes import FakeProducer, a_write, settle
 
@@ -94,6 +96,17 @@ async def test_full_batches_go_on_in_the_next(sizes: list[int], room: int) -> No
         end += ack.size
     assert end == len(expected)
     assert len(site.done) == len(sizes)
+
+
+async def test_a_submission_has_one_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In milliseconds: the clock is asked once for all of its records, wherever they go."""
+    nanoseconds = count(1_767_225_600_123_999_999, 1_000_000)
+    monkeypatch.setattr(outbox, "time_ns", lambda: next(nanoseconds))
+    writes = [a_write(1, "t"), a_write(2, "u"), a_write(3, "t", 1)]
+    site.outbox.submit(writes, lambda _acks: None)
+    site.submit("b", 4, 5)
+    await settle()
+    assert site.producer.times == [1_767_225_600_123] * 3 + [1_767_225_600_124] * 2
 
 
 async def test_there_is_room_for_so_many_submissions(site: Site) -> None:

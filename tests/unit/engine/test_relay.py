@@ -20,12 +20,12 @@ def by_offset(message: Message) -> Iterable[Write]:
 
 
 def test_writes_come_in_the_order_of_messages() -> None:
-    """What a message becomes stands before what later ones become; nothing is announced by the relay itself."""
+    """What a message becomes stands before what later ones become; no time is told, and no deadline looked at."""
     tally = Tally()
     relay = Relay({"in": by_offset}, tally, ASIDE)
-    result = relay.process(0, [raw(offset, b"", topic="in") for offset in range(4)], Instant(0))
+    result = relay.process("in", 0, [raw(offset, b"") for offset in range(4)], Instant(0))
     assert [write.key for write in result.writes] == [b"10", b"20", b"21", b"30", b"31", b"32"]
-    assert (result.notices, result.event_time) == ((), None)
+    assert (result.event_time, result.looked) == (None, 0)
     assert tally.outcomes == {"used": 3, "ignored": 1}
     assert list(relay.inputs) == ["in"]
 
@@ -42,7 +42,7 @@ def test_what_cannot_be_forwarded_stops_nothing(caplog: pytest.LogCaptureFixture
 
     tally = Tally()
     relay = Relay({"in": in_trouble}, tally, ASIDE)
-    writes = relay.process(0, [raw(offset, b"%d" % offset, topic="in") for offset in range(4)], Instant(0)).writes
+    writes = relay.process("in", 0, [raw(offset, b"%d" % offset) for offset in range(4)], Instant(0)).writes
     assert [(write.topic, write.value) for write in writes] == [
         ("t", b""),
         (DEAD_LETTERS, b"1"),

@@ -7,13 +7,15 @@ import pytest
 
 from services.shared.engine.lane import FRESH, Jump, Lane
 from services.shared.engine.outbox import MAX_IN_FLIGHT
+from services.shared.engine.relay import Relay
 from services.shared.engine.runtime import SLICE, SWEEP
+from services.shared.engine.stage import DeadLetters
 from services.shared.engine.store import ForeignWriter
 from services.shared.engine.view import PartitionsMoved, SlowReader
 from services.shared.instant import SECOND, Instant
-from tests.unit.engine.fakes import FakeMessage, a_message, a_tick, settle
+from tests.unit.engine.fakes import FakeMessage, Tally, a_message, a_tick, a_write, raw, settle
 from tests.unit.engine.site import NOW, Site, idle, table_of
-from tests.unit.engine.toy import INPUT, OTHER_INPUT, RECORDS, Fact
+from tests.unit.engine.toy import DEAD_LETTERS, INPUT, OTHER_INPUT, RECORDS, Fact
 
 RING = Instant(500 * SECOND)
 
@@ -59,11 +61,24 @@ async def test_what_is_read_may_be_committed_once_acknowledged(site: Site) -> No
     site.producer.holding = True
     await site.feed(*stream(0, 3))
     await settle()
-    assert len(site.keeper.stores[0].records) == 3
+    assert len(site.keeper.stores[0].keys()) == 3
     assert (site.lane().position, site.lane().frontier, site.told) == (3, 0, [])
     site.producer.answer_all()
     await settle()
     assert (site.lane().frontier, len(site.told), site.keeper.stores[0].next_offset) == (3, 3, 3)
+
+
+async def test_only_writes_of_records_are_told() -> None:
+    """Neither dead letters nor what a relay passes on."""
+    relay = Relay({"in": lambda message: [a_write(message.offset)]}, Tally(), DeadLetters(DEAD_LETTERS, 1))
+    site = Site(stages=[relay])
+    site.own(Lane(INPUT, 0, 0, 0), Lane("in", 0, 0, 0))
+    await site.feed(a_message(0), topic="in")
+    await site.feed(raw(0, b"?"), a_message(1, ("a", said())))
+    await site.outbox.drained()
+    assert {topic: len(log) for (topic, _), log in site.producer.logs.items()} == {"t": 1, DEAD_LETTERS: 1, RECORDS: 1}
+    assert site.transitions() == [(b"a", "waiting")]
+    await site.outbox.stop()
 
 
 async def test_input_that_changes_nothing_is_committed_too(site: Site) -> None:
@@ -97,14 +112,14 @@ async def test_what_an_earlier_epoch_fetched_is_dropped(site: Site) -> None:
 
 async def test_what_is_not_owned_is_dropped(site: Site) -> None:
     """A batch for a partition without a lane changes nothing."""
-    assert await site.feed(a_message(0, ("a", said()), partition=7)) is None
+    assert await site.feed(a_message(0, ("a", said())), partition=7) is None
     assert site.producer.logs == {}
 
 
 async def test_a_gap_is_reported_and_nothing_read(site: Site) -> None:
     """Seen again, it is believed, and counted."""
     assert await site.feed(*stream(2, 4)) == Jump(0, 2)
-    assert site.keeper.stores[0].records == {}
+    assert site.keeper.stores[0].keys() == []
     assert await site.feed(*stream(2, 4)) is None
     assert (site.lane().position, site.tally.jumps) == (4, ["believed"])
 
@@ -165,7 +180,7 @@ async def test_a_revoke_in_the_middle_of_a_feed_drops_the_rest(site: Site) -> No
     site.producer.answer_all()
     await asyncio.gather(feeding, freezing)
     assert site.lane().frontier == site.lane().position
-    assert len(site.keeper.stores[0].records) * SLICE == site.lane().frontier < (MAX_IN_FLIGHT + 3) * SLICE
+    assert len(site.keeper.stores[0].keys()) * SLICE == site.lane().frontier < (MAX_IN_FLIGHT + 3) * SLICE
 
 
 async def test_nothing_moves_between_freeze_and_start(site: Site) -> None:
@@ -216,14 +231,14 @@ async def test_nothing_is_announced_before_the_backlog_is_read() -> None:
     site = Site()
     site.own(Lane(INPUT, 0, 0, 2), Lane(OTHER_INPUT, 0, 0, 1), Lane(INPUT, 1, 0, 0))
     await site.feed(a_message(0, ("late", said(ring_at=RING)), ("kept", said(ring_at=RING))))
-    await site.feed(a_message(0, ("elsewhere", said(ring_at=RING)), partition=1))
+    await site.feed(a_message(0, ("elsewhere", said(ring_at=RING))), partition=1)
     await site.runtime.sweep()
     await site.feed(a_message(1))
     await site.runtime.sweep()
     await site.outbox.drained()
     assert [key for key, name in site.transitions() if name == "rung"] == [b"elsewhere"]
     assert not site.runtime.caught_up()
-    await site.feed(a_message(0, ("kept", said("done", 2)), topic=OTHER_INPUT))
+    await site.feed(a_message(0, ("kept", said("done", 2))), topic=OTHER_INPUT)
     await site.runtime.sweep()
     await site.outbox.drained()
     assert [key for key, name in site.transitions() if name == "rung"] == [b"elsewhere", b"late"]
@@ -315,11 +330,11 @@ async def test_a_sweep_measures_how_late_deadlines_are_noticed() -> None:
 async def test_input_moves_the_event_clock(replay: Site) -> None:
     """A partition's time is what its events say, its own only, whatever this machine's clock shows."""
     await replay.feed(a_message(0, ("a", said(ring_at=RING)), ("b", said(at=RING - 1))))
-    await replay.feed(a_message(0, ("c", said(at=RING + 9, ring_at=RING)), partition=1))
+    await replay.feed(a_message(0, ("c", said(at=RING + 9, ring_at=RING))), partition=1)
     await replay.runtime.sweep()
     await replay.outbox.drained()
     assert [key for key, name in replay.transitions() if name == "rung"] == [b"c"]
-    await replay.feed(a_message(0, ("d", said(at=RING)), topic=OTHER_INPUT))
+    await replay.feed(a_message(0, ("d", said(at=RING))), topic=OTHER_INPUT)
     await replay.runtime.sweep()
     await replay.outbox.drained()
     assert [key for key, name in replay.transitions() if name == "rung"] == [b"c", b"a"]
@@ -342,7 +357,7 @@ async def test_the_event_clock_waits_for_the_backlog_too() -> None:
     site.own(Lane(INPUT, 0, 0, 2), Lane(OTHER_INPUT, 0, 0, 1))
     await site.feed(a_message(0, ("a", said(ring_at=RING))), a_tick(1, NOW))
     await site.runtime.sweep()
-    await site.feed(a_message(0, ("a", said("done", 2)), topic=OTHER_INPUT))
+    await site.feed(a_message(0, ("a", said("done", 2))), topic=OTHER_INPUT)
     await site.runtime.sweep()
     await site.outbox.drained()
     assert site.transitions() == [(b"a", "waiting"), (b"a", "done")]
@@ -371,7 +386,7 @@ async def test_on_the_event_clock_a_backlog_is_committed_once_it_is_read() -> No
     await site.runtime.sweep()
     await site.outbox.drained()
     assert site.lane().frontier == 0
-    await site.feed(a_message(0, topic=OTHER_INPUT))
+    await site.feed(a_message(0), topic=OTHER_INPUT)
     await site.runtime.sweep()
     await site.outbox.drained()
     assert (site.lane().frontier, site.lane(OTHER_INPUT).frontier) == (1, 1)

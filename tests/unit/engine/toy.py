@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from services.shared.engine.machine import Machine
+from services.shared.engine.machine import Labels, Machine, Step
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import Instant
 
@@ -101,23 +101,31 @@ def unpack(value: bytes) -> Reminder:
     return Reminder(key.encode(), tuple(Fact(*fact) for fact in facts), State(state))
 
 
-def transition(key: bytes, _old: Reminder | None, new: Reminder | None) -> tuple[str, str]:
-    """What a write means."""
-    name = new.state.value if new else "forgotten"
-    return name, f"{key.decode()}:{name}"
+def labels(reminder: Reminder) -> Labels:
+    """What it is counted under."""
+    return "reminder", reminder.state.value
+
+
+def step(key: bytes, old: Reminder | None, new: Reminder | None) -> Step:
+    """What a write means. All is done a second before it is due."""
+    before = None if old is None else labels(old)
+    if new is None:
+        return Step("forgotten", f"{key.decode()}:forgotten", before, None)
+    margin = -1.0 if new.state == State.DONE else None
+    breached_at = new.ring_at if new.state == State.RUNG and old and old.state != State.RUNG else None
+    return Step(new.state.value, f"{key.decode()}:{new.state.value}", before, labels(new), margin, breached_at)
 
 
 MACHINE: Machine[Reminder, Fact] = Machine(
     name="reminders",
     inputs={INPUT: decode, OTHER_INPUT: decode},
+    record=Reminder,
     records=RECORDS,
     pack=pack,
     unpack=unpack,
     fold=fold,
     due=due,
     next_deadline=next_deadline,
-    transition=transition,
-    labels=lambda reminder: ("reminder", reminder.state.value),
-    margin=lambda _old, new: -1.0 if new.state == State.DONE else None,
-    breached_at=lambda old, new: new.ring_at if new.state == State.RUNG and old and old.state != State.RUNG else None,
+    step=step,
+    labels=labels,
 )

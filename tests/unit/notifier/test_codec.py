@@ -9,9 +9,11 @@ from puntual.notifier.v1 import incident_pb2 as pb
 from services.notifier.codec import decode, machine, pack, pack_dispatch, unpack
 from services.notifier.domain import Incident, IncidentState, ItemSeen
 from services.notifier.items import AT_ONCE, Severity, Standing
-from services.notifier.outbox import Accepted, DeliveryState
+from services.notifier.outbox import Accepted, DeliveryState, Failure, TryAgain
 from services.notifier.routing import Address
 from services.notifier.wording import Style, word
+from services.shared.engine.machine import Step
+from services.shared.engine.store import PartitionStore
 from services.shared.errors import DeadLetterReason, Unusable
 from tests.unit.notifier.builders import BOTH, INCIDENT, MAIL, an_item, at, broken, see, seen, settle
 
@@ -25,12 +27,17 @@ ADDRESS = Address(INCIDENT, "ops")
         see(broken(), seen(Standing.BROKEN, 2, subject="A-2")),
         settle(broken(plan=BOTH), Accepted("250 ok"), plan=BOTH),
         settle(see(broken(), seen(Standing.FULFILLED_LATE, 2)), Accepted()),
+        settle(broken(), TryAgain(Failure.NETWORK)),
         Incident("ops", "ops"),
     ],
 )
 def test_an_incident_comes_back_as_it_was(incident: Incident) -> None:
-    """Nothing that the next decision depends on is lost in the log."""
+    """Nothing that the next decision depends on is lost in the log, or in memory."""
     assert unpack(pack(incident)) == incident
+    store = PartitionStore(machine(BOTH))
+    store.put(b"ops", incident)
+    assert store.get(b"ops") == incident
+    assert store.packed(b"ops") == pack(incident)
 
 
 def test_a_message_not_tried_yet_has_no_time_for_it() -> None:
@@ -118,11 +125,12 @@ def test_the_machine_announces_what_a_write_means() -> None:
     incidents = machine(MAIL, "p.")
     assert (list(incidents.inputs), incidents.records) == (["p.dispatch.v1"], "p.incidents.v1")
     key, opened = INCIDENT.encode(), broken()
-    assert incidents.transition(key, None, opened)[0] == "opened"
-    assert incidents.transition(key, opened, None) == ("forgotten", f"{INCIDENT}:forgotten")
+    opening = incidents.step(key, None, opened)
+    assert (opening.name, opening.before, opening.after) == ("opened", None, ("ops", "open"))
+    assert incidents.step(key, opened, None) == Step("forgotten", f"{INCIDENT}:forgotten", ("ops", "open"), None)
     assert incidents.labels(opened) == ("ops", "open")
     assert machine(BOTH._replace(routes={})).labels(opened) == ("other", "open")
     sending = incidents.due(opened, at(5))
     assert sending is not None
-    assert incidents.transition(key, None, opened)[1] != incidents.transition(key, opened, sending)[1]
+    assert opening.id != incidents.step(key, opened, sending).id
     assert (sending.state, sending.deliveries[0].state) == (IncidentState.OPEN, DeliveryState.SENDING)

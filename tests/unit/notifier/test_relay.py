@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings, strategies as st
+from msgspec.structs import replace
 
 from puntual.promises.v1.promise_pb2 import (
     PROMISE_STATE_BROKEN,
@@ -20,6 +21,7 @@ from services.notifier.outbox import UNSETTLED, Accepted, DeliverySettled
 from services.notifier.relay import forwards
 from services.notifier.routing import Route, Routing, SeverityRule
 from services.promises import codec as promises_codec, domain as promises
+from services.promises.model import Fact, Promise, State, Transition
 from services.shared.clock import set_timestamp
 from services.shared.engine.stage import Headers
 from services.shared.errors import DeadLetterReason, Unusable
@@ -161,11 +163,11 @@ class World:
     """A promise whose facts arrive in batches; its records go through the relay to incidents that tell at once."""
 
     def __init__(self) -> None:
-        self.promise: promises.Promise | None = None
+        self.promise: Promise | None = None
         self.offset = 0
         self.incidents: dict[bytes, Incident] = {}
 
-    def arrive(self, batch: list[promises.Fact], now: Instant) -> None:
+    def arrive(self, batch: list[Fact], now: Instant) -> None:
         """Facts are folded, at `now` by the clock."""
         self.pass_time(now)
         old = self.promise
@@ -181,13 +183,13 @@ class World:
                 return
             self.write(promises.due(self.promise, deadline, builders.RULES), deadline)
 
-    def write(self, new: promises.Promise | None, now: Instant) -> None:
+    def write(self, new: Promise | None, now: Instant) -> None:
         """A record that changed is announced, forwarded and told."""
         old, self.promise = self.promise, new
         if new is None or new == old:
             return
         self.offset += 1
-        transition = promises.Transition(promises.transition(old, new)).name.lower()
+        transition = Transition(promises.transition(old, new)).name.lower()
         headers = (("transition", transition.encode()), ("announced-at", format_instant(now).encode()))
         record = Record(promises_codec.pack(new), self.offset, headers=headers)
         for write in forwards(GROUPED, 12)[TOPIC](record):
@@ -219,12 +221,10 @@ class World:
     cuts=st.lists(st.integers(1, 3), max_size=6),
     delays=st.lists(st.integers(0, 100), min_size=8, max_size=8),
 )
-def test_in_the_end_everybody_knows_how_a_promise_stands(
-    facts: list[promises.Fact], cuts: list[int], delays: list[int]
-) -> None:
+def test_in_the_end_everybody_knows_how_a_promise_stands(facts: list[Fact], cuts: list[int], delays: list[int]) -> None:
     """Whatever happens and however late it arrives: no group believes in trouble that is over, and trouble is known."""
     # Each event has one content: what replaces another leaves no trace of where that one led.
-    rest = [fact._replace(event_id=f"e{i}") for i, fact in enumerate(facts)]
+    rest = [replace(fact, event_id=f"e{i}") for i, fact in enumerate(facts)]
     world, now = World(), at(-100)
     for cut, delay in zip([*cuts, len(rest)], delays, strict=False):
         batch, rest = rest[:cut], rest[cut:]
@@ -234,7 +234,7 @@ def test_in_the_end_everybody_knows_how_a_promise_stands(
     world.pass_time(Instant(now + 1_000 * builders.MINUTE))
     believed = world.believers()
     assert world.promise is not None
-    if world.promise.state == promises.State.BROKEN:
+    if world.promise.state == State.BROKEN:
         assert believed[Standing.BROKEN]
     else:
         assert not any(believed.values())

@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from services.promises.domain import (
+from services.promises.domain import judge
+from services.promises.model import (
     NONE,
     Consent,
     Fact,
@@ -13,9 +14,8 @@ from services.promises.domain import (
     Promise,
     PromiseKind,
     Rules,
-    judge,
 )
-from services.shared.facts import Context, merge
+from services.shared.facts import NO_CONTEXT, Stated, merge
 from services.shared.instant import Instant, micros, parse_instant
 
 NOON = parse_instant("2026-03-02T12:00:00Z")
@@ -40,12 +40,12 @@ def a_fact(  # noqa: PLR0913 - what a fact has
     consent: Consent = Consent.UNSPECIFIED,
     event_id: str = "",
     source: str = "shop",
-    context: Context | None = None,
+    context: Stated = NO_CONTEXT,
 ) -> Fact:
     """A fact of the shop, times in minutes after noon; its id follows from its content where none is given."""
     name = event_id or f"{kind.name}@{minutes}:{due}:{by}:{consent}"
     due_at = NONE if due is None else at(due)
-    return Fact(at(minutes), source, name, kind, due_at, "", by, consent, "", context or Context())
+    return Fact(at(minutes), source, name, kind, due_at, "", by, consent, "", context)
 
 
 def promised(minutes: float, due: float) -> Fact:

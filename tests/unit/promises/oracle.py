@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from services.promises.domain import Consent, Fact, FactKind, KindRules, Party, Reason, State
+from services.promises.model import Consent, Fact, FactKind, KindRules, Party, Reason, State
 from services.shared.instant import Instant
 
 

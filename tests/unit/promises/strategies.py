@@ -3,9 +3,10 @@
 from itertools import pairwise
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from services.promises.domain import Consent, Fact, FactKind, Party
-from services.shared.facts import Context
+from services.promises.model import Consent, Fact, FactKind, Party
+from services.shared.facts import NO_CONTEXT, Context, Stated
 from tests.unit.promises.builders import a_fact
 
 #: Around the instants that matter (due, tolerance, grace, warning, half of the time given), and a microsecond later.
@@ -23,6 +24,15 @@ def instants() -> st.SearchStrategy[float]:
     return _MINUTES
 
 
+def contexts() -> st.SearchStrategy[Stated]:
+    """Something or nothing stated."""
+    return st.builds(
+        lambda team, site: Context(team=team, site=site) if team or site else NO_CONTEXT,
+        st.sampled_from(["", "blue", "red"]),
+        st.sampled_from(["", "Vigo"]),
+    )
+
+
 @st.composite
 def facts(draw: st.DrawFn, *kinds: FactKind) -> Fact:
     """One fact, of these kinds or any. Few ids, so that some come twice, and a few of those with other content."""
@@ -35,7 +45,7 @@ def facts(draw: st.DrawFn, *kinds: FactKind) -> Fact:
         consent=draw(st.sampled_from(Consent)),
         source=draw(st.sampled_from(["shop", "operator"])),
         event_id=draw(st.sampled_from("abcdefgh")),
-        context=Context(team=draw(st.sampled_from(["", "blue", "red"])), site=draw(st.sampled_from(["", "Vigo"]))),
+        context=draw(contexts()),
     )
 
 
@@ -47,7 +57,7 @@ def fact_sets() -> st.SearchStrategy[list[Fact]]:
 def promised_with(*kinds: FactKind) -> st.SearchStrategy[list[Fact]]:
     """A promise, and facts of these kinds or any."""
     return st.builds(
-        lambda word, others: [word._replace(event_id="word"), *others],
+        lambda word, others: [replace(word, event_id="word"), *others],
         facts(FactKind.PROMISED),
         st.lists(facts(*kinds), max_size=6),
     )

@@ -11,13 +11,16 @@ from puntual.events.v1.appointment_event_pb2 import AppointmentEvent
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.order_event_pb2 import OrderEvent
 from puntual.promises.v1 import promise_pb2 as pb
-from services.promises import codec, domain
-from services.promises.domain import NONE, Consent, Fact, FactKind, Party
+from services.promises import codec, model
+from services.promises.model import NONE, Consent, Fact, FactKind, Party
 from services.promises.rules import read_rules
+from services.shared.engine.machine import Step
+from services.shared.engine.store import PartitionStore
 from services.shared.envelope import Limits
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.facts import Context
-from services.shared.instant import parse_instant
+from services.shared.instant import Instant, parse_instant
+from services.shared.partitioner import partition_of
 from tests.unit.promises.builders import MINUTE, NOON, fulfilled, judged, promised
 from tests.unit.promises.strategies import fact_sets, instants
 
@@ -220,7 +223,8 @@ def test_the_context_of_an_event_comes_along() -> None:
     assert key == b"~s1/order_ready/s1"
     promise = MACHINE.fold(key, None, [found])
     assert promise is not None
-    assert promise[:4] == (key, domain.PromiseKind.ORDER_READY, "", "s1")
+    identity = promise.key, promise.kind, promise.customer_id, promise.subject_id
+    assert identity == (key, model.PromiseKind.ORDER_READY, "", "s1")
 
 
 @given(facts=fact_sets(), now=instants())
@@ -231,6 +235,41 @@ def test_a_record_survives_its_bytes(facts: list[Fact], now: float) -> None:
     assert codec.unpack(packed) == promise
     assert codec.pack(codec.unpack(packed)) == packed
     assert pb.Promise.FromString(packed).SerializeToString(deterministic=True) == packed
+
+
+@given(facts=fact_sets(), now=instants())
+def test_a_record_survives_in_memory(facts: list[Fact], now: float) -> None:
+    """Put or restored, the store has what it was, and gives it out as the changelog has it."""
+    promise = judged(*facts, minutes=now)
+    packed = codec.pack(promise)
+    put, restored = PartitionStore(MACHINE), PartitionStore(MACHINE)
+    put.put(promise.key, promise)
+    restored.restore([(promise.key, packed)])
+    list(restored.index())
+    assert put.get(promise.key) == restored.get(promise.key) == promise
+    assert put.packed(promise.key) == restored.packed(promise.key) == packed
+
+
+def test_the_machine_says_what_its_writes_mean() -> None:
+    """Made, broken by the clock, fulfilled after all, forgotten: headers and metrics of each."""
+    [(key, made)] = decoded(OrderEvent, {"promised": {"milestone": 1} | at(FIVE)})
+    promise = MACHINE.fold(key, None, [made])
+    assert promise is not None
+    assert MACHINE.home is not None
+    assert [MACHINE.home(key, count) for count in (1, 12, 50)] == [partition_of("c1", count) for count in (1, 12, 50)]
+    due_at = parse_instant(FIVE)
+    is_open, is_broken, is_late = (("order_ready", name) for name in ("open", "broken", "kept_late"))
+    assert MACHINE.labels(promise) == is_open
+    assert MACHINE.step(key, None, promise) == Step("made", f"{key.decode()}:made:{due_at}", None, is_open)
+    broken = MACHINE.due(promise, Instant(due_at + 60 * MINUTE))
+    assert MACHINE.step(key, promise, broken) == Step(
+        "broken", f"{key.decode()}:broken:{due_at}", is_open, is_broken, None, Instant(promise.breach_at + 1)
+    )
+    late = MACHINE.fold(key, broken, [fulfilled(330)])
+    assert MACHINE.step(key, broken, late) == Step(
+        "kept_late", f"{key.decode()}:kept_late:{due_at}", is_broken, is_late, 30 * 60.0
+    )
+    assert MACHINE.step(key, late, None) == Step("forgotten", f"{key.decode()}:forgotten", is_late, None)
 
 
 def test_a_record_says_to_others_what_it_says_inside() -> None:
@@ -248,14 +287,14 @@ def test_a_record_says_to_others_what_it_says_inside() -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs", "prefix"),
     [
-        (domain.PromiseKind, pb.PromiseKind, "PROMISE_KIND"),
-        (domain.State, pb.PromiseState, "PROMISE_STATE"),
-        (domain.Reason, pb.PromiseReason, "PROMISE_REASON"),
-        (domain.FactKind, pb.FactKind, "FACT_KIND"),
-        (domain.Transition, pb.PromiseTransition, "PROMISE_TRANSITION"),
+        (model.PromiseKind, pb.PromiseKind, "PROMISE_KIND"),
+        (model.State, pb.PromiseState, "PROMISE_STATE"),
+        (model.Reason, pb.PromiseReason, "PROMISE_REASON"),
+        (model.FactKind, pb.FactKind, "FACT_KIND"),
+        (model.Transition, pb.PromiseTransition, "PROMISE_TRANSITION"),
     ],
 )
-def test_our_numbers_are_those_of_the_contract(ours: type[domain.State], theirs: Any, prefix: str) -> None:
+def test_our_numbers_are_those_of_the_contract(ours: type[model.State], theirs: Any, prefix: str) -> None:
     """The codec relies on it: each enum has the same names and numbers as its protobuf twin."""
     contract = {name: number for name, number in theirs.items() if number}
     assert {f"{prefix}_{member.name}": member.value for member in ours if member.value} == contract

@@ -4,26 +4,10 @@ Promised at noon for 12:60. Tolerance to 12:62, warning from 12:50, a break anno
 """
 
 import pytest
+from msgspec.structs import replace
 
-from services.promises.domain import (
-    NONE,
-    Consent,
-    Fact,
-    FactKind,
-    KindRules,
-    Party,
-    Promise,
-    Reason,
-    State,
-    Transition,
-    breached_at,
-    due,
-    fold,
-    margin,
-    next_deadline,
-    note,
-    transition,
-)
+from services.promises.domain import breached_at, due, fold, margin, next_deadline, note, transition
+from services.promises.model import NONE, Consent, Fact, FactKind, KindRules, Party, Promise, Reason, State, Transition
 from services.shared.facts import Context
 from services.shared.instant import Instant
 from tests.unit.promises.builders import (
@@ -231,8 +215,8 @@ def test_a_tolerance_longer_than_grace_holds_the_announcement_back() -> None:
 
 def test_each_field_of_the_context_is_the_one_last_stated() -> None:
     """A later fact that is silent about the team does not erase it."""
-    word = WORD._replace(context=Context(team="blue", site="Lugo"))
-    later = attempted(5)._replace(context=Context(site="Vigo", customer_tier="gold"))
+    word = replace(WORD, context=Context(team="blue", site="Lugo"))
+    later = replace(attempted(5), context=Context(site="Vigo", customer_tier="gold"))
     assert judged(later, attempted(6), word).context == Context(team="blue", site="Vigo", customer_tier="gold")
 
 

@@ -1,8 +1,8 @@
 """Promises explained: the timeline, what each fact did, and why the verdict is what it is."""
 
 from services.promises import domain
-from services.promises.domain import Consent, Fact, FactKind, KindRules, Party, Promise, PromiseKind, Rules
 from services.promises.explain import explain
+from services.promises.model import Consent, Fact, FactKind, KindRules, Party, Promise, PromiseKind, Rules
 from services.shared.facts import Context, merge
 from services.shared.instant import SECOND, Instant, parse_instant
 

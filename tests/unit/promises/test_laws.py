@@ -5,20 +5,8 @@ from itertools import pairwise
 from hypothesis import given, settings, strategies as st
 
 from services.promises import codec
-from services.promises.domain import (
-    NONE,
-    Fact,
-    FactKind,
-    Promise,
-    Reason,
-    State,
-    Transition,
-    due,
-    fold,
-    next_deadline,
-    note,
-    transition,
-)
+from services.promises.domain import due, fold, next_deadline, note, transition
+from services.promises.model import NONE, Fact, FactKind, Promise, Reason, State, Transition
 from services.shared.facts import merge
 from services.shared.instant import Instant
 from tests.unit.promises.builders import KIND_RULES, MINUTE, PROMISE, RULES, at, judged

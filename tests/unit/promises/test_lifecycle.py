@@ -4,19 +4,8 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.promises import codec
-from services.promises.domain import (
-    Fact,
-    FactKind,
-    Promise,
-    Reason,
-    State,
-    Transition,
-    due,
-    fold,
-    next_deadline,
-    note,
-    transition,
-)
+from services.promises.domain import due, fold, next_deadline, note, transition
+from services.promises.model import Fact, FactKind, Promise, Reason, State, Transition
 from tests.unit.promises.builders import KIND_RULES, PROMISE, RULES, at, judged
 from tests.unit.promises.oracle import opinion
 from tests.unit.promises.strategies import facts

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.promises.domain import KindRules, PromiseKind
+from services.promises.model import KindRules, PromiseKind
 from services.promises.rules import read_rules
 from services.shared.documents import DocumentError
 from tests.unit.promises.builders import MINUTE

@@ -3,9 +3,12 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from services.shared.keys import customer_of, customer_prefix, record_key, split_key
+from services.shared.keys import customer_of, customer_prefix, record_key, split_key, unquoted
+from services.shared.partitioner import home_of, partition_of
 
-IDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20) | st.sampled_from(["~", "~a", "a/b", "%7E", "a b"])
+IDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20) | st.sampled_from(
+    ["~", "~a", "a/b", "%", "%7E", "%2F", "/", "~/%", "a b", "a.b-c_D9", "ñ", "ñandú/%C3%B1"]
+)
 CUSTOMERS = st.just("") | IDS
 KINDS = st.sampled_from(["order_ready", "first_reply"])
 
@@ -16,6 +19,15 @@ def test_a_key_tells_its_parts(customer: str, kind: str, subject: str) -> None:
     key = record_key(customer, kind, subject)
     assert split_key(key) == (customer or subject, kind, subject)
     assert customer_of(key) == customer
+
+
+@given(customer=CUSTOMERS, kind=KINDS, subject=IDS, partitions=st.integers(1, 50))
+def test_all_that_reads_a_key_agrees(customer: str, kind: str, subject: str, partitions: int) -> None:
+    """Part by part or whole; a record lives where events go that are keyed by its customer, or else its subject."""
+    key = record_key(customer, kind, subject)
+    routing, middle, last = key.decode("ascii").split("/")
+    assert (unquoted(routing), middle, unquoted(last)) == split_key(key) == (customer or subject, kind, subject)
+    assert home_of(key, partitions) == partition_of(customer or subject, partitions)
 
 
 @given(one=st.tuples(CUSTOMERS, KINDS, IDS), other=st.tuples(CUSTOMERS, KINDS, IDS))

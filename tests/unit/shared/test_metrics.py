@@ -3,7 +3,8 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from prometheus_client import Counter, Gauge, Histogram
+from hypothesis import given, strategies as st
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.notifier.channels import CHANNELS
@@ -12,7 +13,7 @@ from services.notifier.outbox import Failure
 from services.shared.engine.meter import Meter
 from services.shared.errors import DeadLetterReason, PuntualError
 from services.shared.health import HttpServer, serve_http
-from services.shared.metrics import METRICS, NotifierMeter, PrometheusMeter, Registry, Vocabulary
+from services.shared.metrics import METRICS, NotifierMeter, PrometheusMeter, Registry, Vocabulary, _observe_all
 
 TOPICS = ("puntual.orders.v1", "puntual.callbacks.v1", "puntual.appointments.v1", "puntual.contacts.v1")
 PROMISE = Vocabulary(
@@ -83,10 +84,38 @@ def test_the_lag_of_a_partition_given_away_is_forgotten(registry: Registry, mete
 
 def test_kept_early_and_settled_late_are_measured_apart(registry: Registry, meter: Meter) -> None:
     """Both sums are of positive seconds, so that their averages mean something."""
-    meter.settled("callback", "kept", -90.0)
-    meter.settled("callback", "kept_late", 600.0)
-    assert value(registry, "puntual_promise_margin_seconds_sum", kind="callback") == 90.0
+    meter.settled("callback", "kept", [-90.0, -30.0, 0.0])
+    meter.settled("callback", "kept_late", [600.0])
+    assert value(registry, "puntual_promise_margin_seconds_sum", kind="callback") == 120.0
+    assert value(registry, "puntual_promise_margin_seconds_count", kind="callback") == 3
     assert value(registry, "puntual_promise_overrun_seconds_sum", kind="callback") == 600.0
+    assert value(registry, "puntual_promise_overrun_seconds_count", kind="callback") == 1
+
+
+def test_margins_of_either_sign_may_come_at_once(registry: Registry, meter: Meter) -> None:
+    """On time is in time."""
+    meter.settled("callback", "kept", [1.0, -2.0, 0.0])
+    for name, total, count in (("margin", 2.0, 2), ("overrun", 1.0, 1)):
+        assert value(registry, f"puntual_promise_{name}_seconds_sum", kind="callback") == total
+        assert value(registry, f"puntual_promise_{name}_seconds_count", kind="callback") == count
+
+
+BOUNDS = METRICS["puntual_promise_margin_seconds"].buckets
+#: Eighths, so that no sum depends on its order.
+SECONDS = st.integers(0, 8 * 40 * 86_400).map(lambda eighths: eighths / 8) | st.sampled_from([0.0, *BOUNDS])
+
+
+@given(batches=st.lists(st.lists(SECONDS)))
+def test_many_observed_at_once_are_exposed_as_if_one_by_one(batches: list[list[float]]) -> None:
+    """Every bucket and the sum, at the bounds too; the library's own insides are relied on here."""
+    at_once, one_by_one = CollectorRegistry(), CollectorRegistry()
+    many = Histogram("margin", "Margins.", buckets=BOUNDS, registry=at_once)
+    single = Histogram("margin", "Margins.", buckets=BOUNDS, registry=one_by_one)
+    for batch in batches:
+        _observe_all(many, batch)
+        for seconds in batch:
+            single.observe(seconds)
+    assert generate_latest(at_once) == generate_latest(one_by_one)
 
 
 def test_records_change_states(registry: Registry, meter: Meter) -> None:

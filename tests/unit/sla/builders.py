@@ -2,11 +2,12 @@
 
 from datetime import timedelta
 
-from services.shared.facts import Context, merge
+from services.shared.facts import NO_CONTEXT, Stated, merge
 from services.shared.instant import Instant, micros, parse_instant
 from services.shared.keys import record_key
 from services.sla.codec import identity
-from services.sla.domain import Clock, Fact, FactKind, Identity, Metric, Standard, Standards, judge
+from services.sla.domain import judge
+from services.sla.model import Clock, Fact, FactKind, Identity, Metric, Standard, Standards
 
 NOON = parse_instant("2026-03-02T12:00:00Z")
 MINUTE = micros(timedelta(minutes=1))
@@ -21,10 +22,10 @@ def at(minutes: float) -> Instant:
     return Instant(NOON + round(minutes * MINUTE))
 
 
-def a_fact(kind: FactKind, minutes: float, event_id: str = "", context: Context | None = None) -> Fact:
+def a_fact(kind: FactKind, minutes: float, event_id: str = "", context: Stated = NO_CONTEXT) -> Fact:
     """A fact of the crm; its id follows from kind and time where none is given."""
     name = event_id or f"{kind.name}@{minutes}"
-    return Fact(at(minutes), "crm", name, kind, kind.name.lower(), context or Context())
+    return Fact(at(minutes), "crm", name, kind, kind.name.lower(), context)
 
 
 def judged(*facts: Fact, minutes: float = 0, standards: Standards = STANDARDS) -> Clock:

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from services.shared.facts import Context
-from services.sla.domain import Fact, FactKind
+from services.shared.facts import NO_CONTEXT, Context, Stated
+from services.sla.model import Fact, FactKind
 from tests.unit.sla.builders import at
 
 #: Whole and broken minutes around the instants that matter: start, 20, 45, 60, 62, and what moves with the start.
@@ -21,6 +21,15 @@ def instants() -> st.SearchStrategy[float]:
     return _MINUTES
 
 
+def contexts() -> st.SearchStrategy[Stated]:
+    """Something or nothing stated."""
+    return st.builds(
+        lambda team, site: Context(team=team, site=site) if team or site else NO_CONTEXT,
+        st.sampled_from(["", "blue", "red"]),
+        st.sampled_from(["", "Vigo"]),
+    )
+
+
 def facts() -> st.SearchStrategy[Fact]:
     """One fact. Few ids, so that some come twice, and a few of those with other content."""
     return st.builds(
@@ -30,7 +39,7 @@ def facts() -> st.SearchStrategy[Fact]:
         st.sampled_from("abcdefg"),
         st.sampled_from(FactKind),
         st.sampled_from(["", "replied (automatic)"]),
-        st.builds(Context, team=st.sampled_from(["", "blue", "red"]), site=st.sampled_from(["", "Vigo"])),
+        contexts(),
     )
 
 

@@ -10,12 +10,15 @@ from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.contact_event_pb2 import ContactEvent
 from puntual.events.v1.order_event_pb2 import OrderEvent
 from puntual.sla.v1 import clock_pb2 as pb
+from services.shared.engine.machine import Step
+from services.shared.engine.store import PartitionStore
 from services.shared.envelope import Limits
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.facts import Context
 from services.shared.instant import parse_instant
-from services.sla import codec, domain
-from services.sla.domain import Fact, FactKind, Metric, Standard, Standards
+from services.shared.partitioner import partition_of
+from services.sla import codec, model
+from services.sla.model import Fact, FactKind, Metric, Standard, Standards
 from tests.unit.sla.builders import MINUTE, STANDARDS, a_fact, at, judged
 from tests.unit.sla.strategies import fact_sets, instants
 
@@ -104,7 +107,7 @@ def test_the_context_of_an_event_comes_along() -> None:
     }
     [(key, fact)] = decoded(OrderEvent, encoded(OrderEvent, ready={}, **stated))
     assert fact.context == Context("Ana", "es-ES", "Europe/Madrid", "gold", "Vigo", "blue", "phone")
-    assert codec.identity(key) == (key, domain.Metric.CUSTOMER_TOLD, "~7", "s/9")
+    assert codec.identity(key) == (key, model.Metric.CUSTOMER_TOLD, "~7", "s/9")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +162,7 @@ def test_orders_and_callbacks_that_cannot_be_used_are_left_to_the_promise_servic
 
 def test_what_no_standard_times_leaves_no_fact() -> None:
     """A company may promise nothing of a kind; its events are no dead letters, but those that cannot be used are."""
-    bare = STANDARDS._replace(metrics={domain.Metric.CALLBACK_RETURNED: STANDARDS.metrics[1]})
+    bare = STANDARDS._replace(metrics={model.Metric.CALLBACK_RETURNED: STANDARDS.metrics[1]})
     inputs = codec.machine(bare, Limits(now=lambda: NOW)).inputs
     assert list(inputs["puntual.contacts.v1"](encoded(ContactEvent, received={}), False)) == []
     assert len(list(inputs["puntual.callbacks.v1"](encoded(CallbackEvent, requested={}), False))) == 1
@@ -178,22 +181,43 @@ def test_a_record_survives_its_bytes(facts: list[Fact], now: float, standards: S
     assert pb.Clock.FromString(packed).SerializeToString(deterministic=True) == packed
 
 
+@example(facts=[a_fact(STARTED, 0)], now=70, standards=STANDARDS)
+@given(facts=fact_sets(), now=instants(), standards=st.sampled_from([STANDARDS, BARE]))
+def test_a_record_survives_in_memory(facts: list[Fact], now: float, standards: Standards) -> None:
+    """Put or restored, the store has what it was, and gives it out as the changelog has it."""
+    clock = judged(*facts, minutes=now, standards=standards)
+    packed = codec.pack(clock)
+    put, restored = PartitionStore(MACHINE), PartitionStore(MACHINE)
+    put.put(clock.key, clock)
+    restored.restore([(clock.key, packed)])
+    list(restored.index())
+    assert put.get(clock.key) == restored.get(clock.key) == clock
+    assert put.packed(clock.key) == restored.packed(clock.key) == packed
+
+
 def test_the_machine_runs_a_clock_from_start_to_retraction() -> None:
     """Decoded, folded, announced by the clock, taken back: what the engine does, with its headers and metrics."""
     [(key, start)] = decoded(ContactEvent, encoded(ContactEvent, received={}))
     running = MACHINE.fold(key, None, [start])
     assert running is not None
-    assert MACHINE.transition(key, None, running) == ("started", f"{key.decode()}:started:{running.due_at}")
+    assert MACHINE.home is not None
+    assert [MACHINE.home(key, count) for count in (1, 12, 50)] == [partition_of("s/9", count) for count in (1, 12, 50)]
     assert MACHINE.labels(running) == ("first_reply", "running")
+    assert MACHINE.step(key, None, running) == Step(
+        "started", f"{key.decode()}:started:{running.due_at}", None, ("first_reply", "running")
+    )
     breached = MACHINE.due(running, at(63))
     assert breached is not None
-    assert MACHINE.transition(key, running, breached)[0] == "breached"
-    assert MACHINE.breached_at(running, breached) == running.breach_at + 1
+    breach = MACHINE.step(key, running, breached)
+    assert (breach.name, breach.before, breach.after) == ("breached", MACHINE.labels(running), MACHINE.labels(breached))
+    assert (breach.breached_at, breach.margin) == (running.breach_at + 1, None)
     met = MACHINE.fold(key, breached, [a_fact(STOPPED, 5)])
     assert met is not None
-    assert MACHINE.transition(key, breached, met)[0] == "retracted"
-    assert MACHINE.margin(breached, met) == pytest.approx(-55 * 60)
-    assert MACHINE.transition(key, met, None) == ("forgotten", f"{key.decode()}:forgotten")
+    retraction = MACHINE.step(key, breached, met)
+    assert (retraction.name, retraction.breached_at) == ("retracted", None)
+    assert (retraction.before, retraction.after) == (MACHINE.labels(breached), MACHINE.labels(met))
+    assert retraction.margin == pytest.approx(-55 * 60)
+    assert MACHINE.step(key, met, None) == Step("forgotten", f"{key.decode()}:forgotten", MACHINE.labels(met), None)
 
 
 def test_a_record_says_to_others_what_it_says_inside() -> None:
@@ -210,13 +234,13 @@ def test_a_record_says_to_others_what_it_says_inside() -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs", "prefix"),
     [
-        (domain.Metric, pb.Metric, "METRIC"),
-        (domain.State, pb.ClockState, "CLOCK_STATE"),
-        (domain.FactKind, pb.FactKind, "FACT_KIND"),
-        (domain.Transition, pb.ClockTransition, "CLOCK_TRANSITION"),
+        (model.Metric, pb.Metric, "METRIC"),
+        (model.State, pb.ClockState, "CLOCK_STATE"),
+        (model.FactKind, pb.FactKind, "FACT_KIND"),
+        (model.Transition, pb.ClockTransition, "CLOCK_TRANSITION"),
     ],
 )
-def test_our_numbers_are_those_of_the_contract(ours: type[domain.State], theirs: object, prefix: str) -> None:
+def test_our_numbers_are_those_of_the_contract(ours: type[model.State], theirs: object, prefix: str) -> None:
     """The codec relies on it: each enum has the same names and numbers as its protobuf twin."""
     contract = dict(theirs.items())  # type: ignore[attr-defined]
     assert {f"{prefix}_{member.name}": member.value for member in ours} | {f"{prefix}_UNSPECIFIED": 0} == contract

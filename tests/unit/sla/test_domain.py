@@ -4,20 +4,8 @@ import pytest
 
 from services.shared.facts import Context
 from services.shared.instant import Instant
-from services.sla.domain import (
-    NONE,
-    Clock,
-    Fact,
-    FactKind,
-    State,
-    Transition,
-    breached_at,
-    due,
-    fold,
-    margin,
-    next_deadline,
-    transition,
-)
+from services.sla.domain import breached_at, due, fold, margin, next_deadline, transition
+from services.sla.model import NONE, Clock, Fact, FactKind, State, Transition
 from tests.unit.sla.builders import CLOCK, MINUTE, STANDARD, STANDARDS, a_fact, at, judged
 
 STARTED, STOPPED, CANCELLED, OTHER = FactKind.STARTED, FactKind.STOPPED, FactKind.CANCELLED, FactKind.OTHER

@@ -1,11 +1,12 @@
 """What people are told about a clock."""
 
 import pytest
+from msgspec.structs import replace
 
 from services.shared.explanation import Step
 from services.shared.facts import Context
-from services.sla.domain import Fact, FactKind
 from services.sla.explain import explain
+from services.sla.model import Fact, FactKind
 from tests.unit.sla.builders import STANDARD, STANDARDS, a_fact, judged
 
 STARTED, STOPPED, CANCELLED, OTHER = FactKind.STARTED, FactKind.STOPPED, FactKind.CANCELLED, FactKind.OTHER
@@ -82,7 +83,7 @@ def test_without_preferred_level_none_is_told() -> None:
 def test_what_a_newer_version_wrote_is_told_as_far_as_it_is_understood() -> None:
     """Numbers without a name here: in the record's metric and state, and in the kind of a fact."""
     clock = judged(START, a_fact(CANCELLED, 5), minutes=10)
-    newer = clock._replace(metric=99, state=99, facts=(START, clock.facts[1]._replace(kind=99)))
+    newer = replace(clock, metric=99, state=99, facts=(START, replace(clock.facts[1], kind=99)))
     explanation = explain(newer)
     assert explanation.headline == "mail-9 for customer c-1: in a state that this version does not know"
     assert [step.effect for step in explanation.timeline] == ["starts the clock", "not understood by this version"]

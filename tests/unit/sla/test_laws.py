@@ -3,23 +3,13 @@
 from itertools import pairwise
 
 from hypothesis import given, strategies as st
+from msgspec.structs import replace
 
 from services.shared.facts import merge
 from services.shared.instant import Instant
 from services.sla import codec
-from services.sla.domain import (
-    NONE,
-    Clock,
-    Fact,
-    FactKind,
-    State,
-    Transition,
-    due,
-    fold,
-    next_deadline,
-    note,
-    transition,
-)
+from services.sla.domain import due, fold, next_deadline, note, transition
+from services.sla.model import NONE, Clock, Fact, FactKind, State, Transition
 from tests.unit.sla.builders import CLOCK, MINUTE, STANDARD, STANDARDS, at, judged
 from tests.unit.sla.strategies import deliveries, fact_sets, instants
 
@@ -112,7 +102,7 @@ def test_between_deadlines_nothing_happens(events: list[Fact], now: float) -> No
 )
 def test_truth_that_arrives_late_retracts(events: list[Fact], minutes_before: int, kind: FactKind) -> None:
     """A breach was announced; then a stop or a cancellation before the limit arrives, and it is taken back visibly."""
-    silent = [fact._replace(kind=FactKind.STARTED) for fact in events]
+    silent = [replace(fact, kind=FactKind.STARTED) for fact in events]
     breached = judged(*silent, minutes=10_000)
     assert breached.state == State.BREACHED
     truth = Fact(Instant(breached.due_at - minutes_before * MINUTE), "crm", "late truth", kind)
@@ -124,7 +114,7 @@ def test_truth_that_arrives_late_retracts(events: list[Fact], minutes_before: in
 @given(events=fact_sets(), more=fact_sets())
 def test_a_breach_once_announced_stands_until_facts_say_otherwise(events: list[Fact], more: list[Fact]) -> None:
     """More facts take it back only where they stop the clock, call it off or move its limit."""
-    breached = judged(*(fact._replace(kind=FactKind.STARTED) for fact in events), minutes=10_000)
+    breached = judged(*(replace(fact, kind=FactKind.STARTED) for fact in events), minutes=10_000)
     after = fold(breached, more, STANDARDS)
     if after.breach_at <= breached.breach_at and judged(*after.facts, minutes=10_000).state == State.BREACHED:
         assert after.state == State.BREACHED

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.shared.documents import DocumentError
-from services.sla.domain import Metric, Standard
+from services.sla.model import Metric, Standard
 from services.sla.standards import BUILT_IN, load_standards, parse_standards
 from tests.unit.sla.builders import MINUTE
 

@@ -1,56 +1,99 @@
-"""What the common part of an event is refused for, in words that help and hold nothing of the content."""
+"""Events are opened as protobuf has them, whoever reads them, or refused in words that help and hold no content."""
 
 import json
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given, settings, strategies as st
 
-from puntual.events.v1.order_event_pb2 import OrderEvent
-from services.shared.envelope import Limits, open_envelope
+from puntual.events.v1.appointment_event_pb2 import AppointmentEvent
+from puntual.events.v1.callback_event_pb2 import CallbackEvent
+from puntual.events.v1.contact_event_pb2 import ContactEvent
+from puntual.events.v1.order_event_pb2 import OrderEvent, OrderReady
+from services.shared import opener
+from services.shared.envelope import Envelope, Limits
 from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.facts import NO_CONTEXT
 from services.shared.instant import parse_instant
+from services.shared.opener import Opener
 from services.shared.parsing import parse_fields
+from tests.unit.shared.mutants import chunk, mutants
 
 SECRET = "Ana Garcia 600123123"
 HEAD = {"event_id": "1", "customer_id": "c", "subject_id": "o", "occurred_at": "2026-01-01T00:00:00Z"}
 NOW = parse_instant("2026-01-02T00:00:00Z")
 TIME = 'must be a time such as "2026-11-26T17:00:00Z"'
 MILESTONES = "promised.milestone must be one of MILESTONE_READY, MILESTONE_DELIVERED"
+OPENERS = {
+    kind: Opener(kind, Limits(now=lambda: NOW)) for kind in (OrderEvent, CallbackEvent, AppointmentEvent, ContactEvent)
+}
+OPENER = OPENERS[OrderEvent]
+
+
+@pytest.fixture(params=["by protobuf", "by hand"])
+def either_way(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Bytes are read as interpreted code does it, then as compiled code does it."""
+    monkeypatch.setattr(opener, "COMPILED", request.param == "by hand")
 
 
 def refused(value: bytes, *, is_json: bool = True) -> str:
     """The detail of the refusal."""
     with pytest.raises(Unusable) as caught:
-        open_envelope(OrderEvent, value, is_json, Limits(now=lambda: NOW))
+        OPENER.open(value, is_json)
     assert caught.value.reason is DeadLetterReason.UNDECODABLE
     assert caught.value.__cause__ is None, "a traceback would show the value"
     assert caught.value.__suppress_context__
     return caught.value.detail
 
 
+@pytest.mark.usefixtures("either_way")
 def test_json_and_bytes_are_read() -> None:
     """The event the others spoil."""
-    event, at = open_envelope(OrderEvent, json.dumps(HEAD | {"ready": {}}).encode(), True, Limits(now=lambda: NOW))
-    assert open_envelope(OrderEvent, event.SerializeToString(), False, Limits(now=lambda: NOW)) == (event, at)
-    assert (event.WhichOneof("event"), at) == ("ready", parse_instant("2026-01-01T00:00:00Z"))
+    fields: dict[str, Any] = HEAD | {"ready": {}}
+    event = OPENER.open(json.dumps(fields).encode(), True)
+    assert OPENER.open(parse_fields(OrderEvent, fields).SerializeToString(), False) == event
+    at = parse_instant("2026-01-01T00:00:00Z")
+    assert event == Envelope("1", "", at, "c", "o", NO_CONTEXT, "ready", OrderReady())
 
 
+@pytest.mark.usefixtures("either_way")
+def test_the_fields_of_the_context_come_in_their_order() -> None:
+    """Also those that are not stated."""
+    event = parse_fields(OrderEvent, HEAD | {"ready": {}, "customer_name": "Ana", "channel": "web", "site": "Vigo"})
+    assert OPENER.open(event.SerializeToString(), False).context == ("Ana", "", "", "", "Vigo", "", "web")
+
+
+@pytest.mark.usefixtures("either_way")
+def test_an_event_that_says_nothing_is_its_own_body() -> None:
+    """Or says what this version does not know: whoever opens it decides."""
+    event = parse_fields(OrderEvent, HEAD)
+    newer = OrderEvent.FromString(event.SerializeToString() + chunk(99, b""))
+    for each in (event, newer):
+        opened = OPENER.open(each.SerializeToString(), False)
+        assert (opened.arm, opened.body) == ("", each)
+
+
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("is_json", [True, False])
 @pytest.mark.parametrize("name", ["event_id", "source", "customer_id", "subject_id"])
 def test_ids_have_a_length(name: str, is_json: bool) -> None:
     """255 characters, however many bytes that are; what is longer is no id, and is refused without it."""
 
-    def opened(text: str) -> OrderEvent:
+    def opened(text: str) -> Envelope:
         event = parse_fields(OrderEvent, HEAD | {name: text, "ready": {}})
-        value = MessageToJson(event).encode() if is_json else event.SerializeToString()
-        return open_envelope(OrderEvent, value, is_json, Limits(now=lambda: NOW))[0]
+        return OPENER.open(MessageToJson(event).encode() if is_json else event.SerializeToString(), is_json)
 
-    assert getattr(opened("é" * 255), name) == "é" * 255
-    with pytest.raises(Unusable) as caught:
-        opened("é" * 256)
-    assert caught.value.reason is DeadLetterReason.TOO_LARGE
-    assert caught.value.detail == f"{name} has 256 characters; at most 255 are accepted: send ids, not data"
+    for letter in "eé":
+        assert getattr(opened(letter * 255), name) == letter * 255
+        with pytest.raises(Unusable) as caught:
+            opened(letter * 256)
+        assert caught.value.reason is DeadLetterReason.TOO_LARGE
+        assert caught.value.detail == f"{name} has 256 characters; at most 255 are accepted: send ids, not data"
 
 
 @pytest.mark.parametrize(
@@ -116,6 +159,7 @@ def test_broken_json_is_refused_by_its_position_without_its_content(value: str, 
     assert detail == f"not a puntual.events.v1.OrderEvent: {said}"
 
 
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize(
     "value", [b"\xff\xff", b"\x0a\x03\xff\xfe\xfd", b"\x0a\x7fAna Garcia", b'{"site": "Ana Garcia"}']
 )
@@ -131,3 +175,70 @@ def test_json_in_another_encoding_is_said_to_be() -> None:
     """With the place of the first byte."""
     said = refused('{"site": "Málaga"}'.encode("latin-1"))
     assert said == "not a puntual.events.v1.OrderEvent: no JSON: not UTF-8 at byte 12"
+
+
+# --- bytes read by hand
+
+
+_TIMES = st.builds(Timestamp, seconds=st.integers(0, 1 << 34), nanos=st.integers(0, 999_999_999))
+_TEXTS = st.text(max_size=9) | st.sampled_from(["", "ñ" * 70])
+
+
+def _values(field: FieldDescriptor) -> st.SearchStrategy[object]:
+    if field.message_type:
+        return _messages(field.message_type)
+    if field.enum_type:
+        return st.integers(-1, 5)
+    return st.booleans() if field.type == field.TYPE_BOOL else _TEXTS
+
+
+def _messages(kind: Descriptor) -> st.SearchStrategy[Message]:
+    """Each field is there or not; of alternatives at most one is, and of what happens to an event one."""
+    if kind.full_name == "google.protobuf.Timestamp":
+        return _TIMES
+    values = {each.name: _values(each) for each in kind.fields}
+    arms = [each.name for oneof in kind.oneofs for each in oneof.fields]
+    fields = st.fixed_dictionaries({}, optional={name: value for name, value in values.items() if name not in arms})
+    arm = st.one_of([st.fixed_dictionaries({name: values[name]}) for name in arms])
+    if "event" not in kind.oneofs_by_name:
+        arm |= st.just({})
+    return st.builds(lambda fields, arm: GetMessageClass(kind)(**fields, **arm), fields, arm)
+
+
+_EVENTS = st.one_of([_messages(kind.DESCRIPTOR) for kind in OPENERS])
+
+
+def bytes_of(event: Message) -> bytes:
+    """Those that a publisher sends."""
+    return event.SerializeToString()
+
+
+def by_hand(kind: Any, value: bytes) -> Envelope | None:
+    """The event; None where protobuf must be asked."""
+    return OPENERS[kind]._plain(value)  # noqa: SLF001
+
+
+def by_protobuf(kind: Any, value: bytes) -> Envelope | None:
+    """The event; None where protobuf refuses it."""
+    try:
+        return OPENERS[kind]._parsed(kind.FromString(value))  # noqa: SLF001
+    except DecodeError:
+        return None
+
+
+@given(event=_EVENTS)
+def test_usual_events_are_read_by_hand(event: Message) -> None:
+    """Every field is there or not, and every arm has its turn: all of it as protobuf has it."""
+    value = bytes_of(event)
+    assert by_hand(type(event), value) == by_protobuf(type(event), value)
+    assert by_hand(type(event), value) is not None
+
+
+@settings(max_examples=200)
+@given(data=st.data())
+def test_unusual_bytes_are_read_as_protobuf_reads_them_or_not_at_all(data: st.DataObject) -> None:
+    """Cut, changed, repeated or unheard of; what protobuf refuses is not read."""
+    event: Any = data.draw(_EVENTS)
+    more = data.draw(st.just(b"") | _messages(event.DESCRIPTOR).map(bytes_of))
+    value = data.draw(mutants(bytes_of(event) + more))
+    assert by_hand(type(event), value) in (None, by_protobuf(type(event), value))

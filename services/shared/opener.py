@@ -1,0 +1,160 @@
+"""Opens events: checks their common part and refuses what cannot be used, with the reason."""
+
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.shared.clock import from_timestamp
+from services.shared.contexts import read_context
+from services.shared.envelope import Envelope, Limits
+from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.facts import NO_CONTEXT, Stated
+from services.shared.instant import Instant, parse_instant
+from services.shared.parsing import parse_bytes, parse_json
+from services.shared.wire import COMPILED, read_chunks, read_timestamp
+
+#: No upstream system published events before this; an earlier time is a defect (most often zero).
+EARLIEST: Final = parse_instant("2000-01-01T00:00:00Z")
+#: No promise reaches further than this.
+LATEST: Final = parse_instant("2200-01-01T00:00:00Z")
+#: Characters of an id. Ids stand in keys, in record ids and in every message to people, several times over.
+LONGEST_ID: Final = 255
+
+
+class Opener:
+    """Opens the events of one message type."""
+
+    def __init__(self, message_type: type[Message], limits: Limits) -> None:
+        self._type = message_type
+        self._now, self._ahead, self._horizon, self._max_bytes = limits
+        descriptor: Any = message_type.DESCRIPTOR
+        arms = descriptor.oneofs_by_name["event"].fields
+        #: What may have happened, by field number, and for each its message, empty.
+        self.arms: dict[int, str] = {arm.number: arm.name for arm in arms}
+        self._blank: dict[int, Message] = {arm.number: GetMessageClass(arm.message_type)() for arm in arms}
+        self._numbers = list(self.arms)
+        self._size = max(self.arms) + 1
+
+    def open(self, value: bytes, is_json: bool) -> Envelope:
+        """The event. Raises `Unusable`."""
+        if len(value) > self._max_bytes:
+            raise Unusable(
+                DeadLetterReason.TOO_LARGE,
+                f"{len(value)} bytes; at most {self._max_bytes} are accepted: send ids, not data",
+            )
+        event = self._plain(value) if COMPILED and not is_json else None
+        if event is None:
+            event = self._parsed(parse_json(self._type, value) if is_json else parse_bytes(self._type, value))
+        # A character is a byte or more, so that in most events none has to be counted.
+        if len(value) > LONGEST_ID:
+            _check_ids(event)
+        self._check(event)
+        return event
+
+    def _plain(self, value: bytes) -> Envelope | None:
+        """The event, if it is as plain as most are: a fraction of what reading a message's attributes takes."""
+        try:
+            chunks = read_chunks(value, self._size)
+            arm, body = "", None
+            for number in self._numbers:
+                content = chunks[number]
+                if content is not None:
+                    if body is not None:
+                        return None
+                    blank = self._blank[number]
+                    arm, body = self.arms[number], type(blank).FromString(content) if content else blank
+            if body is None:
+                return None
+            stamp = chunks[3]
+            return Envelope(
+                _text(chunks[1]),
+                _text(chunks[2]),
+                read_timestamp(stamp) if stamp else Instant(0),
+                _text(chunks[4]),
+                _text(chunks[5]),
+                _context(chunks),
+                arm,
+                body,
+            )
+        except (ValueError, IndexError, DecodeError):
+            return None
+
+    def _parsed(self, event: Any) -> Envelope:  # noqa: ANN401 - the messages of events have no type in common
+        arm = event.WhichOneof("event") or ""
+        return Envelope(
+            event.event_id,
+            event.source,
+            from_timestamp(event.occurred_at),
+            event.customer_id,
+            event.subject_id,
+            read_context(event),
+            arm,
+            getattr(event, arm) if arm else event,
+        )
+
+    def _check(self, event: Envelope) -> None:
+        at = event.occurred_at
+        if not at:
+            raise Unusable(DeadLetterReason.NO_TIME, "occurred_at is absent; set it to when the event happened")
+        now = self._now()
+        if not EARLIEST <= at <= LATEST:
+            raise Unusable(DeadLetterReason.ABSURD_TIME, "occurred_at lies before 2000 or after 2200; check its unit")
+        if at > now + self._ahead:
+            raise Unusable(
+                DeadLetterReason.FUTURE_TIME, "occurred_at lies in the future; check the publisher's clock and zone"
+            )
+        if self._horizon is not None and at < now - self._horizon:
+            raise Unusable(
+                DeadLetterReason.TOO_LATE, "occurred_at is older than promises are remembered (PUNTUAL_HORIZON_DAYS)"
+            )
+        if not event.event_id:
+            raise Unusable(
+                DeadLetterReason.NO_EVENT_ID, "event_id is absent; without it a repeated event cannot be recognised"
+            )
+        if not event.subject_id:
+            raise Unusable(
+                DeadLetterReason.NO_SUBJECT, "subject_id is absent; name the order, callback, appointment or contact"
+            )
+        if event.context and event.context[0] and not event.customer_id:
+            raise Unusable(
+                DeadLetterReason.NO_CUSTOMER, "customer_name is given without customer_id; events are keyed by the id"
+            )
+
+
+def checked_instant(stamp: Timestamp, field: str) -> Instant:
+    """A timestamp inside an event. Raises `Unusable` where it is absent or absurd."""
+    at = from_timestamp(stamp)
+    if EARLIEST <= at <= LATEST:
+        return at
+    raise Unusable(
+        DeadLetterReason.INVALID,
+        f"{field} must be a time between 2000 and 2200; it is {'absent' if not at else 'outside'}",
+    )
+
+
+def _context(chunks: list[bytes | None]) -> Stated:
+    for number in range(6, 13):
+        if chunks[number]:
+            return tuple([_text(chunk) for chunk in chunks[6:13]])
+    return NO_CONTEXT
+
+
+def _text(chunk: bytes | None) -> str:
+    return chunk.decode() if chunk else ""
+
+
+def _check_ids(event: Envelope) -> None:
+    ids = {
+        "event_id": event.event_id,
+        "source": event.source,
+        "customer_id": event.customer_id,
+        "subject_id": event.subject_id,
+    }
+    length, name = max((len(text), name) for name, text in ids.items())
+    if length > LONGEST_ID:
+        raise Unusable(
+            DeadLetterReason.TOO_LARGE,
+            f"{name} has {length} characters; at most {LONGEST_ID} are accepted: send ids, not data",
+        )

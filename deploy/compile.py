@@ -33,7 +33,9 @@ def main(target: Path) -> None:
             shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
     os.chdir(target)
     os.environ["MYPYPATH"] = "."
-    modules = mypycify(["--config-file=", *MODULES], opt_level="3", debug_level="0", group_name="puntual")
+    modules = mypycify(
+        ["--config-file=", "--ignore-missing-imports", *MODULES], opt_level="3", debug_level="0", group_name="puntual"
+    )
     command = Distribution({"name": "puntual", "packages": [], "ext_modules": modules}).get_command_obj("build_ext")
     command.ensure_finalized()
     command.inplace = True

@@ -159,9 +159,12 @@ def attempt(delivery: Delivery, now: Instant, patience: int) -> Delivery:
 
 
 def is_hopeless(delivery: Delivery, now: Instant) -> bool:
-    """Whether an attempt was never heard of that was made when it was time to give up: the next would end no better."""
+    """Whether an attempt was never heard of that was made when it was time to give up: the next would end no better.
+
+    On the console it would: whoever should have said so died, and there is nowhere else to say it.
+    """
     unheard = delivery.state == DeliveryState.SENDING and delivery.next_attempt_at <= now
-    return unheard and delivery.give_up_at <= delivery.next_attempt_at - LEASE
+    return unheard and delivery.channel != FALLBACK_CHANNEL and delivery.give_up_at <= delivery.next_attempt_at - LEASE
 
 
 def pruned(deliveries: Iterable[Delivery]) -> tuple[Delivery, ...]:

@@ -25,18 +25,17 @@ def record_key(customer_id: str, kind: str, subject_id: str) -> bytes:
 
 def split_key(key: bytes) -> tuple[str, str, str]:
     """(routing, kind, subject) of a record key. Raises ValueError where it is none."""
-    text = key.decode(errors="replace")
+    text = key.decode()
     parts = text.split("/")
     if len(parts) != 3 or not all(parts):  # noqa: PLR2004
         raise ValueError(f"{text!r} is no record id; expected customer/kind/subject")
     routing, kind, subject = parts
-    return unquoted(routing), kind, unquoted(subject)
+    return routing_id(routing), kind, _unquoted(subject)
 
 
-def unquoted(part: str) -> str:
-    """The id in the first or last part of a key."""
-    part = part.removeprefix(_NO_CUSTOMER)
-    return unquote(part) if "%" in part else part
+def routing_id(routing: str) -> str:
+    """The id in the routing part of a key."""
+    return _unquoted(routing.removeprefix(_NO_CUSTOMER))
 
 
 def routing_key(key: bytes) -> str:
@@ -70,6 +69,10 @@ def _is_plain(part: bytes) -> bool:
             return False
         place += 1
     return length > 0
+
+
+def _unquoted(part: str) -> str:
+    return unquote(part) if "%" in part else part
 
 
 def _part(text: str) -> str:

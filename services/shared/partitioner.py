@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from kafka.partitioner.default import murmur2
 
-from services.shared.keys import unquoted
+from services.shared.keys import routing_id
 
 
 @lru_cache(1 << 16)
@@ -16,9 +16,9 @@ def partition_of(routing_key: str | bytes, partitions: int) -> int:
 
 def home_of(key: bytes, partitions: int) -> int:
     """The partition that a record belongs on: its customer's; where there is no customer, its subject's."""
-    return _home_of(key[: key.find(b"/")], partitions)
+    return _home_of(key.partition(b"/")[0], partitions)
 
 
 @lru_cache(1 << 16)
 def _home_of(routing: bytes, partitions: int) -> int:
-    return partition_of(unquoted(routing.decode()), partitions)
+    return partition_of(routing_id(routing.decode()), partitions)

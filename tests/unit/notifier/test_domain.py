@@ -251,14 +251,18 @@ def test_an_attempt_nobody_heard_of_is_made_again() -> None:
 
 
 def test_attempts_that_nobody_hears_of_come_to_an_end() -> None:
-    """Whatever keeps their ends from being written down: no message is repeated for ever, nor is it forgotten."""
+    """Whatever keeps their ends from being written down: nobody is told for ever, and the console until it is known."""
     incident = attempted(broken(), 10)
     for minutes in range(11, 71):
         incident = attempted(incident, minutes)
     assert [d.attempts for d in incident.deliveries] == [61]
-    dead, spoken = attempted(incident, 71).deliveries
+    incident = attempted(incident, 71)
+    dead, spoken = incident.deliveries
     assert (dead.state, dead.last_failure) == (DeliveryState.DEAD, "expired")
     assert (spoken.state, spoken.channel) == (DeliveryState.SENDING, "console")
+    for minutes in range(72, 200):
+        incident = attempted(incident, minutes)
+    assert [(d.state, d.attempts) for d in incident.deliveries] == [(dead.state, 61), (DeliveryState.SENDING, 129)]
 
 
 def test_an_attempt_that_a_long_stop_interrupted_is_made_again() -> None:

@@ -3,7 +3,7 @@
     python deploy/compile.py .cache/compiled      # a copy of the packages, with compiled modules beside their sources
     python deploy/compile.py "$SITE_PACKAGES"     # an installation (the Dockerfile does this)
 
-Needs a C compiler, Python's headers, mypy and setuptools. The services run the same without it, at twice the cost
+Needs a C compiler, Python's headers, mypy and setuptools. The services run the same without it, at thrice the cost
 per event: compiled and interpreted are one source.
 """
 

@@ -78,9 +78,9 @@ clean:  ## remove .venv, caches and the data of `make run`
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(COMPILED)/done: .venv/dev deploy/compile.py $(shell find services -name '*.py')
+$(COMPILED)/done: .venv/dev deploy/compile.py $(shell find services protos/puntual -type f ! -path '*/__pycache__/*')
 	@echo "Compiling into $(COMPILED) ..."
-	@rm -rf $(COMPILED)
+	@rm -rf $(COMPILED) && mkdir -p $(COMPILED)
 	@$(BIN)/python deploy/compile.py $(COMPILED) >$(COMPILED).log 2>&1 || { cat $(COMPILED).log >&2; exit 1; }
 	@touch $@
 

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mypyc.build import mypycify
 from setuptools import Distribution
@@ -33,14 +34,16 @@ def main(target: Path) -> None:
             shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
     os.chdir(target)
     os.environ["MYPYPATH"] = "."
-    modules = mypycify(
-        ["--config-file=", "--ignore-missing-imports", *MODULES], opt_level="3", debug_level="0", group_name="puntual"
-    )
-    command = Distribution({"name": "puntual", "packages": [], "ext_modules": modules}).get_command_obj("build_ext")
-    command.ensure_finalized()
-    command.inplace = True
-    command.run()
-    shutil.rmtree("build")
+    options = ["--config-file=", "--ignore-missing-imports"]
+    with TemporaryDirectory() as scratch:
+        modules = mypycify(
+            [*options, *MODULES], opt_level="3", debug_level="0", group_name="puntual", target_dir=scratch
+        )
+        project = Distribution({"name": "puntual", "packages": [], "ext_modules": modules})
+        command = project.get_command_obj("build_ext")
+        command.build_temp, command.build_lib = scratch, str(target)
+        command.ensure_finalized()
+        command.run()
 
 
 if __name__ == "__main__":

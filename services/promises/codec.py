@@ -108,7 +108,7 @@ def _decode(opener: Opener, arms: _Arms, book: RuleBook, value: bytes, is_json: 
     event = opener.open(value, is_json)
     if not event.arm:
         raise Unusable(DeadLetterReason.UNKNOWN_TYPE, f"no known event is set; one of {', '.join(arms)} is expected")
-    read = arms[event.arm]
+    read = arms.get(event.arm)
     if read is None:
         return []
     kinds, said = read(event.body, book)

@@ -38,11 +38,6 @@ def routing_id(routing: str) -> str:
     return _unquoted(routing.removeprefix(_NO_CUSTOMER))
 
 
-def routing_key(key: bytes) -> str:
-    """What events of this record are keyed by: the customer's id, or the subject's where there is no customer."""
-    return split_key(key)[0]
-
-
 def ids_of(key: bytes) -> tuple[str, str, str]:
     """(customer, kind, subject) of a record key; the customer is empty where the events name none."""
     routing, kind, subject = split_key(key)

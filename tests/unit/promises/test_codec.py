@@ -115,6 +115,12 @@ def test_an_event_becomes_a_fact_of_each_promise_it_concerns(
     assert decoded(message, event, is_json=True) == [(key, expected) for key in keys]
 
 
+def test_an_arm_without_a_line_in_the_table_concerns_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that the contract has got and this service has no use for."""
+    monkeypatch.delitem(codec._ORDER, "ready")  # noqa: SLF001 - the table itself
+    assert decoded(OrderEvent, {"ready": {}}) == []
+
+
 @pytest.mark.parametrize(
     ("milestone", "day", "due", "said"),
     [

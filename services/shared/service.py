@@ -40,6 +40,7 @@ def worker_settings(name: str, settings: Settings) -> WorkerSettings:
         dead_letter_partitions=DEAD_LETTERS.partitions or settings.partitions,
         event_clock=settings.clock is ClockKind.EVENT,
         instance=settings.instance,
+        session_seconds=settings.session_seconds,
     )
 
 

@@ -53,6 +53,8 @@ class WorkerSettings:
     event_clock: bool = False
     #: Static group membership; None: dynamic.
     instance: str | None = None
+    #: Seconds of silence after which the others take over.
+    session_seconds: float = 30.0
 
 
 class Worker:
@@ -244,8 +246,8 @@ class Worker:
             consumer_max_fetch_size=4 << 20,
             broker_max_poll_records=20_000,
             broker_commit_interval=1.0,
-            broker_session_timeout=30.0,
-            broker_heartbeat_interval=3.0,
+            broker_session_timeout=settings.session_seconds,
+            broker_heartbeat_interval=settings.session_seconds / 10,
             broker_request_timeout=60.0,
             producer_request_timeout=60.0,
             producer_acks=-1,

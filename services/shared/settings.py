@@ -69,7 +69,7 @@ class Settings:
     clock: ClockKind = ClockKind.WALL
     #: Static group membership: with a name of its own a worker comes back without a rebalance.
     instance: str | None = None
-    #: Seconds of silence after which the others take over from a worker. Kafka accepts 6 and more, unless told otherwise.
+    #: Seconds of silence after which others take over from a worker. Kafka accepts 6 and more, unless told otherwise.
     session_seconds: Annotated[int, Between(1, 45)] = 30
     #: Address the servers bind to.
     host: str = "127.0.0.1"

@@ -10,6 +10,9 @@ from contextlib import suppress
 from time import time_ns
 from typing import NamedTuple, Protocol
 
+from aiokafka.errors import ProducerFenced
+
+from services.shared.engine.fence import Fenced
 from services.shared.engine.stage import Write
 
 #: What is produced but not yet acknowledged, at most, in batches.
@@ -136,7 +139,7 @@ class Outbox:
                 self._sent.clear()
                 await self._sent.wait()
             sent, done = self._unacknowledged[0]
-            acks = [Ack(part.topic, part.partition, (await part.answer).offset, part.size) for part in sent]
+            acks = [Ack(part.topic, part.partition, await _offset(part), part.size) for part in sent]
             self._unacknowledged.popleft()
             done(acks)
             self._in_flight -= 1
@@ -151,6 +154,13 @@ class Outbox:
                 raise
             # Whatever it is, a cancelled answer too: the log no longer follows memory.
             self._fail(error)
+
+
+async def _offset(part: _Sent) -> int:
+    try:
+        return (await part.answer).offset
+    except ProducerFenced as error:
+        raise Fenced(part.topic, part.partition) from error
 
 
 async def _dispatch(producer: Producer, batch: BatchBuilder, topic: str, partition: int) -> _Sent:

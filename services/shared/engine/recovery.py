@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any, cast
 
@@ -16,16 +16,21 @@ from services.shared.engine.lane import Lane
 from services.shared.engine.meter import Meter
 from services.shared.engine.runtime import Runtime
 from services.shared.engine.store import PartitionStore
-from services.shared.engine.transport import LaneConsumer
+from services.shared.engine.transport import Committed, LaneConsumer
 
 log = logging.getLogger(__name__)
 
-#: Seconds without a record after which the position is asked for: the end of a changelog can be empty of records.
-_SILENCE = 0.5
+Fence = Callable[[str, Iterable[int]], Awaitable[Mapping[int, int]]]
 
 
-class TruncatedChangelog(Exception):
-    """The changelog is shorter than what this worker knows to have written: somebody deleted records or the topic."""
+class TruncatedLog(Exception):
+    """A log has lost what was acknowledged: by an operator's hand, or in the failure of a broker."""
+
+    def __init__(self, tp: TP, lost: str) -> None:
+        super().__init__(
+            f"{tp.topic}, partition {tp.partition}, {lost}. It was cut or made anew, and what is left cannot be"
+            " trusted. Bring it back, or begin anew: see `A topic has lost messages` in deploy/runbook.md"
+        )
 
 
 class LaneRecovery(Recovery):
@@ -34,10 +39,13 @@ class LaneRecovery(Recovery):
     logger = faust_recovery.logger
     runtime: Runtime
     meter: Meter
+    #: Shuts out every earlier writer of some partitions of a topic; partition → the offset of its fence.
+    fence: Fence
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Faust's signature
         super().__init__(*args, **kwargs)
         self._ends: dict[TP, int] = {}
+        self._committed: Mapping[TP, Committed] = {}
         self._heard = asyncio.Event()
 
     @property
@@ -71,6 +79,7 @@ class LaneRecovery(Recovery):
         self.meter.ready(is_ready=False)
         epoch = self.runtime.epoch
         await self._wait(self.consumer.halt())
+        await self._wait(self._note_committed())
         await self._wait(self._restore_all())
         await self._wait(self._start_lanes(epoch))
         if self.app.consumer_generation_id != generation:
@@ -78,6 +87,11 @@ class LaneRecovery(Recovery):
         self._set_recovery_ended()
         self.meter.recovered(monotonic() - started)
         await self._resume()
+
+    async def _note_committed(self) -> None:
+        inputs = set(self.runtime.inputs)
+        tps = [tp for tp in self.consumer.assignment() if tp.topic in inputs]
+        self._committed = await self.consumer.committed(tps) if tps else {}
 
     # --- records
 
@@ -99,13 +113,18 @@ class LaneRecovery(Recovery):
 
     async def _read_changelog(self, owned: dict[int, TP]) -> None:
         stores, tps = self.runtime.keeper.stores, list(owned.values())
+        fences = await self.fence(self.runtime.keeper.machine.records, owned)
         starts = await self.consumer.earliest_offsets(*tps)
-        self._ends = dict(await self.consumer.highwaters(*tps))
+        # Nothing but this worker's own writes can come after its fence.
+        self._ends = {tp: fences[partition] + 1 for partition, tp in owned.items()}
         for partition, tp in owned.items():
-            store = stores[partition]
-            if store.next_offset > self._ends[tp]:
-                raise TruncatedChangelog(f"{tp} ends at {self._ends[tp]}, but {store.next_offset} was acknowledged")
-            store.next_offset = max(store.next_offset, starts[tp])
+            store, fence = stores[partition], fences[partition]
+            if (known := max(store.next_offset, self._known_length(partition))) > fence:
+                raise TruncatedLog(tp, f"ended at {fence}, but {known} was acknowledged")
+            if starts[tp]:
+                raise TruncatedLog(tp, f"begins at {starts[tp]} instead of 0")
+            if store.next_offset == fence:
+                store.follow(fence, 1)
         unread = {tp: stores[tp.partition].next_offset for tp in tps if not self._restored(tp)}
         if not unread:
             return
@@ -114,7 +133,8 @@ class LaneRecovery(Recovery):
         await self.consumer.seek_wait(unread)
         await self._flow(unread)
         while unread:
-            await self._next_records()
+            self._heard.clear()
+            await self._heard.wait()
             for tp in [tp for tp in unread if self._restored(tp)]:
                 del unread[tp]
                 self.consumer.pause_partitions([tp])
@@ -122,16 +142,18 @@ class LaneRecovery(Recovery):
             self.meter.recovery(total - left, total)
         self.consumer.stop_flow()
 
-    async def _next_records(self) -> None:
-        """Wait for records; after a silence, believe the consumer's position (compaction can empty a log's end)."""
-        self._heard.clear()
-        try:
-            await asyncio.wait_for(self._heard.wait(), _SILENCE)
-        except TimeoutError:
-            for tp in self._ends:
-                store = self.runtime.keeper.stores[tp.partition]
-                position = await self.consumer.position(tp) if not self._restored(tp) else None
-                store.next_offset = max(store.next_offset, position or 0)
+    async def renew(self) -> None:
+        """Set the fences of what is served anew, before Kafka forgets them."""
+        async with self.runtime.rest():
+            keeper = self.runtime.keeper
+            partitions = self.runtime.partitions()
+            fences = await self.fence(keeper.machine.records, partitions) if partitions else {}
+            for partition, offset in fences.items():
+                keeper.stores[partition].follow(offset, 1)
+
+    def _known_length(self, partition: int) -> int:
+        """How long the records were when an input was last committed: where this process has not seen them yet."""
+        return max([length for tp, (_, length) in self._committed.items() if tp.partition == partition], default=0)
 
     def restore(self, tp: TP, records: Sequence[Any], epoch: int) -> None:
         """Apply a fetched changelog batch."""
@@ -159,15 +181,13 @@ class LaneRecovery(Recovery):
     # --- lanes
 
     async def _start_lanes(self, epoch: int) -> None:
-        inputs = set(self.runtime.inputs)
-        tps = [tp for tp in self.consumer.assignment() if tp.topic in inputs]
+        tps = list(self._committed)
         if not tps:
             self._start([], epoch)
             await self._flow([])
             return
-        committed = await self.consumer.committed(tps)
         starts, ends = await self.consumer.earliest_offsets(*tps), await self.consumer.highwaters(*tps)
-        lanes = [self._lane(tp, committed[tp], starts[tp], ends[tp]) for tp in tps]
+        lanes = [self._lane(tp, self._committed[tp].offset, starts[tp], ends[tp]) for tp in tps]
         await self.consumer.seek_wait({TP(lane.topic, lane.partition): lane.position for lane in lanes})
         self._start(lanes, epoch)
         await self._flow(tps)
@@ -183,7 +203,7 @@ class LaneRecovery(Recovery):
             log.error("%s: offsets %d to %d expired before they were read", tp, committed, start - 1)
             self.meter.jump(tp.topic, "expired")
         if position > end:
-            raise TruncatedChangelog(f"{tp} ends at {end}, but {position} was committed; was the topic created anew?")
+            raise TruncatedLog(tp, f"ends at {end}, but {position} was committed")
         return Lane(tp.topic, tp.partition, position, end)
 
     async def _flow(self, tps: Iterable[TP]) -> None:

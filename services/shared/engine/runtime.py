@@ -7,7 +7,7 @@ a new epoch; what was fetched under an earlier epoch is dropped.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
@@ -83,9 +83,15 @@ class Runtime:
     async def freeze(self) -> None:
         """Stop everything: when this returns, all that was read is acknowledged and nothing moves until `start`."""
         self.epoch += 1
-        async with self._gate:
+        async with self.rest():
             self._frozen = True
+
+    @asynccontextmanager
+    async def rest(self) -> AsyncIterator[None]:
+        """Inside, all that was read is acknowledged and nothing moves."""
+        async with self._gate:
             await self._outbox.drained()
+            yield
 
     def start(self, lanes: Iterable[Lane]) -> None:
         """Move on with these lanes. The stores of their partitions must be recovered."""

@@ -8,15 +8,18 @@ what was fetched under an earlier assignment is dropped.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from time import monotonic
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from aiokafka.errors import ConsumerStoppedError
-from aiokafka.structs import TopicPartition
+from aiokafka.producer.producer import AIOKafkaProducer
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.types import ServiceT
 
+from services.shared.engine.fence import Fences
 from services.shared.engine.lane import Jump
 from services.shared.engine.runtime import Runtime
 from services.shared.instant import Instant
@@ -29,15 +32,35 @@ _POLL = 0.25
 _PACE = 0.05
 
 Fetch = Callable[..., Awaitable[bool]]
+Commit = Callable[[Mapping[TopicPartition, OffsetAndMetadata]], Awaitable[None]]
+
+
+class Committed(NamedTuple):
+    """What a group has committed of a partition."""
+
+    #: None: nothing.
+    offset: int | None
+    #: How long the log of the records was then.
+    length: int
 
 
 class LaneProducer(driver.Producer):
-    """Idempotent, so that a retried batch stands in the log once and in order."""
+    """Idempotent, so that a retried batch stands in the log once and in order; fenced where it owns partitions."""
 
     logger = driver.logger
+    _fences: Fences
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
+
+    def _new_producer(self, transactional_id: str | None = None) -> AIOKafkaProducer:
+        producer = super()._new_producer(transactional_id)
+        self._fences = Fences(producer)
+        return producer
+
+    async def fence(self, topic: str, partitions: Iterable[int]) -> Mapping[int, int]:
+        """Become the one writer of these partitions; the offset of each one's fence."""
+        return await self._fences.set(topic, partitions)
 
 
 def undressed(fetch: Fetch, fetched: Mapping[Any, Any]) -> Fetch:
@@ -71,6 +94,15 @@ def paced(fetch: Fetch) -> Fetch:
     return wait
 
 
+def noted(commit: Commit, note: Callable[[TP], str]) -> Commit:
+    """A commit that leaves a note with each offset."""
+
+    async def commit_(offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        await commit({key: OffsetAndMetadata(value.offset, note(TP(*key))) for key, value in offsets.items()})
+
+    return commit_
+
+
 class LaneThread(driver.AIOKafkaConsumerThread):
     """aiokafka's consumer, in a thread of its own."""
 
@@ -79,9 +111,11 @@ class LaneThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Connect."""
         await super().on_start()
-        fetcher = cast(Any, self._consumer)._fetcher  # noqa: SLF001 - aiokafka offers no settings for it
+        consumer = cast(Any, self._consumer)
+        fetcher = consumer._fetcher  # noqa: SLF001 - aiokafka offers no settings for it
         fetch = paced(fetcher._proc_fetch_request)  # noqa: SLF001
         fetcher._proc_fetch_request = undressed(fetch, fetcher._records)  # noqa: SLF001
+        consumer.commit = noted(consumer.commit, cast(LaneConsumer, self.consumer).note)
 
 
 class LaneConsumer(driver.Consumer):
@@ -209,19 +243,27 @@ class LaneConsumer(driver.Consumer):
                 return state.highwater, Instant(state.timestamp * 1_000)
         return None, Instant(0)
 
-    async def committed(self, tps: Iterable[TP]) -> dict[TP, int | None]:
-        """The committed offset of each partition; None where there is none."""
-        consumer = self._thread._ensure_consumer()  # noqa: SLF001 - the driver's way to its thread
+    async def committed(self, tps: Iterable[TP]) -> dict[TP, Committed]:
+        """What was committed of each partition."""
+        coordinator = self._thread._ensure_consumer()._coordinator  # noqa: SLF001 - aiokafka tells notes to nobody
         keys = [TopicPartition(*tp) for tp in tps]
+        found = await self._in_thread(partial(coordinator.fetch_committed_offsets, keys))
+        return {TP(*key): _read(found.get(key)) for key in keys}
 
-        async def ask() -> list[int | None]:
-            return list(await asyncio.gather(*map(consumer.committed, keys)))
-
-        offsets = await self._in_thread(ask)
-        return {TP(*key): offset for key, offset in zip(keys, offsets, strict=True)}
+    def note(self, tp: TP) -> str:
+        """What is committed with an offset: how long the records of the partition are."""
+        store = self.runtime.keeper.stores.get(tp.partition)
+        return str(store.next_offset) if store else ""
 
     async def _in_thread(self, work: Callable[[], Awaitable[T]]) -> T:
         return cast(T, await self._thread.call_thread(work))
+
+
+def _read(committed: OffsetAndMetadata | None) -> Committed:
+    if committed is None or committed.offset < 0:
+        return Committed(None, 0)
+    note = committed.metadata or ""
+    return Committed(committed.offset, int(note) if note.isdecimal() else 0)
 
 
 class LaneTransport(driver.Transport):

@@ -19,6 +19,7 @@ from yarl import URL
 
 from services.shared.clock import Now, wall_clock
 from services.shared.engine.assignor import LaneAssignor
+from services.shared.engine.fence import RENEWAL
 from services.shared.engine.keeper import Keeper
 from services.shared.engine.machine import Machine
 from services.shared.engine.meter import Meter
@@ -26,7 +27,7 @@ from services.shared.engine.outbox import Outbox
 from services.shared.engine.recovery import LaneRecovery, LaneTables
 from services.shared.engine.runtime import Runtime, every
 from services.shared.engine.stage import Stage
-from services.shared.engine.transport import LaneConsumer, LaneTransport
+from services.shared.engine.transport import LaneConsumer, LaneProducer, LaneTransport
 from services.shared.engine.view import Announcement
 from services.shared.partitioner import partition_of
 
@@ -122,6 +123,7 @@ class Worker:
         starting = asyncio.create_task(self._app.start())
         self._tasks = [
             asyncio.create_task(self._guarded(every(SWEEP_INTERVAL, self._sweep))),
+            asyncio.create_task(self._guarded(every(RENEWAL, self._renew_fences))),
             asyncio.create_task(self._guarded(self._watch_app(starting))),
         ]
         stopping = asyncio.create_task(stop.wait())
@@ -200,6 +202,9 @@ class Worker:
             self._served_at = self._swept_at
         self._meter.ready(is_ready=self.not_ready() is None)
 
+    async def _renew_fences(self) -> None:
+        await self._recovery.renew()
+
     def advertise(self, address: str) -> None:
         """Tell the other workers, when this one joins them, that its gRPC server is at "host:port"."""
         self._app.conf.canonical_url = URL(f"http://{address}")
@@ -272,8 +277,9 @@ class Worker:
             changelog_topic=app.topic(machine.records, key_type=bytes, value_type=bytes, internal=False),
         )
         app.finalize()
-        recovery = cast(LaneRecovery, cast(Any, app.tables).recovery)
+        self._recovery = recovery = cast(LaneRecovery, cast(Any, app.tables).recovery)
         recovery.runtime, recovery.meter = self.runtime, self._meter
+        recovery.fence = cast(LaneProducer, app.producer).fence
         consumer = cast(LaneConsumer, app.consumer)
         consumer.runtime, consumer.restore = self.runtime, recovery.restore
         self.runtime.reader = consumer

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 
+from services.shared.engine.fence import KEY
+
 
 class Entry(NamedTuple):
     """One message of a topic."""
@@ -17,6 +19,11 @@ class Entry(NamedTuple):
 
 
 def read_topic(kafka: str, topic: str) -> Sequence[Entry]:
+    """Everything in a topic but fences, in the order of each partition."""
+    return [entry for entry in read_all(kafka, topic) if entry.key != KEY]
+
+
+def read_all(kafka: str, topic: str) -> Sequence[Entry]:
     """Everything in a topic, in the order of each partition."""
     consumer = KafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
     try:

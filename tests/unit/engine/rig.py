@@ -7,7 +7,9 @@ from typing import Any
 
 from faust.types import TP
 
+from services.shared.engine.fence import KEY
 from services.shared.engine.lane import Lane
+from services.shared.engine.transport import Committed
 from services.shared.engine.worker import Worker, WorkerSettings
 from tests.unit.engine.fakes import FakeMessage, Tally
 from tests.unit.engine.site import Site
@@ -22,10 +24,12 @@ class FakeKafka:
 
     def __init__(self) -> None:
         self.logs: dict[TP, list[FakeMessage]] = defaultdict(list)
-        #: Where a log ends, if behind its last record: compaction removed the end.
-        self.ends: dict[TP, int] = {}
+        #: How many messages of a log are there to be fetched, if not all yet.
+        self.shown: dict[TP, int] = {}
         self.starts: dict[TP, int] = defaultdict(int)
         self.offsets: dict[TP, int | None] = {}
+        #: How long the records were when it was committed.
+        self.lengths: dict[TP, int] = defaultdict(int)
         self.positions: dict[TP, int] = {}
         self.owned: set[TP] = set()
         self.seeks: list[Mapping[TP, int]] = []
@@ -36,7 +40,7 @@ class FakeKafka:
         self.seekable.set()
 
     def end(self, tp: TP) -> int:
-        return self.ends.get(tp) or max([message.offset + 1 for message in self.logs[tp]], default=0)
+        return max([message.offset + 1 for message in self.logs[tp]], default=0)
 
     async def getmany(self, active: set[TP], timeout: float) -> dict[TP, list[FakeMessage]]:  # noqa: ASYNC109, ARG002
         """Like aiokafka's, it looks at the set of active partitions as it is at the moment, not as it was."""
@@ -44,10 +48,11 @@ class FakeKafka:
         while True:
             found: dict[TP, list[FakeMessage]] = {}
             for tp in self.owned & active if active else self.owned:
-                unread = [message for message in self.logs[tp] if message.offset >= self.positions.get(tp, 0)][:FETCH]
+                log, position = self.logs[tp][: self.shown.get(tp)], self.positions.get(tp, 0)
+                unread = [message for message in log if message.offset >= position][:FETCH]
                 if unread:
                     found[tp] = unread
-                self.positions[tp] = unread[-1].offset + 1 if unread else self.end(tp)
+                self.positions[tp] = unread[-1].offset + 1 if unread else position
             if found or asyncio.get_running_loop().time() > until:
                 return found
             await asyncio.sleep(0.001)
@@ -63,11 +68,8 @@ class FakeKafka:
     async def highwaters(self, *tps: TP) -> dict[TP, int]:
         return {tp: self.end(tp) for tp in tps}
 
-    async def position(self, tp: TP) -> int:
-        return self.positions[tp]
-
-    async def committed(self, tps: Iterable[TP]) -> dict[TP, int | None]:
-        return {tp: self.offsets.get(tp) for tp in tps}
+    async def committed(self, tps: Iterable[TP]) -> dict[TP, Committed]:
+        return {tp: Committed(self.offsets.get(tp), self.lengths[tp]) for tp in tps}
 
     def assignment(self) -> set[TP]:
         return self.owned
@@ -115,9 +117,18 @@ class Rig(Site):
         self.consumer.committed = self.kafka.committed
         self.consumer.runtime = self.recovery.runtime = self.runtime
         self.recovery.meter = self.tally
+        self.recovery.fence = self.fence
         self.fetcher = app._fetcher = FakeFetcher(self.consumer)  # noqa: SLF001
         app.on_rebalance_start()
         self._app = app
+
+    async def fence(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """A fence in each log, and whatever is in it known to the producer."""
+        offsets = {partition: self.kafka.end(TP(topic, partition)) for partition in partitions}
+        for partition, offset in offsets.items():
+            self.kafka.logs[TP(topic, partition)].append(FakeMessage(offset, offset, KEY, None))
+            self.producer.logs[topic, partition] = [(KEY, None)] * (offset + 1)
+        return offsets
 
     def revoke(self) -> Any:
         """What happens in the worker when the group is about to share out anew; awaitable."""

@@ -8,8 +8,8 @@ import pytest
 from faust.tables.recovery import RebalanceAgain
 from faust.types import TP
 
-from services.shared.engine import recovery
-from services.shared.engine.recovery import TruncatedChangelog
+from services.shared.engine.fence import KEY
+from services.shared.engine.recovery import TruncatedLog
 from services.shared.engine.store import PartitionStore
 from services.shared.instant import Instant
 from tests.unit.engine.fakes import FakeMessage, a_message
@@ -21,9 +21,8 @@ LOG, LOG_1 = TP(RECORDS, 0), TP(RECORDS, 1)
 
 
 @pytest.fixture
-async def rig(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
+async def rig() -> AsyncIterator[Rig]:
     """One that owns nothing yet."""
-    monkeypatch.setattr(recovery, "_SILENCE", 0.03)
     place = Rig()
     yield place
     await place.close()
@@ -59,7 +58,6 @@ async def test_records_are_restored_before_reading_begins(rig: Rig) -> None:
     assert rig.keeper.stores[1].keys() == []
     assert rig.tally.kept == {("reminder", "waiting"): 9}
     assert {tp: (lane.position, lane.target) for tp, lane in rig.lanes().items()} == {IN: (4, 6), IN_1: (0, 0)}
-    rig.producer.logs[RECORDS, 0] += [(b"", b"")] * 11
     await settled(rig, IN, 6)
     assert {b"new4", b"new5"} < set(rig.keeper.stores[0].keys())
     assert rig.keeper.stores[0].get(b"new3") is None
@@ -77,42 +75,41 @@ async def test_a_fetch_that_outlasts_the_rebalance_leaves_no_hole(rig: Rig) -> N
     assert len(rig.keeper.stores[1].keys()) == 20
 
 
-async def test_a_changelog_may_end_in_nothing(rig: Rig) -> None:
-    """Compaction removes records also at the end; recovery ends where the log does."""
-    rig.kafka.logs[LOG], rig.kafka.ends[LOG] = [entry(2), entry(5)], 9
+async def test_recovery_ends_at_the_fence(rig: Rig) -> None:
+    """Whatever compaction removed: the last thing in the log is the fence, and nobody else writes after it."""
+    rig.kafka.logs[LOG] = [entry(2), entry(5), FakeMessage(9, 9, KEY, None)]
     async with asyncio.timeout(2):
         await rig.assign(IN, LOG)
     assert set(rig.keeper.stores[0].keys()) == {b"k2", b"k5"}
-    assert rig.keeper.stores[0].next_offset == 9
+    assert rig.keeper.stores[0].next_offset == 11
 
 
 async def test_kept_partitions_read_only_what_is_new(rig: Rig) -> None:
     """Their records are in memory; what somebody else wrote meanwhile is read, and what is given away forgotten."""
     rig.kafka.logs[LOG], rig.kafka.logs[LOG_1] = [entry(0)], [entry(1)]
-    rig.kafka.starts[LOG_1] = 1
     await rig.assign(IN, IN_1, LOG, LOG_1)
     assert rig.tally.kept == {("reminder", "waiting"): 2}
     await rig.revoke()
-    rig.kafka.logs[LOG].append(entry(1))
+    rig.kafka.logs[LOG].append(entry(2))
     await rig.assign(IN, LOG)
-    assert {LOG: 1} in rig.kafka.seeks
+    assert {LOG: 2} in rig.kafka.seeks
     assert rig.keeper.stores.keys() == {0}
-    assert set(rig.keeper.stores[0].keys()) == {b"k0", b"k1"}
+    assert set(rig.keeper.stores[0].keys()) == {b"k0", b"k2"}
     assert rig.tally.kept == {("reminder", "waiting"): 2}
     assert rig.runtime.partitions() == {0}
 
 
 async def test_a_restore_broken_off_is_taken_up_again(rig: Rig) -> None:
     """A rebalance in the middle of it loses nothing, and counts nothing twice."""
-    rig.kafka.logs[LOG] = [entry(offset) for offset in range(9)]
-    rig.kafka.ends[LOG] = 12  # the last records are not there yet: it waits for them
+    rig.kafka.logs[LOG] = [entry(offset) for offset in range(12)]
+    rig.kafka.shown[LOG] = 9
     assigning = asyncio.create_task(rig.assign(IN, LOG))
     rig.kafka.patience = 0.2
     await asyncio.sleep(0.01)
     assigning.cancel()
     await asyncio.wait([assigning])
     await rig.revoke()
-    rig.kafka.logs[LOG] = [entry(offset) for offset in range(12)]
+    rig.kafka.shown.clear()
     await rig.assign(IN, LOG)
     assert len(rig.keeper.stores[0].keys()) == 12
     assert rig.tally.kept == {("reminder", "waiting"): 12}
@@ -170,14 +167,38 @@ async def test_a_changelog_shorter_than_known_ends_the_worker(rig: Rig) -> None:
     await rig.assign(IN, LOG)
     await rig.revoke()
     rig.kafka.logs[LOG] = []
-    with pytest.raises(TruncatedChangelog, match="2 was acknowledged"):
+    with pytest.raises(TruncatedLog, match="ended at 0, but 3 was acknowledged"):
         await rig.assign(IN, LOG)
+
+
+async def test_a_changelog_shorter_than_committed_ends_the_worker(rig: Rig) -> None:
+    """Also one that has just started learns it: from the note beside the committed offset."""
+    rig.kafka.logs[LOG], rig.kafka.offsets[IN], rig.kafka.lengths[IN] = [entry(0), entry(1)], 0, 3
+    with pytest.raises(TruncatedLog, match="ended at 2, but 3 was acknowledged"):
+        await rig.assign(IN, LOG)
+
+
+async def test_a_changelog_without_its_beginning_ends_the_worker(rig: Rig) -> None:
+    """Compaction leaves holes but never moves the beginning: somebody deleted records."""
+    rig.kafka.logs[LOG], rig.kafka.starts[LOG] = [entry(4)], 4
+    with pytest.raises(TruncatedLog, match="begins at 4 instead of 0"):
+        await rig.assign(IN, LOG)
+
+
+async def test_renewed_fences_leave_no_gap(rig: Rig) -> None:
+    """What is written after them follows them."""
+    await rig.assign(IN, LOG)
+    await rig.recovery.renew()
+    rig.kafka.logs[IN] = [a_message(0, ("a", Fact(Instant(1), "x")))]
+    await settled(rig, IN, 1)
+    assert [key for key, _ in rig.producer.logs[RECORDS, 0]] == [KEY, KEY, b"a"]
+    assert rig.failures == []
 
 
 async def test_a_commit_beyond_the_end_ends_the_worker(rig: Rig) -> None:
     """An input made anew would be skipped up to where the old one was read."""
     rig.kafka.offsets[IN] = 5
-    with pytest.raises(TruncatedChangelog, match="5 was committed"):
+    with pytest.raises(TruncatedLog, match="5 was committed"):
         await rig.assign(IN, LOG)
 
 

@@ -174,7 +174,8 @@ Global___FactKind: _TypeAlias = FactKind  # noqa: Y015
 class Promise(_message.Message):
     """One promise to one customer: the facts it was judged from and the verdict. Topic: puntual.promises.v1, compacted,
     keyed by promise_id on the customer's partition. The record is a function of the facts, the rules and the instant
-    alone; when and by whom it was announced stands in the message headers.
+    alone; when and by whom it was announced stands in the message headers. A message without a value says that a record
+    is forgotten, or, under the key "~fence", that another worker writes this partition from here on.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

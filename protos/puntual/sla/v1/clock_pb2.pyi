@@ -136,7 +136,7 @@ Global___FactKind: _TypeAlias = FactKind  # noqa: Y015
 @_typing.final
 class Clock(_message.Message):
     """One running measurement of a standard: the facts and the verdict. Topic: puntual.sla.v1, compacted, keyed by clock_id
-    on the customer's partition.
+    on the customer's partition. Messages without a value are as in puntual.promises.v1.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -43,11 +43,12 @@ def machine(plan: Plan, prefix: str = "puntual.") -> Machine[Incident, Fact]:
 def _step(plan: Plan, key: bytes, old: Incident | None, new: Incident | None) -> Step:
     before = None if old is None else _labels(plan, old)
     if new is None:
-        return Step("forgotten", f"{key.decode()}:forgotten", before, None)
+        return Step(b"forgotten", key + b":forgotten", before, None)
     name = Transition(domain.transition(old, new)).name.lower()
     progress = [f"{delivery.sequence}.{delivery.attempts}.{delivery.state}" for delivery in new.deliveries]
     newest = max((item.announced_at for item in new.items), default=NONE)
-    return Step(name, ":".join((key.decode(), name, str(newest), *progress)), before, _labels(plan, new))
+    transition_id = ":".join((key.decode(), name, str(newest), *progress))
+    return Step(name.encode(), transition_id.encode(), before, _labels(plan, new))
 
 
 def _labels(plan: Plan, incident: Incident) -> Labels:

@@ -47,8 +47,10 @@ RECORDS = "promises.v1"
 
 _KIND_NAMES: Final[dict[int, str]] = {kind: kind.name.lower() for kind in PromiseKind}
 _KINDS: Final = {name: kind for kind, name in _KIND_NAMES.items()}
-_STATE_NAMES: Final[dict[int, str]] = {state: state.name.lower() for state in State}
-_TRANSITION_NAMES: Final[dict[int, str]] = {transition: transition.name.lower() for transition in Transition}
+_LABELS: Final[dict[int, dict[int, Labels]]] = {
+    kind: {state: (name, state.name.lower()) for state in State} for kind, name in _KIND_NAMES.items()
+}
+_TRANSITION_NAMES: Final[dict[int, bytes]] = {transition: transition.name.lower().encode() for transition in Transition}
 
 
 #: A fact without its event: kind, due_at, due_day, by, consent, reason.
@@ -91,14 +93,14 @@ def _identity(key: bytes) -> Identity:
 def _step(key: bytes, old: Promise | None, new: Promise | None) -> Step:
     before = None if old is None else _labels(old)
     if new is None:
-        return Step("forgotten", f"{key.decode()}:forgotten", before, None)
+        return Step(b"forgotten", key + b":forgotten", before, None)
     name = _TRANSITION_NAMES[domain.transition(old, new)]
-    transition_id = f"{key.decode()}:{name}:{new.due_at}"
+    transition_id = b"%b:%b:%d" % (key, name, new.due_at)
     return Step(name, transition_id, before, _labels(new), domain.margin(old, new), domain.breached_at(old, new))
 
 
 def _labels(promise: Promise) -> Labels:
-    return _KIND_NAMES[promise.kind], _STATE_NAMES[promise.state]
+    return _LABELS[promise.kind][promise.state]
 
 
 # --- events to facts

@@ -35,8 +35,10 @@ RECORDS = "sla.v1"
 
 _METRIC_NAMES: Mapping[int, str] = {metric: metric.name.lower() for metric in Metric}
 _METRICS = {name: metric for metric, name in _METRIC_NAMES.items()}
-_STATE_NAMES: Mapping[int, str] = {state: state.name.lower() for state in State}
-_TRANSITION_NAMES = {transition: transition.name.lower() for transition in Transition}
+_LABELS: Mapping[int, Mapping[int, Labels]] = {
+    metric: {state: (name, state.name.lower()) for state in State} for metric, name in _METRIC_NAMES.items()
+}
+_TRANSITION_NAMES = {transition: transition.name.lower().encode() for transition in Transition}
 
 #: What an event does to the clock, and what to call it; None: nothing this clock has to know.
 _Meaning = tuple[FactKind, str] | None
@@ -84,14 +86,14 @@ def identity(key: bytes) -> Identity:
 def _step(key: bytes, old: Clock | None, new: Clock | None) -> Step:
     before = None if old is None else _labels(old)
     if new is None:
-        return Step("forgotten", f"{key.decode()}:forgotten", before, None)
+        return Step(b"forgotten", key + b":forgotten", before, None)
     name = _TRANSITION_NAMES[domain.transition(old, new)]
-    transition_id = f"{key.decode()}:{name}:{new.due_at}"
+    transition_id = b"%b:%b:%d" % (key, name, new.due_at)
     return Step(name, transition_id, before, _labels(new), domain.margin(old, new), domain.breached_at(old, new))
 
 
 def _labels(clock: Clock) -> Labels:
-    return _METRIC_NAMES[clock.metric], _STATE_NAMES[clock.state]
+    return _LABELS[clock.metric][clock.state]
 
 
 # --- events to facts

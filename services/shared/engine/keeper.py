@@ -142,8 +142,8 @@ def transition_of(write: Write) -> str:
 
 
 @cache
-def _transition_header(transition: str) -> tuple[str, bytes]:
-    return "transition", transition.encode()
+def _transition_header(transition: bytes) -> tuple[str, bytes]:
+    return "transition", transition
 
 
 class _Batch(Generic[R, F]):
@@ -159,7 +159,7 @@ class _Batch(Generic[R, F]):
         self._announced_at = ("announced-at", format_instant(now).encode())
         self.writes: list[Write] = []
         #: What is measured once for the batch: how many records went from which labels to which, and by what.
-        self._steps: defaultdict[tuple[Labels | None, Labels | None, str], int] = defaultdict(int)
+        self._steps: defaultdict[tuple[Labels | None, Labels | None, bytes], int] = defaultdict(int)
         self._settled: defaultdict[Labels, list[float]] = defaultdict(list)
         self._breached: list[Instant] = []
 
@@ -206,7 +206,7 @@ class _Batch(Generic[R, F]):
         else:
             store.put(key, new)
             self._expect(key, None if look_again or old is None else machine.next_deadline(old), new)
-        headers = [_transition_header(step.name), ("transition-id", step.id.encode()), self._announced_at]
+        headers = [_transition_header(step.name), ("transition-id", step.id), self._announced_at]
         self.writes.append(Write(machine.records, self._partition, key, value, headers))
         if step.margin is not None and step.after is not None:
             self._settled[step.after].append(step.margin)
@@ -234,7 +234,7 @@ class _Batch(Generic[R, F]):
                         counts[labels] += delta
                         meter.records(*labels, delta)
             if after is not None:
-                meter.transition(after[0], transition, count)
+                meter.transition(after[0], transition.decode(), count)
         for labels, margins in self._settled.items():
             meter.settled(*labels, margins)
         for breached_at in self._breached:

@@ -31,8 +31,8 @@ class Step(Value, frozen=True):
     """What the write of a record means."""
 
     #: For the headers `transition` and `transition-id`. The id is the same whenever the transition is.
-    name: str
-    id: str
+    name: bytes
+    id: bytes
     #: What the record was counted under, and is now; None: there was or is none.
     before: Labels | None
     after: Labels | None

@@ -27,6 +27,9 @@ from services.shared.instant import Instant
 T = TypeVar("T")
 #: Seconds that one fetch waits for input, and so at most the time until the consumer is at rest.
 _POLL = 0.25
+#: Milliseconds that Kafka keeps a fetch for which there is nothing. It answers one request after the other, so that
+#: whatever else a take-over asks waits as long; Faust would have 1,500.
+_LONGEST_FETCH = 100
 #: Seconds that a fetch without result lasts at least. Kafka answers one once there is something, or after a while; a
 #: broker that answers at once, as the embedded one does, would be asked thousands of times a second.
 _PACE = 0.05
@@ -113,6 +116,7 @@ class LaneThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         consumer = cast(Any, self._consumer)
         fetcher = consumer._fetcher  # noqa: SLF001 - aiokafka offers no settings for it
+        fetcher._fetch_max_wait_ms = _LONGEST_FETCH  # noqa: SLF001
         fetch = paced(fetcher._proc_fetch_request)  # noqa: SLF001
         fetcher._proc_fetch_request = undressed(fetch, fetcher._records)  # noqa: SLF001
         consumer.commit = noted(consumer.commit, cast(LaneConsumer, self.consumer).note)

@@ -110,10 +110,11 @@ def step(key: bytes, old: Reminder | None, new: Reminder | None) -> Step:
     """What a write means. All is done a second before it is due."""
     before = None if old is None else labels(old)
     if new is None:
-        return Step("forgotten", f"{key.decode()}:forgotten", before, None)
+        return Step(b"forgotten", key + b":forgotten", before, None)
     margin = -1.0 if new.state == State.DONE else None
     breached_at = new.ring_at if new.state == State.RUNG and old and old.state != State.RUNG else None
-    return Step(new.state.value, f"{key.decode()}:{new.state.value}", before, labels(new), margin, breached_at)
+    name = new.state.value.encode()
+    return Step(name, key + b":" + name, before, labels(new), margin, breached_at)
 
 
 MACHINE: Machine[Reminder, Fact] = Machine(

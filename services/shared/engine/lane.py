@@ -15,6 +15,10 @@ from services.shared.instant import Instant
 FRESH = 3_000_000
 
 
+#: The first offset of a stretch that holds nothing for readers → the offset behind it.
+Bridges = dict[int, int]
+
+
 class Jump(NamedTuple):
     """A batch that does not begin where the last one ended."""
 
@@ -25,7 +29,8 @@ class Jump(NamedTuple):
 class Lane:
     """Reading position, commit frontier and time of one topic and partition."""
 
-    def __init__(self, topic: str, partition: int, position: int, target: int) -> None:
+    def __init__(self, topic: str, partition: int, position: int, target: int, bridges: Bridges | None = None) -> None:
+        """`bridges` is added to by whoever fetches, before what lies behind them is read."""
         self.topic = topic
         self.partition = partition
         #: The next offset to read.
@@ -36,6 +41,7 @@ class Lane:
         self.target = target
         #: Broker time of the last message read.
         self.read_until = Instant(0)
+        self._bridges = {} if bridges is None else bridges
         self._pending: deque[int] = deque()
         self._doubted: int | None = None
 
@@ -47,9 +53,10 @@ class Lane:
     def admit(self, messages: Sequence[Message]) -> Sequence[Message] | Jump:
         """The part of a fetched batch that is new, or the jump that must be explained before reading on.
 
-        What is already read is dropped. A gap is believed only if fetching again from the expected position shows the
-        same gap (transaction markers leave such); the first time, the caller seeks back.
+        What is already read is dropped. A gap without a bridge is believed only if fetching again from the expected
+        position shows the same gap; the first time, the caller seeks back.
         """
+        self.cross()
         if messages[-1].offset < self.position:
             return ()
         if messages[0].offset < self.position:
@@ -68,6 +75,11 @@ class Lane:
         self.read_until = max(self.read_until, Instant(last.timestamp * 1_000))
         self._pending.append(self.position)
         return self.position
+
+    def cross(self) -> None:
+        """Pass over offsets under which nothing stands for readers: transactions' markers, and what was aborted."""
+        while (beyond := self._bridges.pop(self.position, None)) is not None:
+            self.skip(beyond)
 
     def skip(self, position: int) -> None:
         """Go on from a later position: what lies between is gone for good (retention) or never was (markers)."""

@@ -204,7 +204,7 @@ class LaneRecovery(Recovery):
             self.meter.jump(tp.topic, "expired")
         if position > end:
             raise TruncatedLog(tp, f"ends at {end}, but {position} was committed")
-        return Lane(tp.topic, tp.partition, position, end)
+        return Lane(tp.topic, tp.partition, position, end, self.consumer.bridges(tp.topic, tp.partition))
 
     async def _flow(self, tps: Iterable[TP]) -> None:
         self.consumer.resume_partitions(tps)

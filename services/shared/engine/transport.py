@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from time import monotonic
 from typing import Any, NamedTuple, TypeVar, cast
 
 from aiokafka.errors import ConsumerStoppedError
@@ -20,21 +19,14 @@ from faust.types import TP
 from mode.types import ServiceT
 
 from services.shared.engine.fence import Fences
-from services.shared.engine.lane import Jump
+from services.shared.engine.fetch import adapt
+from services.shared.engine.lane import Bridges, Jump
 from services.shared.engine.runtime import Runtime
 from services.shared.instant import Instant
 
 T = TypeVar("T")
 #: Seconds that one fetch waits for input, and so at most the time until the consumer is at rest.
 _POLL = 0.25
-#: Milliseconds that Kafka keeps a fetch for which there is nothing. It answers one request after the other, so that
-#: whatever else a take-over asks waits as long; Faust would have 1,500.
-_LONGEST_FETCH = 100
-#: Seconds that a fetch without result lasts at least. Kafka answers one once there is something, or after a while; a
-#: broker that answers at once, as the embedded one does, would be asked thousands of times a second.
-_PACE = 0.05
-
-Fetch = Callable[..., Awaitable[bool]]
 Commit = Callable[[Mapping[TopicPartition, OffsetAndMetadata]], Awaitable[None]]
 
 
@@ -66,37 +58,6 @@ class LaneProducer(driver.Producer):
         return await self._fences.set(topic, partitions)
 
 
-def undressed(fetch: Fetch, fetched: Mapping[Any, Any]) -> Fetch:
-    """A fetch that leaves records as they were decoded: copied into dataclasses they cost three times as much."""
-
-    async def strip(*request: object) -> bool:
-        found = await fetch(*request)
-        for result in fetched.values():
-            if records := getattr(result, "_partition_records", None):
-                records._consumer_record = _as_it_is  # noqa: SLF001
-        return found
-
-    return strip
-
-
-def _as_it_is(_tp: object, record: object) -> object:
-    return record
-
-
-def paced(fetch: Fetch) -> Fetch:
-    """A fetch that tells whether it brought anything, and takes its time where it did not."""
-
-    async def wait(*request: object) -> bool:
-        started = monotonic()
-        found = await fetch(*request)
-        if not found:
-            with suppress(asyncio.CancelledError):  # aiokafka wants a cancelled fetch to end like any
-                await asyncio.sleep(started + _PACE - monotonic())
-        return found
-
-    return wait
-
-
 def noted(commit: Commit, note: Callable[[TP], str]) -> Commit:
     """A commit that leaves a note with each offset."""
 
@@ -110,15 +71,14 @@ class LaneThread(driver.AIOKafkaConsumerThread):
     """aiokafka's consumer, in a thread of its own."""
 
     logger = driver.logger
+    #: By topic and partition.
+    bridges: Mapping[tuple[str, int], Bridges]
 
     async def on_start(self) -> None:
         """Connect."""
         await super().on_start()
         consumer = cast(Any, self._consumer)
-        fetcher = consumer._fetcher  # noqa: SLF001 - aiokafka offers no settings for it
-        fetcher._fetch_max_wait_ms = _LONGEST_FETCH  # noqa: SLF001
-        fetch = paced(fetcher._proc_fetch_request)  # noqa: SLF001
-        fetcher._proc_fetch_request = undressed(fetch, fetcher._records)  # noqa: SLF001
+        self.bridges = adapt(consumer._fetcher)  # noqa: SLF001
         consumer.commit = noted(consumer.commit, cast(LaneConsumer, self.consumer).note)
 
 
@@ -166,6 +126,8 @@ class LaneConsumer(driver.Consumer):
                     if epoch != runtime.epoch or not self.flow_active:
                         break
                     await self._hand_over(tp, records, epoch)
+                else:
+                    runtime.cross()
         except ConsumerStoppedError:
             if not self.transport.app.should_stop:
                 raise
@@ -246,6 +208,10 @@ class LaneConsumer(driver.Consumer):
             if state.highwater is not None:
                 return state.highwater, Instant(state.timestamp * 1_000)
         return None, Instant(0)
+
+    def bridges(self, topic: str, partition: int) -> Bridges:
+        """Where nothing stands for readers, as far as it was fetched."""
+        return cast(LaneThread, self._thread).bridges[topic, partition]
 
     async def committed(self, tps: Iterable[TP]) -> dict[TP, Committed]:
         """What was committed of each partition."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from kafka import KafkaProducer
 
 from puntual.promises.v1.promise_pb2 import PROMISE_STATE_BROKEN, PROMISE_STATE_KEPT, PROMISE_STATE_OPEN, Promise
 from puntual.promises.v1.promise_service_pb2 import GetPromiseRequest
@@ -15,7 +16,7 @@ from puntual.promises.v1.promise_service_pb2_grpc import PromiseServiceStub
 from services.shared.clock import wall_clock
 from services.shared.instant import SECOND, Instant
 from services.shared.publisher import Publisher
-from services.shared.topics import provision
+from services.shared.topics import ORDERS, provision
 from tests.builders import promised, quick_rules, ready
 from tests.integration.engine.reading import latest, read_topic
 from tests.processes import ServiceProcess, wait_for
@@ -30,14 +31,14 @@ class Site:
         provision(kafka, prefix, PARTITIONS)
         self.kafka = kafka
         self.records = f"{prefix}promises.v1"
-        self._prefix = prefix
+        self.prefix = prefix
         self._rules = quick_rules(directory)
         self.publisher = Publisher(kafka, prefix)
 
     def worker(self, **settings: Any) -> ServiceProcess:
         """A promise worker; not started."""
         return ServiceProcess(
-            "promises", self.kafka, self._prefix, partitions=PARTITIONS, rules=self._rules, **settings
+            "promises", self.kafka, self.prefix, partitions=PARTITIONS, rules=self._rules, **settings
         )
 
     def states(self) -> Counter[int]:
@@ -125,6 +126,31 @@ def test_a_restarted_worker_repeats_nothing(site: Site) -> None:
     after = read_topic(site.kafka, site.records)
     known = {entry.key for entry in before}
     assert [entry for entry in after if entry.key in known] == before
+
+
+def test_transactions_of_publishers_count_once_committed(real_site: Site) -> None:
+    """What was aborted never happened; the marker at the end of a log keeps nobody waiting for what comes behind it."""
+    site = real_site
+    now = wall_clock()
+    publisher = KafkaProducer(bootstrap_servers=site.kafka, transactional_id=f"{site.records}-shop")
+    publisher.init_transactions()
+    with site.worker(instance="only") as worker:
+        for event, committed in (
+            (promised("o-1", now, Instant(now + SECOND)), True),
+            (ready("o-1", now), False),
+            (promised("o-2", now, Instant(now + SECOND)), True),
+            (ready("o-2", now), True),
+        ):
+            publisher.begin_transaction()
+            publisher.send(ORDERS.under(site.prefix), key=b"c-1", value=event.SerializeToString())
+            publisher.flush()
+            (publisher.commit_transaction if committed else publisher.abort_transaction)()
+        wait_for(lambda: site.states() == {PROMISE_STATE_KEPT: 1, PROMISE_STATE_BROKEN: 1}, 30, worker.output)
+        assert {name: count for name, count in worker.metrics().items() if "offset_jumps_total" in name and count} == {}
+    publisher.close()
+    with site.worker(instance="only") as worker:  # it starts behind the marker, and is ready
+        publish_orders(site, 10, due_in=1, keep=lambda _: False, name="new")
+        wait_for(lambda: site.states() == {PROMISE_STATE_KEPT: 1, PROMISE_STATE_BROKEN: 11}, 30, worker.output)
 
 
 def test_killed_workers_lose_nothing(real_site: Site) -> None:

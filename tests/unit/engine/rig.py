@@ -27,6 +27,7 @@ class FakeKafka:
         #: How many messages of a log are there to be fetched, if not all yet.
         self.shown: dict[TP, int] = {}
         self.starts: dict[TP, int] = defaultdict(int)
+        self.bridges: dict[tuple[str, int], dict[int, int]] = defaultdict(dict)
         self.offsets: dict[TP, int | None] = {}
         #: How long the records were when it was committed.
         self.lengths: dict[TP, int] = defaultdict(int)

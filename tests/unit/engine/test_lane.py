@@ -125,3 +125,20 @@ def test_time_goes_no_further_than_what_is_known(end: int | None, heard_at: Inst
 def test_a_broker_that_is_ahead_does_not_move_time_past_now() -> None:
     """A message from the future leaves the lane's time at now."""
     assert lane_read_until(2_000_000).time(NOW, 3_000_000, NOW) == NOW
+
+
+def test_a_bridge_is_crossed_without_doubt() -> None:
+    """What holds nothing for readers is passed over, in front of a batch and at the end of a log alike."""
+    bridges = {5: 7, 7: 8}
+    lane = Lane("t", 0, 5, 0, bridges)
+    assert lane.admit(messages(8, 9)) == messages(8, 9)
+    lane.acknowledge(lane.advance(messages(8, 9)))
+    bridges[9] = 11
+    lane.cross()
+    assert (lane.position, lane.frontier, bridges) == (11, 11, {})
+
+
+def test_a_bridge_that_does_not_reach_explains_no_gap() -> None:
+    """Up to its end it does."""
+    lane = Lane("t", 0, 5, 0, {5: 7})
+    assert lane.admit(messages(9, 10)) == Jump(7, 9)

@@ -1,0 +1,214 @@
+"""The pace of fetching, and what is fetched."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any, Self
+
+import pytest
+from aiokafka.consumer.fetcher import FetchError, FetchResult, PartitionRecords
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c_py
+from aiokafka.structs import ConsumerRecord, TopicPartition
+
+from services.shared.engine import fetch as fetch_module
+from services.shared.engine.fetch import batched, paced
+from services.shared.engine.lane import Bridges
+from services.shared.engine.stage import JSON_HEADER
+
+PACE = 0.5
+
+
+@pytest.fixture(autouse=True)
+def _slow_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow enough to be told from the hiccups of a busy machine."""
+    monkeypatch.setattr(fetch_module, "_PACE", PACE)
+
+
+async def took(*, found: bool, after: float = 0.0) -> float:
+    """Seconds that a paced fetch lasts whose answer comes after so many."""
+
+    async def fetch(_assignment: str, _node: int) -> bool:
+        await asyncio.sleep(after)
+        return found
+
+    started = monotonic()
+    assert await paced(fetch)("assignment", 1) is found
+    return monotonic() - started
+
+
+async def test_a_broker_that_answers_empty_at_once_is_not_asked_at_once_again() -> None:
+    """Else a worker that has nothing to do would keep a core busy."""
+    assert await took(found=False) > PACE - 0.01
+
+
+async def test_what_was_found_is_handed_over_at_once() -> None:
+    """Pace is for brokers that have nothing."""
+    assert await took(found=True) < PACE
+
+
+async def test_a_broker_that_waits_itself_is_asked_again_at_once() -> None:
+    """As Kafka does."""
+    assert await took(found=False, after=PACE) < 2 * PACE - 0.1
+
+
+async def test_a_fetch_cancelled_while_it_waits_ends_like_any() -> None:
+    """The consumer cancels fetches that no longer matter, and expects no more of them than an end."""
+
+    async def fetch() -> bool:
+        return False
+
+    fetching = asyncio.ensure_future(paced(fetch)())
+    await asyncio.sleep(0)
+    fetching.cancel()
+    assert await fetching is False
+
+
+TP = TopicPartition("t", 0)
+ABORT, COMMIT = b"\0\0\0\0", b"\0\0\0\1"
+
+
+class State:
+    """Of a partition, as far as a result asks."""
+
+    paused = False
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+
+    def consumed_to(self, position: int) -> None:
+        self.position = position
+
+
+class Assignment:
+    """The one that a fetch was made for."""
+
+    active = True
+
+    def __init__(self, position: int) -> None:
+        self.state = State(position)
+
+    def state_value(self, _place: TopicPartition) -> State:
+        return self.state
+
+
+def a_batch(base: int, *keys: bytes, transactional: bool = False, control: bool = False) -> bytes:
+    """As it stands in a log, of producer 7."""
+    builder = DefaultRecordBatchBuilder(2, 0, int(transactional or control), 7, 0, 0, 10_000)
+    for number, key in enumerate(keys):
+        builder.append(number, timestamp=7, key=key, value=b"v", headers=[] if control else [JSON_HEADER])
+    batch = bytearray(builder.build())
+    batch[0:8] = base.to_bytes(8, "big")
+    if control:
+        batch[22] |= 0x20
+        batch[17:21] = calc_crc32c_py(bytes(batch[21:])).to_bytes(4, "big")
+    return bytes(batch)
+
+
+class Fetched:
+    """One fetch of a partition, from an offset on, and what is taken of it."""
+
+    def __init__(self, log: bytes, start: int = 0, aborted: Sequence[tuple[int, int]] = ()) -> None:
+        records = PartitionRecords(TP, MemoryRecords(log), aborted, start, None, None, True, 1)
+        self.assignment = Assignment(start)
+        self.result: Any = FetchResult(TP, assignment=self.assignment, partition_records=records, backoff=0)
+        self.bridges: defaultdict[tuple[str, int], Bridges] = defaultdict(dict)
+
+    async def bring(self) -> Self:
+        """Let it be adapted, as a fetch does it; a second time changes nothing."""
+
+        async def fetch(*request: object) -> bool:
+            assert request == ("assignment", 1)
+            return True
+
+        for _ in range(2):
+            assert await batched(fetch, {TP: self.result}, self.bridges)("assignment", 1) is True
+        return self
+
+    def take(self, most: int | None = None) -> list[tuple[int, bytes]]:
+        """Offsets and keys."""
+        return [(record.offset, record.key) for record in self.result.getall(most)]
+
+    @property
+    def position(self) -> int:
+        """Where the consumer stands."""
+        return self.assignment.state.position
+
+
+async def test_records_are_handed_over_as_they_were_decoded() -> None:
+    """With all that a message has."""
+    fetched = await Fetched(a_batch(0, b"a", b"b") + a_batch(2, b"c")).bring()
+    first, *_, third = fetched.result.getall()
+    assert not isinstance(first, ConsumerRecord)
+    assert (first.offset, first.timestamp, first.key, first.value) == (0, 7, b"a", b"v")
+    assert (third.offset, third.key, list(third.headers)) == (2, b"c", [JSON_HEADER])
+    assert (fetched.position, fetched.result.has_more(), fetched.result.getall()) == (3, False, [])
+
+
+async def test_so_many_are_taken_at_a_time() -> None:
+    """The consumer's position follows what was taken."""
+    fetched = await Fetched(a_batch(0, b"a", b"b", b"c") + a_batch(3, b"d", b"e")).bring()
+    assert [(fetched.take(2), fetched.position) for _ in range(4)] == [
+        ([(0, b"a"), (1, b"b")], 2),
+        ([(2, b"c"), (3, b"d")], 4),
+        ([(4, b"e")], 5),
+        ([], 5),
+    ]
+
+
+async def test_what_was_read_before_is_left_out() -> None:
+    """Kafka sends whole batches, also where the position is in the middle of one."""
+    fetched = await Fetched(a_batch(0, b"a", b"b", b"c"), start=2).bring()
+    assert (fetched.take(), fetched.position) == ([(2, b"c")], 3)
+
+
+async def test_what_a_sought_position_overtook_is_not_taken() -> None:
+    """Nor is the position moved."""
+    fetched = await Fetched(a_batch(0, b"a", b"b")).bring()
+    fetched.assignment.state.position = 7
+    assert (fetched.take(), fetched.position) == ([], 7)
+
+
+async def test_markers_and_what_was_aborted_are_bridged() -> None:
+    """Only what was committed is read; the rest is accounted for, so that it is no hole."""
+    log = (
+        a_batch(0, b"a")
+        + a_batch(1, b"x", b"y", transactional=True)
+        + a_batch(3, ABORT, control=True)
+        + a_batch(4, b"b", transactional=True)
+        + a_batch(5, COMMIT, control=True)
+    )
+    fetched = await Fetched(log, aborted=[(7, 1)]).bring()
+    assert fetched.take() == [(0, b"a"), (4, b"b")]
+    assert fetched.bridges == {TP: {1: 3, 3: 4, 5: 6}}
+    assert fetched.position == 6
+
+
+async def test_a_fetch_of_nothing_but_a_marker_moves_on() -> None:
+    """Else it would be fetched for ever."""
+    fetched = await Fetched(a_batch(5, COMMIT, control=True), start=5).bring()
+    assert (fetched.take(), fetched.position, fetched.bridges) == ([], 6, {TP: {5: 6}})
+
+
+async def test_corrupt_records_are_refused() -> None:
+    """As aiokafka does it."""
+    batch = bytearray(a_batch(0, b"abc"))
+    batch[-5] ^= 1
+    with pytest.raises(CorruptRecordException):
+        (await Fetched(bytes(batch)).bring()).take()
+
+
+async def test_what_are_no_records_is_left_alone() -> None:
+    """A fetch also brings errors, and results that were read already are kept."""
+    error, read = FetchError(error=OSError(), backoff=0), Fetched(a_batch(0, b"a")).result
+    read._partition_records = None  # noqa: SLF001 - as aiokafka has it then
+    before = dict(vars(error)), dict(vars(read))
+
+    async def fetch() -> bool:
+        return False
+
+    assert await batched(fetch, {TP: error, TopicPartition("t", 1): read}, {})() is False
+    assert (vars(error), vars(read)) == before

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 from services.shared.clock import Now
 from services.shared.engine.keeper import Keeper, transition_of
-from services.shared.engine.lane import Jump, Lane
+from services.shared.engine.lane import FRESH, Jump, Lane
 from services.shared.engine.meter import Meter
 from services.shared.engine.outbox import Ack, Outbox
 from services.shared.engine.stage import Message, Result, Stage
@@ -24,6 +24,8 @@ from services.shared.instant import SECOND, Instant
 SLICE = 2_000
 #: Deadlines looked at before others get their turn.
 SWEEP = 1_000
+#: How long announcements wait for reading that is behind; then they go by what is read.
+PATIENCE = 60 * SECOND
 _WATCHER_BACKLOG = 10_000
 
 TopicPartition = tuple[str, int]
@@ -67,6 +69,8 @@ class Runtime:
         #: On the event clock, by partition: what lets the frontier follow what is acknowledged. Held until a sweep at
         #: the time that the input told: read again, it tells it again, and nothing else does.
         self._unswept: dict[int, list[Callable[[], None]]] = {}
+        #: By partition: since when its time has been behind.
+        self._late: dict[int, Instant] = {}
         self._started_at = Instant(0)
         self._gate = asyncio.Lock()
         self._frozen = False
@@ -218,16 +222,24 @@ class Runtime:
                 async with self._gate:
                     if partition not in self.partitions() or self._frozen:
                         break
-                    clock = self.clock(partition)
-                    result = self.keeper.sweep(partition, clock, self._now(), SWEEP)
+                    clock, now = self.clock(partition), self._now()
+                    result = self.keeper.sweep(partition, self._spoken(partition, clock, now), now, SWEEP)
                     self._send(partition, result, self._swept(partition) if result.looked < SWEEP else None)
                     if not self._event_clock:
-                        behind = max(behind, (self._now() - (clock or self._started_at)) / SECOND)
+                        behind = max(behind, (now - (clock or self._started_at)) / SECOND)
                 await asyncio.sleep(0)
                 if result.looked < SWEEP:
                     break
         self._meter.sweep(behind)
         self._measure_lag()
+
+    def _spoken(self, partition: int, clock: Instant, now: Instant) -> Instant:
+        """How far announcements go: nowhere for a while where time is behind, as what is unread may take them back."""
+        if self._event_clock or now - clock <= FRESH:
+            self._late.pop(partition, None)
+            return clock
+        since = self._late.setdefault(partition, now)
+        return clock if now - since > PATIENCE else Instant(0)
 
     def _swept(self, partition: int) -> Callable[[], None] | None:
         """What to do once the writes of a sweep that left nothing are in the log; None: nothing."""

@@ -8,7 +8,7 @@ import pytest
 from services.shared.engine.lane import FRESH, Jump, Lane
 from services.shared.engine.outbox import MAX_IN_FLIGHT
 from services.shared.engine.relay import Relay
-from services.shared.engine.runtime import SLICE, SWEEP
+from services.shared.engine.runtime import PATIENCE, SLICE, SWEEP
 from services.shared.engine.stage import DeadLetters
 from services.shared.engine.store import ForeignWriter
 from services.shared.engine.view import PartitionsMoved, SlowReader
@@ -253,6 +253,7 @@ async def test_the_clock_waits_for_input_that_is_unread(site: Site) -> None:
         *(a_message(offset) for offset in range(1, 701)),
     )
     site.reader.ends[INPUT, 0] = 900
+    site.now = site.reader.heard_at = Instant(SECOND)
     await site.runtime.sweep()
     await site.outbox.drained()
     assert [key for key, name in site.transitions() if name == "rung"] == [b"early"]
@@ -260,6 +261,21 @@ async def test_the_clock_waits_for_input_that_is_unread(site: Site) -> None:
     await site.runtime.sweep()
     await site.outbox.drained()
     assert [key for key, name in site.transitions() if name == "rung"] == [b"early", b"late"]
+
+
+async def test_far_behind_it_says_nothing_for_a_while(site: Site) -> None:
+    """What is unread may take the news back; but what lasts must not keep deadlines unwatched."""
+    await site.feed(a_message(0, ("a", said(ring_at=500))), a_message(1))
+    site.reader.ends[INPUT, 0] = 9
+    rung = []
+    for passed in (FRESH, FRESH + 2_000, FRESH + 2_000 + PATIENCE, FRESH + 2_001 + PATIENCE):
+        site.now = site.reader.heard_at = Instant(1_000 + passed)
+        await site.runtime.sweep()
+        await site.outbox.drained()
+        rung.append([name for _, name in site.transitions()].count("rung"))
+        if passed == FRESH:
+            await site.feed(a_message(2, ("b", said(ring_at=900))))
+    assert rung == [1, 1, 1, 2]
 
 
 @pytest.mark.parametrize("heard_at", [None, RING - FRESH - 1], ids=["never", "long ago"])

@@ -61,6 +61,10 @@ compile: $(COMPILED)/done  ## compile what runs for every event (needs a C compi
 test-compiled: $(COMPILED)/done  ## the unit tests of what is compiled, over compiled code
 	$(BIN)/pytest --compiled -o pythonpath="$(COMPILED) . protos" $(addprefix tests/unit/,engine promises shared sla) $(ARGS)
 
+.PHONY: chaos
+chaos: .venv/dev  ## faults of every kind, each judged by one oracle, on real Kafka (ARGS="--seed 7 --count 200")
+	$(BIN)/python -m tests.chaos $(ARGS)
+
 .PHONY: bench
 bench: $(COMPILED)/done  ## measure throughput against idiomatic Faust, on a real broker
 	$(BIN)/python -m benchmarks --compiled $(COMPILED) $(ARGS)

@@ -32,7 +32,7 @@ from services.promises.model import (
 from services.promises.rules import RuleBook
 from services.shared.calendar import end_of_day
 from services.shared.clock import from_timestamp, from_timestamps
-from services.shared.contexts import put_context, unpack_context
+from services.shared.contexts import put_context, stated_in, unpack_context
 from services.shared.engine.machine import Labels, Machine, Step
 from services.shared.envelope import Limits
 from services.shared.errors import DeadLetterReason, Unusable
@@ -40,7 +40,7 @@ from services.shared.instant import Instant
 from services.shared.keys import ids_of, record_key
 from services.shared.opener import Opener, checked_instant
 from services.shared.partitioner import home_of
-from services.shared.wire import put_message, put_number, put_text, put_timestamp
+from services.shared.wire import COMPILED, Reader, put_message, put_number, put_text, put_timestamp
 
 ORDERS, CALLBACKS, APPOINTMENTS = "orders.v1", "callbacks.v1", "appointments.v1"
 RECORDS = "promises.v1"
@@ -295,11 +295,41 @@ def _pack_fact(fact: Fact) -> bytes:
     return out.getvalue()
 
 
+def _unpack_plain(value: bytes) -> Promise:
+    record = Reader(value)
+    promise = Promise(
+        record.chunk(1), record.number(2), record.text(3), record.text(4), record.number(5), record.number(6),
+        record.timestamp(7), record.timestamp(8), record.number(9) != 0, record.timestamp(10), record.timestamp(11),
+        record.timestamp(12), record.timestamp(13), stated_in(record, 14), record.text(15), _unpack_plain_facts(record),
+    )  # fmt: skip
+    record.done()
+    return promise
+
+
+def _unpack_plain_facts(record: Reader) -> tuple[Fact, ...]:
+    facts = []
+    while fact := record.message(16):
+        event_id, source, occurred_at = fact.text(1), fact.text(2), fact.timestamp(3)
+        facts.append(
+            Fact(
+                occurred_at, source, event_id, fact.number(4), fact.timestamp(5), fact.text(6), fact.number(7),
+                fact.number(8), fact.text(9), stated_in(fact, 10),
+            )
+        )  # fmt: skip
+        fact.done()
+    return tuple(facts)
+
+
 _TIMES: Final = attrgetter("original_due_at", "due_at", "announced_due_at", "warn_at", "breach_at", "settled_at")
 
 
 def unpack(value: bytes) -> Promise:
     """The record in `pack`'s bytes."""
+    if COMPILED:
+        try:
+            return _unpack_plain(value)
+        except ValueError:  # NotPlain
+            pass
     record = pb.Promise.FromString(value)
     original_due_at, due_at, announced_due_at, warn_at, breach_at, settled_at = from_timestamps(_TIMES(record))
     return Promise(

@@ -2,13 +2,15 @@
 
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 from librt.strings import BytesWriter
+from mypy_extensions import i64
 
 from services.shared.facts import NO_CONTEXT, Context, Stated
-from services.shared.wire import put_message, put_text
+from services.shared.wire import Reader, put_message, put_text
 
+_SIZE: Final = len(Context._fields)
 _stated = attrgetter(*Context._fields)
 
 
@@ -21,6 +23,29 @@ def read_context(event: object) -> Stated:
 def unpack_context(record: Any) -> Stated:  # noqa: ANN401 - a record, or one of its facts
     """What a record states in its field `context`."""
     return read_context(record.context) if record.HasField("context") else NO_CONTEXT
+
+
+def stated(reader: Reader, first: i64) -> Stated:
+    """What is stated in the fields from number `first` on, in the order of Context; NO_CONTEXT: nothing."""
+    if not first <= reader.field < first + _SIZE:
+        return NO_CONTEXT
+    context = tuple([reader.text(first + number) for number in range(_SIZE)])
+    return context if any(context) else NO_CONTEXT
+
+
+def stated_in(reader: Reader, field: i64) -> Stated:
+    """What a record, or one of its facts, states in the field of that number."""
+    chunk = reader.chunk(field)
+    return _read(chunk) if chunk else NO_CONTEXT
+
+
+@lru_cache(1 << 12)
+def _read(chunk: bytes) -> Stated:
+    """Many state the same."""
+    reader = Reader(chunk)
+    context = stated(reader, 1)
+    reader.done()
+    return context
 
 
 def put_context(out: BytesWriter, field: int, context: Stated) -> None:

@@ -7,13 +7,12 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.shared.clock import from_timestamp
-from services.shared.contexts import read_context
+from services.shared.contexts import read_context, stated
 from services.shared.envelope import Envelope, Limits
 from services.shared.errors import DeadLetterReason, Unusable
-from services.shared.facts import NO_CONTEXT, Stated
 from services.shared.instant import Instant, parse_instant
 from services.shared.parsing import parse_bytes, parse_json
-from services.shared.wire import COMPILED, read_chunks, read_timestamp
+from services.shared.wire import COMPILED, Reader
 
 #: No upstream system published events before this; an earlier time is a defect (most often zero).
 EARLIEST: Final = parse_instant("2000-01-01T00:00:00Z")
@@ -34,8 +33,6 @@ class Opener:
         #: What may have happened, by field number, and for each its message, empty.
         self.arms: dict[int, str] = {arm.number: arm.name for arm in arms}
         self._blank: dict[int, Message] = {arm.number: GetMessageClass(arm.message_type)() for arm in arms}
-        self._numbers = list(self.arms)
-        self._size = max(self.arms) + 1
 
     def open(self, value: bytes, is_json: bool) -> Envelope:
         """The event. Raises `Unusable`."""
@@ -56,30 +53,20 @@ class Opener:
     def _plain(self, value: bytes) -> Envelope | None:
         """The event, if it is as plain as most are: a fraction of what reading a message's attributes takes."""
         try:
-            chunks = read_chunks(value, self._size)
-            arm, body = "", None
-            for number in self._numbers:
-                content = chunks[number]
-                if content is not None:
-                    if body is not None:
-                        return None
-                    blank = self._blank[number]
-                    arm, body = self.arms[number], type(blank).FromString(content) if content else blank
-            if body is None:
+            reader = Reader(value)
+            event_id, source, occurred_at = reader.text(1), reader.text(2), reader.timestamp(3)
+            customer_id, subject_id = reader.text(4), reader.text(5)
+            context = stated(reader, 6)
+            number = reader.field
+            blank = self._blank.get(number)
+            if blank is None:
                 return None
-            stamp = chunks[3]
-            return Envelope(
-                _text(chunks[1]),
-                _text(chunks[2]),
-                read_timestamp(stamp) if stamp else Instant(0),
-                _text(chunks[4]),
-                _text(chunks[5]),
-                _context(chunks),
-                arm,
-                body,
-            )
-        except (ValueError, IndexError, DecodeError):
+            content = reader.chunk(number)
+            reader.done()
+            body = type(blank).FromString(content) if content else blank
+        except (ValueError, DecodeError):  # NotPlain, or a text that is not UTF-8
             return None
+        return Envelope(event_id, source, occurred_at, customer_id, subject_id, context, self.arms[number], body)
 
     def _parsed(self, event: Any) -> Envelope:  # noqa: ANN401 - the messages of events have no type in common
         arm = event.WhichOneof("event") or ""
@@ -132,17 +119,6 @@ def checked_instant(stamp: Timestamp, field: str) -> Instant:
         DeadLetterReason.INVALID,
         f"{field} must be a time between 2000 and 2200; it is {'absent' if not at else 'outside'}",
     )
-
-
-def _context(chunks: list[bytes | None]) -> Stated:
-    for number in range(6, 13):
-        if chunks[number]:
-            return tuple([_text(chunk) for chunk in chunks[6:13]])
-    return NO_CONTEXT
-
-
-def _text(chunk: bytes | None) -> str:
-    return chunk.decode() if chunk else ""
 
 
 def _check_ids(event: Envelope) -> None:

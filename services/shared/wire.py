@@ -3,8 +3,8 @@
 Writing: fields in the order of their numbers, left out where they are zero, so that the bytes are those of protobuf's
 own deterministic serialisation; the tests of each codec hold them against it.
 
-Reading: only what is as plain as nearly all messages are. Anything else (a field twice, one of another type, numbers
-beyond 63 bits, bytes that end too soon) raises ValueError or IndexError, and protobuf itself is asked what it is.
+Reading: only what is as plain as nearly all messages are. Anything else (another order, a field twice or unknown, one
+of another type, numbers below 0, bytes that end too soon) raises `NotPlain`, and protobuf itself is asked what it is.
 """
 
 from functools import lru_cache
@@ -19,10 +19,137 @@ from services.shared.instant import SECOND, Instant
 COMPILED: Final = not __file__.endswith(".py")
 _NUMBER: Final = 0
 _CHUNK: Final = 2
-#: Bytes that protobuf reads of a tag or a length.
+#: Bytes of a length, and of a number, at most.
 _SHORT: Final = 5
+_LONG: Final = 9
+#: What fits into an enum, or into an int32.
+_MOST: Final = (1 << 31) - 1
 #: Seconds of no use to anybody.
 _LONGEST: Final = 1 << 40
+
+
+class NotPlain(ValueError):
+    """Bytes that only protobuf itself can read, if anything can."""
+
+
+class Reader:
+    """Reads a message field by field, in the order of their numbers; what is absent is 0 or empty."""
+
+    def __init__(self, data: bytes, position: i64 = 0, end: i64 = -1) -> None:
+        """Over a part of `data`; by default all of it."""
+        self._data: Final = data
+        self._position: i64 = position
+        self._end: i64 = len(data) if end < 0 else end
+        self._tag: i64 = 0
+        self._next()
+
+    @property
+    def field(self) -> i64:
+        """The number of the field that comes next; 0 at the end."""
+        return self._tag >> 3
+
+    def done(self) -> None:
+        """Make sure that everything is read."""
+        if self._tag:
+            raise NotPlain
+
+    def number(self, field: i64) -> i64:
+        """An enum or bool."""
+        number = self._long(field)
+        if number > _MOST:
+            raise NotPlain
+        return number
+
+    def chunk(self, field: i64) -> bytes:
+        """The bytes of a message, or of a string."""
+        if self._tag != field << 3 | _CHUNK:
+            return b""
+        end = self._chunk_end()
+        chunk = self._data[self._position : end]
+        self._position = end
+        self._next()
+        return chunk
+
+    def text(self, field: i64) -> str:
+        """A string."""
+        if self._tag != field << 3 | _CHUNK:
+            return ""
+        return self.chunk(field).decode()
+
+    def message(self, field: i64) -> "Reader | None":
+        """A reader of a message; None where there is none."""
+        if self._tag != field << 3 | _CHUNK:
+            return None
+        end = self._chunk_end()
+        message = Reader(self._data, self._position, end)
+        self._position = end
+        self._next()
+        return message
+
+    def timestamp(self, field: i64) -> Instant:
+        """A Timestamp; nanoseconds below a microsecond are cut off."""
+        if self._tag != field << 3 | _CHUNK:
+            return Instant(0)
+        end, outer = self._chunk_end(), self._end
+        self._end = end
+        self._next()
+        seconds = self._long(1)
+        nanos = self.number(2)
+        self.done()
+        self._end = outer
+        self._next()
+        if seconds > _LONGEST:  # a sum with it could overflow
+            raise NotPlain
+        return Instant(seconds * SECOND + nanos // 1_000)
+
+    def _long(self, field: i64) -> i64:
+        if self._tag != field << 3 | _NUMBER:
+            return 0
+        number = self._varint(_LONG)
+        self._next()
+        return number
+
+    def _next(self) -> None:
+        """Go to the next field. No field here has a number that needs more than two bytes."""
+        position = self._position
+        if position == self._end:
+            self._tag = 0
+            return
+        tag: i64 = self._data[position]
+        position += 1
+        if tag > 127:  # noqa: PLR2004 - seven bits a byte
+            if position == self._end or self._data[position] > 127:  # noqa: PLR2004
+                raise NotPlain
+            tag = tag & 127 | self._data[position] << 7
+            position += 1
+        if not tag:
+            raise NotPlain
+        self._tag = tag
+        self._position = position
+
+    def _chunk_end(self) -> i64:
+        """Where the chunk ends that begins after its length."""
+        length = self._varint(_SHORT)
+        if length > self._end - self._position:
+            raise NotPlain
+        return self._position + length
+
+    def _varint(self, longest: i64) -> i64:
+        """The number at the position, in so many bytes at most."""
+        data = self._data
+        position = self._position
+        end = min(self._end, position + longest)
+        number: i64 = 0
+        shift: i64 = 0
+        while position < end:
+            byte: i64 = data[position]
+            position += 1
+            number |= (byte & 127) << shift
+            if byte < 128:  # noqa: PLR2004 - seven bits a byte
+                self._position = position
+                return number
+            shift += 7
+        raise NotPlain
 
 
 def put_varint(out: BytesWriter, number: i64) -> None:
@@ -92,59 +219,3 @@ def _known_timestamp(at: Instant) -> bytes:
     out = BytesWriter()
     _put_instant(out, at)
     return out.getvalue()
-
-
-def read_varint(data: bytes, position: i64, size: i64 = 9) -> tuple[i64, i64]:
-    """The number at a position, of at most `size` bytes, and the position behind it."""
-    byte: i64 = data[position]
-    position += 1
-    if byte < 128:  # noqa: PLR2004 - seven bits a byte
-        return byte, position
-    number: i64 = byte & 127
-    shift: i64 = 7
-    while True:
-        byte = data[position]
-        position += 1
-        number |= (byte & 127) << shift
-        if byte < 128:  # noqa: PLR2004
-            return number, position
-        shift += 7
-        if shift == 7 * size:
-            raise ValueError("not plain")
-
-
-def read_chunks(data: bytes, size: int) -> list[bytes | None]:
-    """The fields of a message of strings and messages by their number, below `size`; None: not there."""
-    chunks: list[bytes | None] = [None] * size
-    position: i64 = 0
-    end: i64 = len(data)
-    while position < end:
-        tag, position = read_varint(data, position, _SHORT)
-        length, position = read_varint(data, position, _SHORT)
-        field = tag >> 3
-        if tag & 7 != _CHUNK or not 0 < field < size or chunks[field] is not None or length > end - position:
-            raise ValueError("not plain")
-        chunks[field] = data[position : position + length]
-        position += length
-    return chunks
-
-
-def read_timestamp(data: bytes) -> Instant:
-    """A Timestamp; nanoseconds below a microsecond are cut off."""
-    seconds: i64 = 0
-    nanos: i64 = 0
-    position: i64 = 0
-    end: i64 = len(data)
-    while position < end:
-        tag, position = read_varint(data, position, _SHORT)
-        number, position = read_varint(data, position)
-        if tag == 1 << 3 and not seconds:
-            seconds = number
-        elif tag == 2 << 3 and not nanos:
-            nanos = number
-        else:
-            raise ValueError("not plain")
-    # Neither may overflow, in what follows.
-    if seconds > _LONGEST or nanos >= 1_000_000_000:  # noqa: PLR2004
-        raise ValueError("no time")
-    return Instant(seconds * SECOND + nanos // 1_000)

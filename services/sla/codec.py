@@ -19,14 +19,14 @@ from puntual.events.v1.contact_event_pb2 import (
 from puntual.events.v1.order_event_pb2 import MILESTONE_UNSPECIFIED, OrderDelivered, OrderEvent, OrderWaived
 from puntual.sla.v1 import clock_pb2 as pb
 from services.shared.clock import from_timestamp, from_timestamps
-from services.shared.contexts import put_context, unpack_context
+from services.shared.contexts import put_context, stated_in, unpack_context
 from services.shared.engine.machine import Decoder, Labels, Machine, Step
 from services.shared.envelope import Limits
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.keys import ids_of, record_key
 from services.shared.opener import Opener
 from services.shared.partitioner import home_of
-from services.shared.wire import put_flag, put_message, put_number, put_text, put_timestamp
+from services.shared.wire import COMPILED, Reader, put_flag, put_message, put_number, put_text, put_timestamp
 from services.sla import domain
 from services.sla.model import Clock, Fact, FactKind, Identity, Metric, Standards, State, Transition
 
@@ -232,11 +232,38 @@ def _pack_fact(fact: Fact) -> bytes:
     return out.getvalue()
 
 
+def _unpack_plain(value: bytes) -> Clock:
+    record = Reader(value)
+    clock = Clock(
+        record.chunk(1), record.number(2), record.text(3), record.text(4), record.number(5), record.text(6),
+        record.text(7), record.timestamp(8), record.timestamp(9), record.timestamp(10), record.timestamp(11),
+        record.timestamp(12), record.timestamp(13),
+        record.number(14) != 0 if record.field == 14 else None,  # noqa: PLR2004 - present also where it is false
+        stated_in(record, 15), _unpack_plain_facts(record),
+    )  # fmt: skip
+    record.done()
+    return clock
+
+
+def _unpack_plain_facts(record: Reader) -> tuple[Fact, ...]:
+    facts = []
+    while fact := record.message(16):
+        event_id, source, occurred_at = fact.text(1), fact.text(2), fact.timestamp(3)
+        facts.append(Fact(occurred_at, source, event_id, fact.number(4), fact.text(5), stated_in(fact, 6)))
+        fact.done()
+    return tuple(facts)
+
+
 _TIMES = attrgetter("started_at", "due_at", "preferred_due_at", "warn_at", "breach_at", "stopped_at")
 
 
 def unpack(value: bytes) -> Clock:
     """The clock in `pack`'s bytes."""
+    if COMPILED:
+        try:
+            return _unpack_plain(value)
+        except ValueError:  # NotPlain
+            pass
     record = pb.Clock.FromString(value)
     started_at, due_at, preferred_due_at, warn_at, breach_at, stopped_at = from_timestamps(_TIMES(record))
     return Clock(

@@ -2,17 +2,20 @@
 
 import json
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from google.protobuf.json_format import ParseDict
-from hypothesis import given
+from google.protobuf.message import DecodeError
+from hypothesis import example, given, strategies as st
+from msgspec.structs import replace
 
 from puntual.events.v1.appointment_event_pb2 import AppointmentEvent
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.order_event_pb2 import OrderEvent
 from puntual.promises.v1 import promise_pb2 as pb
 from services.promises import codec, model
-from services.promises.model import NONE, Consent, Fact, FactKind, Party
+from services.promises.model import NONE, Consent, Fact, FactKind, Party, Promise
 from services.promises.rules import read_rules
 from services.shared.engine.machine import Step
 from services.shared.engine.store import PartitionStore
@@ -23,6 +26,7 @@ from services.shared.instant import Instant, parse_instant
 from services.shared.partitioner import partition_of
 from tests.unit.promises.builders import MINUTE, NOON, fulfilled, judged, promised
 from tests.unit.promises.strategies import fact_sets, instants
+from tests.unit.shared.mutants import chunk, mutants
 
 HEAD = {"eventId": "e-1", "source": "shop", "occurredAt": "2026-03-02T12:00:00Z", "subjectId": "s1", "customerId": "c1"}
 MACHINE = codec.machine(read_rules(), Limits(now=lambda: NOON, horizon=10_000 * MINUTE))
@@ -34,6 +38,16 @@ TOPICS = {
 Message = type[OrderEvent] | type[CallbackEvent] | type[AppointmentEvent]
 READY, DELIVERED, CALL, APPT = b"c1/order_ready/s1", b"c1/order_delivered/s1", b"c1/callback/s1", b"c1/appointment/s1"
 FIVE, SIX = "2026-03-02T17:00:00Z", "2026-03-02T18:00:00Z"
+CONTEXT = Context("Ana", "es-ES", "Europe/Madrid", "gold", "Vigo", "blue", "web")
+FACT = Fact(NOON, "shop", "e-1", 2, Instant(NOON + 1), "2026-03-02", 1, 3, "ñ", CONTEXT)
+FACTS = FACT, Fact(NOON, "", "", 0), replace(FACT, event_id="e-2", due_at=NONE)
+#: Whatever a record can say, each to be told from the others; and nothing.
+FULL = Promise(
+    b"c1/order_ready/s1", 1, "c1", "s1", 6, 2, Instant(11), Instant(12), True, Instant(13), Instant(14), Instant(15),
+    Instant(16), CONTEXT._replace(team="red"), "7", FACTS,
+)  # fmt: skip
+EMPTY = Promise(b"", 0, "", "", 0, 0, NONE, NONE, False, NONE, NONE, NONE, NONE, (), "", ())
+RECORDS = st.builds(lambda facts, now: judged(*facts, minutes=now), fact_sets(), instants())
 
 
 def decoded(message: Message, event: dict[str, Any], *, is_json: bool = False) -> list[tuple[bytes, Fact]]:
@@ -233,13 +247,14 @@ def test_the_context_of_an_event_comes_along() -> None:
     assert identity == (key, model.PromiseKind.ORDER_READY, "", "s1")
 
 
-@given(facts=fact_sets(), now=instants())
-def test_a_record_survives_its_bytes(facts: list[Fact], now: float) -> None:
-    """What is unpacked equals what was packed, and packs to the same bytes."""
-    promise = judged(*facts, minutes=now)
+@pytest.mark.parametrize("compiled", [False, True])
+@given(promise=RECORDS)
+def test_a_record_survives_its_bytes(compiled: bool, promise: Promise) -> None:
+    """What is unpacked, in either way, equals what was packed, and packs to the same bytes."""
     packed = codec.pack(promise)
-    assert codec.unpack(packed) == promise
-    assert codec.pack(codec.unpack(packed)) == packed
+    with patch.object(codec, "COMPILED", compiled):
+        assert codec.unpack(packed) == promise
+        assert codec.pack(codec.unpack(packed)) == packed
     assert pb.Promise.FromString(packed).SerializeToString(deterministic=True) == packed
 
 
@@ -266,16 +281,16 @@ def test_the_machine_says_what_its_writes_mean() -> None:
     due_at = parse_instant(FIVE)
     is_open, is_broken, is_late = (("order_ready", name) for name in ("open", "broken", "kept_late"))
     assert MACHINE.labels(promise) == is_open
-    assert MACHINE.step(key, None, promise) == Step("made", f"{key.decode()}:made:{due_at}", None, is_open)
+    assert MACHINE.step(key, None, promise) == Step(b"made", b"%b:made:%d" % (key, due_at), None, is_open)
     broken = MACHINE.due(promise, Instant(due_at + 60 * MINUTE))
     assert MACHINE.step(key, promise, broken) == Step(
-        "broken", f"{key.decode()}:broken:{due_at}", is_open, is_broken, None, Instant(promise.breach_at + 1)
+        b"broken", b"%b:broken:%d" % (key, due_at), is_open, is_broken, None, Instant(promise.breach_at + 1)
     )
     late = MACHINE.fold(key, broken, [fulfilled(330)])
     assert MACHINE.step(key, broken, late) == Step(
-        "kept_late", f"{key.decode()}:kept_late:{due_at}", is_broken, is_late, 30 * 60.0
+        b"kept_late", b"%b:kept_late:%d" % (key, due_at), is_broken, is_late, 30 * 60.0
     )
-    assert MACHINE.step(key, late, None) == Step("forgotten", f"{key.decode()}:forgotten", is_late, None)
+    assert MACHINE.step(key, late, None) == Step(b"forgotten", key + b":forgotten", is_late, None)
 
 
 def test_a_record_says_to_others_what_it_says_inside() -> None:
@@ -309,3 +324,72 @@ def test_our_numbers_are_those_of_the_contract(ours: type[model.State], theirs: 
 def test_every_field_of_the_context_has_a_place_in_the_contract() -> None:
     """A field added on one side only is found here."""
     assert list(Context._fields) == [field.name for field in pb.Context.DESCRIPTOR.fields]
+
+
+# --- records read by hand
+
+
+def by_hand(value: bytes) -> Promise | None:
+    """The record; None where protobuf must be asked."""
+    try:
+        promise = codec._unpack_plain(value)  # noqa: SLF001
+        promise.key.decode()  # the one text that is kept as bytes, and so is not looked at
+    except ValueError:
+        return None
+    return promise
+
+
+def by_protobuf(value: bytes) -> Promise | None:
+    """The record; None where that is none. A field that nobody knows leaves it to protobuf, in compiled code too."""
+    try:
+        return codec.unpack(chunk(99, b"") + value)
+    except DecodeError:
+        return None
+
+
+@example(promise=FULL)
+@example(promise=EMPTY)
+@given(promise=RECORDS)
+def test_a_record_is_read_by_hand_as_by_protobuf(promise: Promise) -> None:
+    """Every field in its place, be it there or not, and of its type: msgpack tells a bool from a number."""
+    packed = codec.pack(promise)
+    assert by_hand(packed) == by_protobuf(packed) == promise
+    assert repr(by_hand(packed)) == repr(by_protobuf(packed))
+
+
+@pytest.mark.parametrize("content", [b"", chunk(1, b""), chunk(7, b"")])
+def test_a_context_that_states_nothing_is_none(content: bytes) -> None:
+    """Though it is there, and so is a text in it."""
+    fact = Fact(Instant(0), "", "", 0)
+    value = chunk(14, content) + chunk(16, chunk(10, content))
+    assert by_hand(value) == by_protobuf(value) == replace(EMPTY, facts=(fact,))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@example(promise=FULL)
+@given(promise=RECORDS)
+def test_a_record_that_is_not_plain_is_read_all_the_same(compiled: bool, promise: Promise) -> None:
+    """With fields of a newer version, wherever they stand, or with its facts before the rest."""
+    packed, rest = codec.pack(promise), codec.pack(replace(promise, facts=()))
+    newer = pb.Promise.FromString(packed)
+    for one in (*newer.facts, *(fact.context for fact in newer.facts), newer.context):
+        one.MergeFromString(chunk(99, b"new"))
+    with patch.object(codec, "COMPILED", compiled):
+        for value in (newer.SerializeToString(), packed + chunk(99, b"new"), packed[len(rest) :] + rest):
+            assert codec.unpack(value) == promise
+
+
+@given(data=st.data())
+def test_unusual_bytes_are_read_as_protobuf_reads_them_or_not_at_all(data: st.DataObject) -> None:
+    """Cut, changed, repeated or unheard of; what protobuf refuses is not read."""
+    value = data.draw(mutants(codec.pack(data.draw(st.just(FULL) | RECORDS))))
+    assert by_hand(value) in (None, by_protobuf(value))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_bytes_that_are_no_record_are_refused(compiled: bool) -> None:
+    """As protobuf refuses them."""
+    with patch.object(codec, "COMPILED", compiled):
+        for value in (b"\xff", codec.pack(FULL)[:-1], chunk(3, b"\xff")):
+            with pytest.raises(DecodeError):
+                codec.unpack(value)

@@ -1,10 +1,13 @@
 """Events become facts, and clocks become bytes and clocks again."""
 
 import json
+from unittest.mock import patch
 
 import pytest
 from google.protobuf.json_format import ParseDict
+from google.protobuf.message import DecodeError
 from hypothesis import example, given, strategies as st
+from msgspec.structs import replace
 
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.contact_event_pb2 import ContactEvent
@@ -15,10 +18,11 @@ from services.shared.engine.store import PartitionStore
 from services.shared.envelope import Limits
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.facts import Context
-from services.shared.instant import parse_instant
+from services.shared.instant import Instant, parse_instant
 from services.shared.partitioner import partition_of
 from services.sla import codec, model
-from services.sla.model import Fact, FactKind, Metric, Standard, Standards
+from services.sla.model import Clock, Fact, FactKind, Metric, Standard, Standards
+from tests.unit.shared.mutants import chunk, mutants
 from tests.unit.sla.builders import MINUTE, STANDARDS, a_fact, at, judged
 from tests.unit.sla.strategies import fact_sets, instants
 
@@ -34,6 +38,22 @@ TOPICS = {
     OrderEvent: ("puntual.orders.v1", "customer_told"),
 }
 Message = type[ContactEvent] | type[CallbackEvent] | type[OrderEvent]
+CONTEXT = Context("Ana", "es-ES", "Europe/Madrid", "gold", "Vigo", "blue", "phone")
+FACT = Fact(NOW, "crm", "e-1", 2, "ñ", CONTEXT)
+NEVER = Instant(0)
+FACTS = FACT, Fact(NEVER, "", "", 0), replace(FACT, event_id="e-2", what="")
+#: Whatever a record can say, each to be told from the others; and nothing.
+FULL = Clock(
+    b"c1/first_reply/s1", 1, "c1", "s1", 6, "answered", "7", Instant(11), Instant(12), Instant(13), Instant(14),
+    Instant(15), Instant(16), False, CONTEXT._replace(team="red"), FACTS,
+)  # fmt: skip
+EMPTY = Clock(b"", 0, "", "", 0, "", "", NEVER, NEVER, NEVER, NEVER, NEVER, NEVER, None, (), ())
+RECORDS = st.builds(
+    lambda facts, now, standards: judged(*facts, minutes=now, standards=standards),
+    fact_sets(),
+    instants(),
+    st.sampled_from([STANDARDS, BARE]),
+)
 
 
 def encoded(message: Message, **fields: object) -> bytes:
@@ -170,14 +190,15 @@ def test_what_no_standard_times_leaves_no_fact() -> None:
         inputs["puntual.contacts.v1"](b"\xff", False)
 
 
-@example(facts=[a_fact(STARTED, 0)], now=70, standards=STANDARDS)  # the preferred level is missed, which is no absence
-@given(facts=fact_sets(), now=instants(), standards=st.sampled_from([STANDARDS, BARE]))
-def test_a_record_survives_its_bytes(facts: list[Fact], now: float, standards: Standards) -> None:
-    """What is unpacked equals what was packed, and packs to the same bytes."""
-    clock = judged(*facts, minutes=now, standards=standards)
+@pytest.mark.parametrize("compiled", [False, True])
+@example(clock=judged(a_fact(STARTED, 0), minutes=70))  # the preferred level is missed, which is no absence
+@given(clock=RECORDS)
+def test_a_record_survives_its_bytes(compiled: bool, clock: Clock) -> None:
+    """What is unpacked, in either way, equals what was packed, and packs to the same bytes."""
     packed = codec.pack(clock)
-    assert codec.unpack(packed) == clock
-    assert codec.pack(codec.unpack(packed)) == packed
+    with patch.object(codec, "COMPILED", compiled):
+        assert codec.unpack(packed) == clock
+        assert codec.pack(codec.unpack(packed)) == packed
     assert pb.Clock.FromString(packed).SerializeToString(deterministic=True) == packed
 
 
@@ -204,20 +225,24 @@ def test_the_machine_runs_a_clock_from_start_to_retraction() -> None:
     assert [MACHINE.home(key, count) for count in (1, 12, 50)] == [partition_of("s/9", count) for count in (1, 12, 50)]
     assert MACHINE.labels(running) == ("first_reply", "running")
     assert MACHINE.step(key, None, running) == Step(
-        "started", f"{key.decode()}:started:{running.due_at}", None, ("first_reply", "running")
+        b"started", b"%b:started:%d" % (key, running.due_at), None, ("first_reply", "running")
     )
     breached = MACHINE.due(running, at(63))
     assert breached is not None
     breach = MACHINE.step(key, running, breached)
-    assert (breach.name, breach.before, breach.after) == ("breached", MACHINE.labels(running), MACHINE.labels(breached))
+    assert (breach.name, breach.before, breach.after) == (
+        b"breached",
+        MACHINE.labels(running),
+        MACHINE.labels(breached),
+    )
     assert (breach.breached_at, breach.margin) == (running.breach_at + 1, None)
     met = MACHINE.fold(key, breached, [a_fact(STOPPED, 5)])
     assert met is not None
     retraction = MACHINE.step(key, breached, met)
-    assert (retraction.name, retraction.breached_at) == ("retracted", None)
+    assert (retraction.name, retraction.breached_at) == (b"retracted", None)
     assert (retraction.before, retraction.after) == (MACHINE.labels(breached), MACHINE.labels(met))
     assert retraction.margin == pytest.approx(-55 * 60)
-    assert MACHINE.step(key, met, None) == Step("forgotten", f"{key.decode()}:forgotten", MACHINE.labels(met), None)
+    assert MACHINE.step(key, met, None) == Step(b"forgotten", key + b":forgotten", MACHINE.labels(met), None)
 
 
 def test_a_record_says_to_others_what_it_says_inside() -> None:
@@ -249,3 +274,72 @@ def test_our_numbers_are_those_of_the_contract(ours: type[model.State], theirs: 
 def test_every_field_of_the_context_has_a_place_in_the_contract() -> None:
     """A field added on one side only is found here."""
     assert list(Context._fields) == [field.name for field in pb.Context.DESCRIPTOR.fields]
+
+
+# --- records read by hand
+
+
+def by_hand(value: bytes) -> Clock | None:
+    """The record; None where protobuf must be asked."""
+    try:
+        clock = codec._unpack_plain(value)  # noqa: SLF001
+        clock.key.decode()  # the one text that is kept as bytes, and so is not looked at
+    except ValueError:
+        return None
+    return clock
+
+
+def by_protobuf(value: bytes) -> Clock | None:
+    """The record; None where that is none. A field that nobody knows leaves it to protobuf, in compiled code too."""
+    try:
+        return codec.unpack(chunk(99, b"") + value)
+    except DecodeError:
+        return None
+
+
+@example(clock=FULL)
+@example(clock=EMPTY)
+@given(clock=RECORDS)
+def test_a_record_is_read_by_hand_as_by_protobuf(clock: Clock) -> None:
+    """Every field in its place, be it there or not, and of its type: msgpack tells a bool from a number."""
+    packed = codec.pack(clock)
+    assert by_hand(packed) == by_protobuf(packed) == clock
+    assert repr(by_hand(packed)) == repr(by_protobuf(packed))
+
+
+@pytest.mark.parametrize("content", [b"", chunk(1, b""), chunk(7, b"")])
+def test_a_context_that_states_nothing_is_none(content: bytes) -> None:
+    """Though it is there, and so is a text in it."""
+    fact = Fact(Instant(0), "", "", 0)
+    value = chunk(15, content) + chunk(16, chunk(6, content))
+    assert by_hand(value) == by_protobuf(value) == replace(EMPTY, facts=(fact,))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@example(clock=FULL)
+@given(clock=RECORDS)
+def test_a_record_that_is_not_plain_is_read_all_the_same(compiled: bool, clock: Clock) -> None:
+    """With fields of a newer version, wherever they stand, or with its facts before the rest."""
+    packed, rest = codec.pack(clock), codec.pack(replace(clock, facts=()))
+    newer = pb.Clock.FromString(packed)
+    for one in (*newer.facts, *(fact.context for fact in newer.facts), newer.context):
+        one.MergeFromString(chunk(99, b"new"))
+    with patch.object(codec, "COMPILED", compiled):
+        for value in (newer.SerializeToString(), packed + chunk(99, b"new"), packed[len(rest) :] + rest):
+            assert codec.unpack(value) == clock
+
+
+@given(data=st.data())
+def test_unusual_bytes_are_read_as_protobuf_reads_them_or_not_at_all(data: st.DataObject) -> None:
+    """Cut, changed, repeated or unheard of; what protobuf refuses is not read."""
+    value = data.draw(mutants(codec.pack(data.draw(st.just(FULL) | RECORDS))))
+    assert by_hand(value) in (None, by_protobuf(value))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_bytes_that_are_no_record_are_refused(compiled: bool) -> None:
+    """As protobuf refuses them."""
+    with patch.object(codec, "COMPILED", compiled):
+        for value in (b"\xff", codec.pack(FULL)[:-1], chunk(3, b"\xff")):
+            with pytest.raises(DecodeError):
+                codec.unpack(value)

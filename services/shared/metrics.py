@@ -106,11 +106,7 @@ METRICS: Mapping[str, Spec] = {
         {"topic": GIVEN, "reason": tuple(reason.value for reason in DeadLetterReason)},
     ),
     "puntual_rebalances_total": Spec(Counter, "Assignments of partitions to this worker."),
-    "puntual_recovery_records": Spec(
-        Gauge,
-        "Records restored from the log by the last recovery, and how many there are.",
-        {"stage": ("restored", "total")},
-    ),
+    "puntual_recovery_ratio": Spec(Gauge, "How much of the last recovery is done: 1 when its records are all there."),
     "puntual_recovery_seconds": Spec(Gauge, "How long the last recovery took."),
     # Judging
     "puntual_timers_overdue_seconds": Spec(
@@ -224,7 +220,7 @@ class PrometheusMeter:
         self._lag = registry.series(Gauge, "puntual_consumer_lag_seconds", topic=topics)
         self._lags: dict[str, dict[int, float]] = {topic: {} for topic in topics}
         self._rebalances = registry.single(Counter, "puntual_rebalances_total")
-        self._recovery = registry.series(Gauge, "puntual_recovery_records")
+        self._recovery = registry.single(Gauge, "puntual_recovery_ratio")
         self._recovered = registry.single(Gauge, "puntual_recovery_seconds")
         self._ready = registry.single(Gauge, "puntual_ready")
         self._overdue = registry.single(Gauge, "puntual_timers_overdue_seconds")
@@ -285,9 +281,8 @@ class PrometheusMeter:
             behind.clear()
             self._lag[topic,].set(0)
 
-    def recovery(self, done: int, total: int) -> None:
-        self._recovery["restored",].set(done)
-        self._recovery["total",].set(total)
+    def recovery(self, share: float) -> None:
+        self._recovery.set(share)
 
     def recovered(self, seconds: float) -> None:
         self._recovered.set(seconds)

@@ -49,8 +49,8 @@ class Meter(Protocol):
     def rebalanced(self) -> None:
         """Partitions were assigned anew."""
 
-    def recovery(self, done: int, total: int) -> None:
-        """Changelog records restored so far, of how many."""
+    def recovery(self, share: float) -> None:
+        """So much of a recovery is done, of 1."""
 
     def recovered(self, seconds: float) -> None:
         """Recovery ended."""

@@ -20,6 +20,11 @@ from services.shared.engine.transport import Committed, LaneConsumer
 
 log = logging.getLogger(__name__)
 
+#: Seconds between two lines of the log about one recovery.
+_SAY = 2.0
+#: Of a recovery, by time: reading the log. The rest is taking in what was read.
+_READING = 0.5
+
 Fence = Callable[[str, Iterable[int]], Awaitable[Mapping[int, int]]]
 
 
@@ -31,6 +36,21 @@ class TruncatedLog(Exception):
             f"{tp.topic}, partition {tp.partition}, {lost}. It was cut or made anew, and what is left cannot be"
             " trusted. Bring it back, or begin anew: see `A topic has lost messages` in deploy/runbook.md"
         )
+
+
+class _Progress:
+    """Says how far a recovery is: to the meter at once, in the log every few seconds."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._said_at = monotonic()
+
+    def at(self, share: float) -> None:
+        """So much is done, of 1."""
+        self._meter.recovery(share)
+        if monotonic() - self._said_at > _SAY:
+            self._said_at = monotonic()
+            log.info("Restoring: %d %%", share * 100)
 
 
 class LaneRecovery(Recovery):
@@ -79,12 +99,15 @@ class LaneRecovery(Recovery):
         self.meter.ready(is_ready=False)
         epoch = self.runtime.epoch
         await self._wait(self.consumer.halt())
+        progress = _Progress(self.meter)
+        progress.at(0.0)
         await self._wait(self._note_committed())
-        await self._wait(self._restore_all())
+        await self._wait(self._restore_all(progress))
         await self._wait(self._start_lanes(epoch))
         if self.app.consumer_generation_id != generation:
             return
         self._set_recovery_ended()
+        progress.at(1.0)
         self.meter.recovered(monotonic() - started)
         await self._resume()
 
@@ -95,7 +118,7 @@ class LaneRecovery(Recovery):
 
     # --- records
 
-    async def _restore_all(self) -> None:
+    async def _restore_all(self, progress: _Progress) -> None:
         stores = self.runtime.keeper.stores
         owned = {tp.partition: tp for tp in self.active_tps}
         for partition in stores.keys() - owned.keys():
@@ -103,15 +126,15 @@ class LaneRecovery(Recovery):
         for partition in owned.keys() - stores.keys():
             stores[partition] = PartitionStore(self.runtime.keeper.machine)
         if owned:
-            await self._read_changelog(owned)
-            await self._index_all(owned)
+            await self._read_changelog(owned, progress)
+            await self._index_all(owned, progress)
 
     def _drop(self, partition: int) -> None:
         store = self.runtime.keeper.stores.pop(partition)
         for labels, count in store.counts.items():
             self.meter.records(*labels, -count)
 
-    async def _read_changelog(self, owned: dict[int, TP]) -> None:
+    async def _read_changelog(self, owned: dict[int, TP], progress: _Progress) -> None:
         stores, tps = self.runtime.keeper.stores, list(owned.values())
         fences = await self.fence(self.runtime.keeper.machine.records, owned)
         starts = await self.consumer.earliest_offsets(*tps)
@@ -139,7 +162,7 @@ class LaneRecovery(Recovery):
                 del unread[tp]
                 self.consumer.pause_partitions([tp])
             left = sum(self._ends[tp] - stores[tp.partition].next_offset for tp in unread)
-            self.meter.recovery(total - left, total)
+            progress.at(_READING * (1 - left / total))
         self.consumer.stop_flow()
 
     async def renew(self) -> None:
@@ -167,12 +190,15 @@ class LaneRecovery(Recovery):
     def _restored(self, tp: TP) -> bool:
         return self.runtime.keeper.stores[tp.partition].next_offset >= self._ends[tp]
 
-    async def _index_all(self, owned: dict[int, TP]) -> None:
-        for partition in owned:
-            store = self.runtime.keeper.stores[partition]
+    async def _index_all(self, owned: dict[int, TP], progress: _Progress) -> None:
+        stores = [self.runtime.keeper.stores[partition] for partition in owned]
+        total = sum(store.unindexed for store in stores)
+        for store in stores:
             before = store.counts.copy()
             try:
                 for _ in store.index():
+                    left = sum(store.unindexed for store in stores)
+                    progress.at(_READING + (1 - _READING) * (1 - left / total))
                     await asyncio.sleep(0)
             finally:
                 for labels, count in store.counts.items():

@@ -35,6 +35,11 @@ class PartitionStore(Generic[R, F]):
         """Apply changelog entries in order; None deletes. `index` makes them count."""
         self._restored.update(entries)
 
+    @property
+    def unindexed(self) -> int:
+        """How many keys `index` has yet to take in."""
+        return len(self._restored)
+
     def index(self, slice_size: int = 10_000) -> Iterator[int]:
         """Take in what was restored, with deadlines and counts; yields after every slice how many are done.
 

@@ -52,7 +52,7 @@ class Tally:
         self.lags: dict[tuple[str, int], float] = {}
         self.sweeps: list[float] = []
         self.commits: list[tuple[str, int]] = []
-        self.restored: list[tuple[int, int]] = []
+        self.restored: list[float] = []
 
     def consumed(self, _topic: str, outcome: str, count: int) -> None:
         assert count > 0
@@ -94,8 +94,8 @@ class Tally:
 
     def rebalanced(self) -> None: ...
 
-    def recovery(self, done: int, total: int) -> None:
-        self.restored.append((done, total))
+    def recovery(self, share: float) -> None:
+        self.restored.append(share)
 
     def recovered(self, seconds: float) -> None:
         assert seconds >= 0

@@ -1,6 +1,7 @@
 """From an assignment to reading: all records are restored, whatever comes in between, and every lane starts right."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from functools import partialmethod
 
@@ -8,6 +9,7 @@ import pytest
 from faust.tables.recovery import RebalanceAgain
 from faust.types import TP
 
+from services.shared.engine import recovery
 from services.shared.engine.fence import KEY
 from services.shared.engine.recovery import TruncatedLog
 from services.shared.engine.store import PartitionStore
@@ -73,6 +75,23 @@ async def test_a_fetch_that_outlasts_the_rebalance_leaves_no_hole(rig: Rig) -> N
     rig.kafka.logs[LOG_1] = [entry(offset) for offset in range(20)]
     await rig.assign(IN, IN_1, LOG, LOG_1)
     assert len(rig.keeper.stores[1].keys()) == 20
+
+
+async def test_a_recovery_says_how_far_it_is(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """First what is read, then what is taken in: from nothing to all of it, and in the log by the hundred."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(recovery, "_SAY", -1.0)
+    monkeypatch.setattr(PartitionStore, "index", partialmethod(PartitionStore.index, slice_size=2))
+    rig.kafka.logs[LOG] = [entry(offset) for offset in range(8)]
+    await rig.assign(IN, LOG)
+    shares = rig.tally.restored
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    assert shares == sorted(shares)
+    assert 0.5 in shares
+    assert len([share for share in shares if 0.5 < share < 1]) > 2
+    assert "Restoring: 50 %" in caplog.messages
 
 
 async def test_recovery_ends_at_the_fence(rig: Rig) -> None:

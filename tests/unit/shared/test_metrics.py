@@ -138,7 +138,7 @@ def test_each_measurement_lands_in_its_metric(registry: Registry, meter: Meter) 
     meter.sweep(1.5)
     meter.committed(topic, 3)
     meter.jump(topic, "expired")
-    meter.recovery(7, 9)
+    meter.recovery(0.7)
     meter.recovered(0.3)
     meter.ready(is_ready=True)
     expected: list[tuple[str, dict[str, str], float]] = [
@@ -149,8 +149,7 @@ def test_each_measurement_lands_in_its_metric(registry: Registry, meter: Meter) 
         ("puntual_breach_detection_delay_seconds_sum", {}, 0.08),
         ("puntual_timers_overdue_seconds", {}, 1.5),
         ("puntual_offset_jumps_total", {"topic": topic, "outcome": "expired"}, 1),
-        ("puntual_recovery_records", {"stage": "restored"}, 7),
-        ("puntual_recovery_records", {"stage": "total"}, 9),
+        ("puntual_recovery_ratio", {}, 0.7),
         ("puntual_recovery_seconds", {}, 0.3),
         ("puntual_ready", {}, 1),
     ]

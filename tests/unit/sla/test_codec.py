@@ -315,6 +315,16 @@ def test_a_context_that_states_nothing_is_none(content: bytes) -> None:
     assert by_hand(value) == by_protobuf(value) == replace(EMPTY, facts=(fact,))
 
 
+@pytest.mark.parametrize("places", [(15,), (16,), (16, 6)], ids=["context", "fact", "context of a fact"])
+@pytest.mark.parametrize("content", [chunk(2, b"b") + chunk(1, b"a"), chunk(1, b"b") + chunk(1, b"a")])
+def test_what_stands_inside_is_read_in_order_or_not_at_all(places: tuple[int, ...], content: bytes) -> None:
+    """Nothing of it is lost."""
+    for number in reversed(places):
+        content = chunk(number, content)
+    assert by_hand(content) is None
+    assert "'a'" in repr(by_protobuf(content))
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 @example(clock=FULL)
 @given(clock=RECORDS)

@@ -93,9 +93,9 @@ class Outbox:
         self._in_flight += 1
         self._queue.put_nowait((writes, done))
 
-    async def room(self) -> None:
-        """Wait until another submission may be made."""
-        await self._until(lambda: self._in_flight < MAX_IN_FLIGHT)
+    async def room(self, most: int = MAX_IN_FLIGHT) -> None:
+        """Wait until fewer submissions than `most` are not yet acknowledged."""
+        await self._until(lambda: self._in_flight < most)
 
     async def drained(self) -> None:
         """Wait until everything submitted is acknowledged."""

@@ -15,13 +15,15 @@ from services.shared.clock import Now
 from services.shared.engine.keeper import Keeper, transition_of
 from services.shared.engine.lane import FRESH, Jump, Lane
 from services.shared.engine.meter import Meter
-from services.shared.engine.outbox import Ack, Outbox
+from services.shared.engine.outbox import MAX_IN_FLIGHT, Ack, Outbox
 from services.shared.engine.stage import Message, Result, Stage
 from services.shared.engine.view import Announcement, PartitionsMoved, SlowReader
 from services.shared.instant import SECOND, Instant
 
 #: Messages decoded and folded before others get their turn; within it, a key is written once.
-SLICE = 2_000
+SLICE = 500
+#: Submissions not yet acknowledged with which input waits: what the clock announces must not queue behind much of it.
+READING_IN_FLIGHT = MAX_IN_FLIGHT // 2
 #: Deadlines looked at before others get their turn.
 SWEEP = 1_000
 #: How long announcements wait for reading that is behind; then they go by what is read.
@@ -120,7 +122,7 @@ class Runtime:
         A batch fetched under an earlier epoch is dropped. Waits while too much is unacknowledged.
         """
         while messages:
-            await self._outbox.room()
+            await self._outbox.room(READING_IN_FLIGHT)
             async with self._gate:
                 lane = self.lanes.get((topic, partition))
                 if lane is None or epoch != self.epoch or self._frozen:

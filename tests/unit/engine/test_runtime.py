@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.shared.engine.lane import FRESH, Jump, Lane
-from services.shared.engine.outbox import MAX_IN_FLIGHT
 from services.shared.engine.relay import Relay
-from services.shared.engine.runtime import PATIENCE, SLICE, SWEEP
+from services.shared.engine.runtime import PATIENCE, READING_IN_FLIGHT, SLICE, SWEEP
 from services.shared.engine.stage import DeadLetters
 from services.shared.engine.store import ForeignWriter
 from services.shared.engine.view import PartitionsMoved, SlowReader
@@ -127,25 +126,40 @@ async def test_a_gap_is_reported_and_nothing_read(site: Site) -> None:
 async def test_reading_waits_while_too_much_is_unacknowledged(site: Site) -> None:
     """It goes on where it stopped."""
     site.producer.holding = True
-    feeding = asyncio.create_task(site.feed(*long_stream(MAX_IN_FLIGHT + 2)))
+    feeding = asyncio.create_task(site.feed(*long_stream(READING_IN_FLIGHT + 2)))
     assert await idle(feeding)
-    assert site.lane().position == MAX_IN_FLIGHT * SLICE
+    assert site.lane().position == READING_IN_FLIGHT * SLICE
     site.producer.answer_all()
     await feeding
     await site.outbox.drained()
-    assert site.lane().frontier == (MAX_IN_FLIGHT + 2) * SLICE
+    assert site.lane().frontier == (READING_IN_FLIGHT + 2) * SLICE
+
+
+async def test_announcements_do_not_wait_where_reading_does(site: Site) -> None:
+    """What is due need not queue behind all that is being read."""
+    site.own(site.lane(), Lane(INPUT, 1, 0, 0))
+    await site.feed(a_message(0, ("a", said(ring_at=RING))), partition=1)
+    site.producer.holding = True
+    feeding = asyncio.create_task(site.feed(*long_stream(READING_IN_FLIGHT + 2)))
+    assert await idle(feeding)
+    async with asyncio.timeout(1):
+        await site.runtime.sweep()
+    site.producer.answer_all()
+    await feeding
+    await site.outbox.drained()
+    assert (b"a", "rung") in site.transitions()
 
 
 async def test_a_feed_cancelled_while_waiting_has_done_whole_slices(site: Site) -> None:
     """What was read will be acknowledged; the rest can be fetched again."""
     site.producer.holding = True
-    feeding = asyncio.create_task(site.feed(*long_stream(MAX_IN_FLIGHT + 2)))
+    feeding = asyncio.create_task(site.feed(*long_stream(READING_IN_FLIGHT + 2)))
     assert await idle(feeding)
     feeding.cancel()
     site.producer.answer_all()
     await site.outbox.drained()
-    assert site.lane().frontier == site.lane().position == MAX_IN_FLIGHT * SLICE
-    await site.feed(*stream(MAX_IN_FLIGHT * SLICE, MAX_IN_FLIGHT * SLICE + 1))
+    assert site.lane().frontier == site.lane().position == READING_IN_FLIGHT * SLICE
+    await site.feed(*stream(READING_IN_FLIGHT * SLICE, READING_IN_FLIGHT * SLICE + 1))
 
 
 async def test_somebody_elses_write_ends_the_worker(site: Site) -> None:
@@ -174,13 +188,13 @@ async def test_freezing_waits_until_all_is_acknowledged(site: Site) -> None:
 async def test_a_revoke_in_the_middle_of_a_feed_drops_the_rest(site: Site) -> None:
     """What was folded is acknowledged and committed, and what was not is left to the next owner, untouched."""
     site.producer.holding = True
-    feeding = asyncio.create_task(site.feed(*long_stream(MAX_IN_FLIGHT + 3)))
+    feeding = asyncio.create_task(site.feed(*long_stream(READING_IN_FLIGHT + 3)))
     assert await idle(feeding)
     freezing = asyncio.create_task(site.runtime.freeze())
     site.producer.answer_all()
     await asyncio.gather(feeding, freezing)
     assert site.lane().frontier == site.lane().position
-    assert len(site.keeper.stores[0].keys()) * SLICE == site.lane().frontier < (MAX_IN_FLIGHT + 3) * SLICE
+    assert len(site.keeper.stores[0].keys()) * SLICE == site.lane().frontier < (READING_IN_FLIGHT + 3) * SLICE
 
 
 async def test_nothing_moves_between_freeze_and_start(site: Site) -> None:

@@ -105,7 +105,7 @@ def happen(meter: Meter, service: str) -> None:
             meter.settled(kind, "kept_late", [3600.0])
     meter.detection_delay(30.0)
     meter.sweep(20.0)
-    meter.recovery(5, 5)
+    meter.recovery(1.0)
     meter.recovered(0.5)
     meter.ready(is_ready=False)
 

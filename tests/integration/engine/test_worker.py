@@ -37,9 +37,7 @@ class Site:
 
     def worker(self, **settings: Any) -> ServiceProcess:
         """A promise worker; not started."""
-        return ServiceProcess(
-            "promises", self.kafka, self.prefix, partitions=PARTITIONS, rules=self._rules, **settings
-        )
+        return ServiceProcess("promises", self.kafka, self.prefix, partitions=PARTITIONS, rules=self._rules, **settings)
 
     def states(self) -> Counter[int]:
         """How many promises stand in each state, by the topic alone."""

@@ -103,6 +103,7 @@ class Runtime:
         """Move on with these lanes. The stores of their partitions must be recovered."""
         self.lanes = {(lane.topic, lane.partition): lane for lane in lanes}
         self._unswept = {partition: [] for partition in self.partitions()}
+        self._late.clear()
         self._started_at = self._now()
         self.assigned = True
         self._frozen = False

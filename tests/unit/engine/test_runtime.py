@@ -292,6 +292,21 @@ async def test_far_behind_it_says_nothing_for_a_while(site: Site) -> None:
     assert rung == [1, 1, 1, 2]
 
 
+async def test_patience_begins_anew_with_an_assignment(site: Site) -> None:
+    """How long a partition was behind under another one says nothing."""
+    await site.feed(a_message(0, ("a", said(ring_at=500))), a_message(1))
+    site.reader.ends[INPUT, 0] = 9
+    site.now = site.reader.heard_at = Instant(1_000 + FRESH + 1)
+    await site.runtime.sweep()
+    lane = site.lane()
+    await site.runtime.freeze()
+    site.own(lane)
+    site.now = site.reader.heard_at = Instant(2_000 + FRESH + PATIENCE)
+    await site.runtime.sweep()
+    await site.outbox.drained()
+    assert site.transitions() == [(b"a", "waiting")]
+
+
 @pytest.mark.parametrize("heard_at", [None, RING - FRESH - 1], ids=["never", "long ago"])
 async def test_the_clock_waits_for_word_from_the_broker(heard_at: int | None) -> None:
     """Whether anything is unread is unknown: no fetch was answered since take-over, or none for a while."""

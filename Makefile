@@ -4,6 +4,7 @@
 
 BIN := .venv/bin
 COMPILED := .cache/compiled
+RIVALS := .cache/rivals
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
            --no-annotate --no-header --no-emit-index-url --upgrade
@@ -66,13 +67,14 @@ chaos: .venv/dev  ## faults of every kind, each judged by one oracle, on real Ka
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 .PHONY: bench
-bench: $(COMPILED)/done  ## measure throughput against idiomatic Faust, on a real broker
-	$(BIN)/python -m benchmarks --compiled $(COMPILED) $(ARGS)
+bench: $(COMPILED)/done $(RIVALS)/done  ## measure everything, on a real broker, and others beside it (ARGS="delay burst --short")
+	$(BIN)/python -m benchmarks --compiled $(COMPILED) --rivals $(RIVALS)/bin/python $(ARGS)
 
 .PHONY: lock
 lock: .venv/dev  ## bring requirements*.lock up to date with pyproject.toml
 	$(COMPILE) --extra build --output-file requirements.lock
 	$(COMPILE) --extra build --extra dev --constraints requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) --extra bench --constraints requirements.lock --output-file requirements-bench.lock
 
 .PHONY: clean
 clean:  ## remove .venv, caches and the data of `make run`
@@ -86,6 +88,12 @@ $(COMPILED)/done: .venv/dev deploy/compile.py $(shell find services protos/puntu
 	@echo "Compiling into $(COMPILED) ..."
 	@rm -rf $(COMPILED) && mkdir -p $(COMPILED)
 	@$(BIN)/python deploy/compile.py $(COMPILED) >$(COMPILED).log 2>&1 || { cat $(COMPILED).log >&2; exit 1; }
+	@touch $@
+
+$(RIVALS)/done: .venv/run requirements-bench.lock
+	@echo "Installing what the others need into $(RIVALS) ..."
+	@$(BIN)/python -m venv $(RIVALS)
+	@$(RIVALS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
 	@touch $@
 
 .venv/run: requirements.lock pyproject.toml

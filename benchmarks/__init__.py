@@ -1,1 +1,1 @@
-"""How fast Puntual is, as ratios within one run. See README.md beside this file."""
+"""What Puntual needs and how fast it is, each figure beside its target. See README.md beside this file."""

@@ -1,67 +1,129 @@
-"""Puts order events into a topic as fast as Python can, so that the worker under test never waits for them."""
+"""Publishes order events, as fast as may be or at a steady rate; a process of its own.
+
+    python -m benchmarks.load JSON
+
+The JSON object has the fields of `Load`. At a steady rate it prints, at the end, how late its latest batch was, in
+seconds.
+"""
 
 import asyncio
-import logging
-from collections.abc import Iterator
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
-from puntual.events.v1.order_event_pb2 import MILESTONE_READY, OrderEvent
-from services.shared.clock import set_timestamp
+from benchmarks.batches import Record, producing, put, send_all
+from benchmarks.events import CUSTOMERS, DAY, Event, Step, order_event, paired, promises, steady
+from services.shared.clock import wall_clock
 from services.shared.instant import SECOND, Instant
 from services.shared.partitioner import partition_of
 
-CUSTOMERS = 10_000
+STREAMS: Final[Mapping[str, Callable[..., Iterator[Step]]]] = {
+    "paired": paired,
+    "promises": promises,
+    "steady": steady,
+}
+#: At a steady rate every partition gets a batch this often, in microseconds, each in its turn.
+TURN: Final = 100_000
+#: How old events dated back are when records are remembered for a day: this much less than that.
+_LEFT: Final = 60 * SECOND
 
 
-def order_events(count: int, apart: int, start: Instant) -> Iterator[tuple[str, bytes]]:
-    """(customer, event) pairs: half promises, half fulfilments, each `apart` promises after its promise, all in time.
+class Load(NamedTuple):
+    """What to publish."""
 
-    Due times are spread over the thirty days from tomorrow, so that every promise waits in the deadline queue.
-    """
-    promises = count // 2
-    for number in range(promises + apart):
-        if number < promises:
-            yield _event(number, start, MILESTONE_READY)
-        if number >= apart:
-            yield _event(number - apart, start, None)
+    kafka: str
+    topic: str
+    partitions: int
+    #: One of STREAMS, and its arguments.
+    stream: str
+    arguments: Mapping[str, int]
+    #: When the first event happens; the others follow at `rate`.
+    start: int
+    #: Events a second; 0: as fast as may be, a microsecond after each other.
+    rate: int = 0
+    #: Whether all of it is made before `start`, so that sending needs little CPU.
+    beforehand: bool = True
+    #: Whether events tell of what happened a day ago, each fulfilment before its promise. Where records are remembered
+    #: for a day they are forgotten after two minutes, so that their number stays the same.
+    dated_back: bool = False
 
 
-def _event(number: int, start: Instant, milestone: int | None) -> tuple[str, bytes]:
-    customer = f"c-{number % CUSTOMERS}"
-    event = OrderEvent(
-        event_id=f"{'p' if milestone else 'r'}-{number:08}",
-        source="shop",
-        customer_id=customer,
-        subject_id=f"o-{number:08}",
-    )
-    set_timestamp(event.occurred_at, Instant(start + number))
-    if milestone:
-        event.promised.milestone = MILESTONE_READY
-        set_timestamp(event.promised.due.at, Instant(start + (1 + number % 30) * 86_400 * SECOND + number))
+class Turn(NamedTuple):
+    """A batch for one partition, and when it is sent: not before its last event happened."""
+
+    at: Instant
+    partition: int
+    batch: Any
+
+
+def timed_events(load: Load) -> Iterator[tuple[Instant, Event]]:
+    """The events, and when each is to be published."""
+    each = SECOND / load.rate if load.rate else 1
+    for place, step in enumerate(STREAMS[load.stream](**load.arguments)):
+        at = Instant(int(load.start + place * each))
+        yield at, _dated_back(step, at) if load.dated_back else order_event(step, at)
+
+
+def _dated_back(step: Step, at: Instant) -> Event:
+    number, made = step
+    return order_event((number, not made), Instant(at - DAY + _LEFT), lambda _, made_at: Instant(made_at + SECOND))
+
+
+def records(events: Iterable[tuple[Instant, Event]], partitions: int) -> Iterator[tuple[Instant, Record]]:
+    """Partitioned as publishers must."""
+    homes = {f"c-{number}": partition_of(f"c-{number}", partitions) for number in range(CUSTOMERS)}
+    return ((at, Record(homes[customer], customer.encode(), value)) for at, (customer, value) in events)
+
+
+def turns(load: Load, create: Callable[[], Any]) -> Iterator[Turn]:
+    """What is sent when, at a steady rate."""
+    batches: dict[int, Any] = {}
+    step = 0
+    for at, record in records(timed_events(load), load.partitions):
+        while (due := load.start + step * TURN // load.partitions) < at:
+            if batch := batches.pop(step % load.partitions, None):
+                yield Turn(Instant(due), step % load.partitions, batch)
+            step += 1
+        if record.partition not in batches:
+            batches[record.partition] = create()
+        assert put(batches[record.partition], record), "the rate is too high for one batch in a turn"
+    for partition, batch in batches.items():
+        yield Turn(Instant(load.start + step * TURN // load.partitions), partition, batch)
+
+
+async def send_steadily(load: Load) -> float:
+    """Send each batch at its time; returns by how many seconds the latest was late. Exits where it cannot begin."""
+    async with producing(load.kafka) as producer:
+        plan: Iterable[Turn] = turns(load, producer.create_batch)
+        if load.beforehand:
+            plan = list(plan)
+        if wall_clock() > load.start:
+            sys.exit("The events were not ready when the first was to be published.")
+        return await _send(producer, load.topic, plan)
+
+
+async def _send(producer: AIOKafkaProducer, topic: str, plan: Iterable[Turn]) -> float:
+    late = 0
+    for at, partition, batch in plan:
+        if (early := (at - wall_clock()) / SECOND) > 0:
+            await asyncio.sleep(early)
+        late = max(late, wall_clock() - at)
+        batch.close()
+        await producer.send_batch(batch, topic, partition=partition)
+    return late / SECOND
+
+
+def main(load: Load) -> None:
+    """Publish it."""
+    if load.rate:
+        print(asyncio.run(send_steadily(load)))
     else:
-        event.ready.SetInParent()
-    return customer, event.SerializeToString()
+        events = records(timed_events(load), load.partitions)
+        asyncio.run(send_all(load.kafka, load.topic, (record for _, record in events)))
 
 
-def load(kafka: str, topic: str, partitions: int, events: Iterator[tuple[str, bytes]]) -> None:
-    """Produce the events, partitioned as publishers must."""
-    # A topic made a moment ago has no leader yet; aiokafka tries again, and says so each time.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    asyncio.run(_load(kafka, topic, partitions, events))
-
-
-async def _load(kafka: str, topic: str, partitions: int, events: Iterator[tuple[str, bytes]]) -> None:
-    numbers = {f"c-{number}": partition_of(f"c-{number}", partitions) for number in range(CUSTOMERS)}
-    async with AIOKafkaProducer(bootstrap_servers=kafka, max_batch_size=512 << 10, acks="all") as producer:
-        open_batches = {number: producer.create_batch() for number in range(partitions)}
-        for customer, value in events:
-            number = numbers[customer]
-            batch = open_batches[number]
-            if batch.append(key=customer.encode(), value=value, timestamp=None) is None:
-                await producer.send_batch(batch, topic, partition=number)
-                batch = open_batches[number] = producer.create_batch()
-                batch.append(key=customer.encode(), value=value, timestamp=None)
-        for number, batch in open_batches.items():
-            await producer.send_batch(batch, topic, partition=number)
-        await producer.flush()
+if __name__ == "__main__":
+    main(Load(**json.loads(sys.argv[1])))

@@ -1,0 +1,1 @@
+"""The same work in other Python stream processors, each as its documentation teaches it."""

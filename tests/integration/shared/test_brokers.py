@@ -1,11 +1,22 @@
 """The brokers that the other tests stand on."""
 
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.admin import ConfigResource
+from kafka.errors import KafkaError
 
 from services.shared.broker import BrokerFailed, free_port, is_listening, running, start_embedded
+from services.shared.topics import ORDERS, PROMISES, provision
+from tests.brokers import Broker, Cluster, Unavailable
+from tests.conftest import left_out
+from tests.integration.engine.reading import read_topic
+
+C = TypeVar("C", bound=Cluster)
 
 
 def test_a_broker_hands_back_what_was_given_to_it(kafka: str, prefix: str) -> None:
@@ -63,3 +74,141 @@ def test_a_server_that_dies_shows_its_last_words(tmp_path: Path) -> None:
     start = running(command, port=free_port(), log=tmp_path / "log", patience=5)
     with pytest.raises(BrokerFailed, match=r"exited with 3 .*\n.*out of luck"), start:
         pass
+
+
+@contextlib.contextmanager
+def _breakable(brokers: C) -> Iterator[C]:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(brokers)
+        except Unavailable as unavailable:
+            left_out(str(unavailable))
+        yield brokers
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Broker]:
+    """An Apache Kafka node to be broken; every test leaves it whole."""
+    with _breakable(Broker()) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Three of them."""
+    with _breakable(Cluster()) as brokers:
+        yield brokers
+
+
+@contextlib.contextmanager
+def _writer(brokers: Cluster, topic: str) -> Iterator[Callable[[bytes, float], object]]:
+    """Writes a value to a topic. Raises KafkaError where it is not acknowledged in so many seconds."""
+    producer = KafkaProducer(bootstrap_servers=brokers.bootstrap, acks="all", request_timeout_ms=3_000)
+    try:
+        yield lambda value, patience: producer.send(topic, value).get(patience)
+    finally:
+        producer.close(0)
+
+
+def _values(brokers: Cluster, topic: str) -> Sequence[bytes | None]:
+    return [entry.value for entry in read_topic(brokers.bootstrap, topic)]
+
+
+def test_a_killed_node_comes_back_with_what_it_acknowledged(node: Broker, prefix: str) -> None:
+    """Its address and its data are those of before, though it had no time to save anything."""
+    provision(node.bootstrap, prefix, 1)
+    topic, before = ORDERS.under(prefix), node.pid
+    with _writer(node, topic) as write:
+        write(b"value", 20)
+    node.kill()
+    assert node.pid is None
+    assert not is_listening(int(node.bootstrap.rpartition(":")[2]))
+    node.start()
+    node.wait_whole()
+    assert node.pid not in (None, before)
+    assert _values(node, topic) == [b"value"]
+
+
+def test_a_frozen_node_is_silent_until_it_thaws(node: Broker, prefix: str) -> None:
+    """Nothing is acknowledged meanwhile; then it goes on."""
+    provision(node.bootstrap, prefix, 1)
+    topic = ORDERS.under(prefix)
+    with _writer(node, topic) as write:
+        write(b"before", 20)
+        node.freeze()
+        try:
+            with pytest.raises(KafkaError):
+                write(b"meanwhile", 1)
+        finally:
+            node.thaw()
+        write(b"after", 20)
+    assert _values(node, topic) == [b"before", b"meanwhile", b"after"]
+
+
+@pytest.mark.slow
+def test_topics_of_a_cluster_lie_on_all_its_nodes(cluster: Cluster, prefix: str) -> None:
+    """Ours and Kafka's own have three replicas, and nothing is acknowledged without two."""
+    provision(cluster.bootstrap, prefix, 1, replication=3)
+    consumer = KafkaConsumer(ORDERS.under(prefix), bootstrap_servers=cluster.bootstrap, group_id=prefix)
+    consumer.poll(timeout_ms=5_000)
+    consumer.close()
+    names = [ORDERS.under(prefix), PROMISES.under(prefix), "__consumer_offsets"]
+    admin = KafkaAdminClient(bootstrap_servers=cluster.bootstrap)
+    replicas = [len(part["replica_nodes"]) for topic in admin.describe_topics(names) for part in topic["partitions"]]
+    settings = admin.describe_configs([ConfigResource("topic", name) for name in names], config_filter="all")["topic"]
+    admin.close()
+    assert (len(replicas), set(replicas)) == (2 + 4, {3})
+    assert [settings[name]["min.insync.replicas"]["value"] for name in names] == ["2", "2", "2"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("leave", "come_back"),
+    [(Cluster.kill, Cluster.start), (Cluster.stop, Cluster.start), (Cluster.freeze, Cluster.thaw)],
+    ids=["killed", "stopped", "frozen"],
+)
+def test_a_cluster_does_without_one_node(
+    cluster: Cluster, prefix: str, leave: Callable[[Cluster, int], None], come_back: Callable[[Cluster, int], None]
+) -> None:
+    """The other two take what is written to a topic that it leads; when it returns it has all of that."""
+    provision(cluster.bootstrap, prefix, 1, replication=3)
+    topic = ORDERS.under(prefix)
+    values = [b"%d" % number for number in range(10)]
+    with _writer(cluster, topic) as write:
+        write(b"before", 20)
+        leader = _leader(cluster, topic)
+        leave(cluster, leader)
+        try:
+            for value in values:
+                write(value, 30)
+        finally:
+            come_back(cluster, leader)
+    cluster.wait_whole()
+    assert _values(cluster, topic) == [b"before", *values]
+
+
+@pytest.mark.slow
+def test_a_cluster_takes_nothing_while_two_nodes_are_gone(cluster: Cluster, prefix: str) -> None:
+    """It says what it lacks; when they are back it goes on."""
+    provision(cluster.bootstrap, prefix, 1, replication=3)
+    topic = ORDERS.under(prefix)
+    with _writer(cluster, topic) as write:
+        write(b"before", 20)
+        cluster.kill(1, 2)
+        try:
+            with pytest.raises(TimeoutError, match=r"nodes \[1, 2\]"):
+                cluster.wait_whole(1)
+            with pytest.raises(KafkaError):
+                write(b"meanwhile", 2)
+        finally:
+            cluster.start(1, 2)
+        cluster.wait_whole()
+        write(b"after", 30)
+    assert _values(cluster, topic) == [b"before", b"meanwhile", b"after"]
+
+
+def _leader(cluster: Cluster, topic: str) -> int:
+    admin = KafkaAdminClient(bootstrap_servers=cluster.bootstrap)
+    (found,) = admin.describe_topics([topic])
+    admin.close()
+    return int(found["partitions"][0]["leader_id"])

@@ -1,0 +1,150 @@
+"""The one oracle of every scenario: a plain batch computation over what was published, against what stands in Kafka.
+
+It shares the protobuf classes with the services, and no line of code with the engine or with services/promises.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import unified_diff
+from urllib.parse import unquote
+
+from puntual.promises.v1 import promise_pb2 as pb
+from tests.chaos.chain import Chain, Told
+from tests.chaos.reading import Refused, facts_of, home
+from tests.chaos.report import Finding, Report
+from tests.chaos.tape import Entry, Holes
+from tests.chaos.verdict import packed, record
+
+#: The key by which a worker shuts out its predecessors; no record.
+_FENCE = b"~fence"
+_Place = tuple[str, int, int]  # topic, partition, offset
+
+
+@dataclass
+class Published:
+    """What the input comes to."""
+
+    partitions: int
+    events: int = 0
+    told: defaultdict[bytes, list[Told]] = field(default_factory=lambda: defaultdict(list))
+    #: The unusable messages, by where they stand, each with the reason.
+    refused: dict[_Place, tuple[Entry, str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, inputs: Mapping[str, Iterable[Entry]], partitions: int) -> "Published":
+        """Understand the messages of each input topic, by its name without prefix."""
+        all_of_it = cls(partitions)
+        for name, entries in inputs.items():
+            for entry in entries:
+                all_of_it.events += 1
+                try:
+                    for key, said in facts_of(name, entry, partitions):
+                        all_of_it.told[key].append(Told(entry.at, said))
+                except Refused as refused:
+                    all_of_it.refused[_place(entry)] = entry, str(refused)
+        return all_of_it
+
+    def expected(self, now: int) -> Mapping[bytes, bytes]:
+        """The table of records as of an instant."""
+        return {key: packed(record(key, (each.said for each in told), now)) for key, told in self.told.items()}
+
+
+def records_in(log: Iterable[Entry]) -> list[Entry]:
+    """The writes of records in a log."""
+    return [entry for entry in log if entry.key != _FENCE]
+
+
+def table_of(records: Iterable[Entry]) -> Mapping[bytes, bytes]:
+    """The last value of each key; deleted ones left out."""
+    table = {entry.key or b"": entry.value for entry in records}
+    return {key: value for key, value in table.items() if value is not None}
+
+
+def is_complete(
+    expected: Mapping[bytes, bytes], published: Published, records: Iterable[Entry], dead: Iterable[Entry]
+) -> bool:
+    """Whether all that must come is there."""
+    return table_of(records) == expected and published.refused.keys() <= {_origin(letter) for letter in dead}
+
+
+def examine(  # noqa: PLR0913 - all there is to know
+    published: Published,
+    log: Iterable[Entry],
+    table: Mapping[bytes, bytes],
+    dead: Iterable[Entry],
+    *,
+    now: int,
+    patience: int,
+    holes: Holes | None = None,
+) -> Report:
+    """Everything that is wrong as of `now`.
+
+    `log`: every write there ever was, but for `holes`; `table`: what Kafka now holds of it. `patience`: microseconds
+    that anything due may stay unsaid.
+    """
+    report = Report(promises=len(published.told))
+    _check_table(published.expected(now), table, report)
+    chains: defaultdict[bytes, list[Entry]] = defaultdict(list)
+    for entry in records_in(log):
+        key = entry.key or b""
+        chains[key].append(entry)
+        if _home_of(key, published.partitions) != entry.partition:
+            report.findings.append(Finding("wrong", key.decode(), f"written to partition {entry.partition}"))
+    for key, told in published.told.items():
+        Chain(key, told, chains[key], report, holes or {}).check(now, patience)
+    _check_dead_letters(published.refused, dead, report)
+    return report
+
+
+def _check_table(expected: Mapping[bytes, bytes], found: Mapping[bytes, bytes], report: Report) -> None:
+    for key in sorted(expected.keys() | found.keys()):
+        if key not in found:
+            report.findings.append(Finding("lost", key.decode(), "there is no record"))
+        elif key not in expected:
+            report.findings.append(Finding("wrong", key.decode(), "a record that nobody's word stands behind"))
+        elif found[key] != expected[key]:
+            report.findings.append(Finding("lost", key.decode(), _difference(expected[key], found[key])))
+
+
+def _difference(expected: bytes, found: bytes) -> str:
+    told, have = (str(pb.Promise.FromString(value)).splitlines() for value in (expected, found))
+    lines = (line for line in unified_diff(told, have, n=0) if line[:2] not in {"--", "++", "@@"})
+    return f"not the final record: {' '.join(lines)}"
+
+
+def _check_dead_letters(refused: Mapping[_Place, tuple[Entry, str]], dead: Iterable[Entry], report: Report) -> None:
+    missing = set(refused)
+    for letter in dead:
+        report.dead_letters += 1
+        place = _origin(letter)
+        report.repeated_dead_letters += place in refused and place not in missing
+        missing.discard(place)
+        message, reason = refused.get(place, (None, ""))
+        if message is None:
+            report.findings.append(Finding("wrong", str(place), f"put aside as {letter.header('reason')}, but usable"))
+        elif wrong := _letter_problem(message, reason, letter):
+            report.findings.append(Finding("wrong", str(place), wrong))
+    report.findings += [
+        Finding("lost", str(place), f"{refused[place][1]}, but no dead letter") for place in sorted(missing)
+    ]
+
+
+def _letter_problem(message: Entry, reason: str, letter: Entry) -> str:
+    said = [(name.removeprefix("original-"), value) for name, value in letter.headers if name.startswith("original-")]
+    if (letter.key, letter.value, tuple(said)) != (message.key, message.value, message.headers):
+        return "the dead letter is not the message that was sent"
+    found = letter.header("reason")
+    return "" if found == reason else f"put aside as {found!r}, expected {reason!r}"
+
+
+def _home_of(key: bytes, partitions: int) -> int:
+    return home(unquote(key.decode().partition("/")[0].removeprefix("~")), "", partitions)
+
+
+def _place(entry: Entry) -> _Place:
+    return entry.topic, entry.partition, entry.offset
+
+
+def _origin(letter: Entry) -> _Place:
+    return letter.header("topic"), int(letter.header("partition")), int(letter.header("offset"))

@@ -1,0 +1,29 @@
+"""All scenarios, by the name they are called by."""
+
+from collections.abc import Mapping
+
+from tests.chaos.scenarios import input as publishers, storage, storm, workers
+from tests.chaos.theatre import Scenario
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "join_leave": Scenario(workers.join_leave),
+    "kill_one": Scenario(workers.kill_one),
+    "kill_all": Scenario(workers.kill_all),
+    "scale": Scenario(workers.scale),
+    "rolling": Scenario(workers.rolling),
+    "pause": Scenario(workers.pause),
+    "freeze": Scenario(workers.freeze),
+    "freeze_joining": Scenario(workers.freeze_joining),
+    "freeze_unfenced": Scenario(workers.freeze_unfenced, must_fail=True),
+    "duplicates": Scenario(publishers.duplicates),
+    "reordering": Scenario(publishers.reordering),
+    "poison": Scenario(publishers.poison),
+    "misplaced": Scenario(publishers.misplaced),
+    "skewed_clocks": Scenario(publishers.skewed_clocks),
+    "transactions": Scenario(publishers.transactions),
+    "hot_customer": Scenario(publishers.hot_customer),
+    "overload": Scenario(publishers.overload),
+    "compaction": Scenario(storage.compaction),
+    "cut": Scenario(storage.cut),
+    "storm": Scenario(storm.storm),
+}

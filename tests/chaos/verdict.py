@@ -1,0 +1,177 @@
+"""What a promise is worth, told once more: from its facts to the record, plainly and with no thought of speed."""
+
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from puntual.events.v1.common_pb2 import CONSENT_ACCEPTED, CONSENT_UNSPECIFIED, PARTY_CUSTOMER, Consent, Party
+from puntual.promises.v1 import promise_pb2 as pb
+from tests.chaos.reading import CONTEXT, Said, micros
+from tests.chaos.rules import KINDS, SECOND, VERSION, Spans
+
+#: Before any warning and any breach.
+LONG_AGO = -(2**62)
+
+
+class _Word(NamedTuple):
+    """The word in force."""
+
+    original: int
+    due: int
+    given_at: int
+    by_agreement: bool
+    announced: int
+
+
+def record(key: bytes, told: Iterable[Said], now: int) -> pb.Promise:
+    """The record of a promise, as of an instant."""
+    routing, kind, subject = key.decode().split("/")
+    facts = _once_each(told)
+    promise = pb.Promise(
+        promise_id=key.decode(),
+        kind=pb.PromiseKind.Value(f"PROMISE_KIND_{kind.upper()}"),
+        customer_id="" if routing.startswith("~") else unquote(routing),
+        subject_id=unquote(subject),
+        state=pb.PROMISE_STATE_NOTED,
+        rules_version=VERSION,
+        facts=map(_fact, facts),
+    )
+    stated = [fact.context for fact in facts if fact.context]
+    _set_context(promise.context, [_last(column) for column in zip(*stated, strict=True)])
+    if word := _word(facts):
+        _judge(promise, facts, word, KINDS[kind], now)
+    return promise
+
+
+def packed(promise: pb.Promise) -> bytes:
+    """The bytes a record must have."""
+    return promise.SerializeToString(deterministic=True)
+
+
+def said_in(promise: pb.Promise) -> list[Said]:
+    """The facts of a record."""
+    return [
+        Said(
+            micros(fact.occurred_at), fact.source, fact.event_id, fact.kind, micros(fact.due_at), fact.due_day, fact.by,
+            fact.consent, fact.reason, tuple(getattr(fact.context, name) for name in CONTEXT)
+            if fact.HasField("context") else (),
+        )
+        for fact in promise.facts
+    ]  # fmt: skip
+
+
+def _once_each(told: Iterable[Said]) -> list[Said]:
+    """Sorted; of two tellings of one event the smaller."""
+    kept: dict[tuple[str, str], Said] = {}
+    for fact in sorted(told):
+        kept.setdefault((fact.source, fact.event_id), fact)
+    return list(kept.values())
+
+
+def _last(column: Sequence[str]) -> str:
+    return next((text for text in reversed(column) if text), "")
+
+
+def _word(facts: Sequence[Said]) -> _Word | None:
+    first = next((fact for fact in facts if fact.kind == pb.FACT_KIND_PROMISED), None)
+    if first is None:
+        return None
+    word = _Word(first.due_at, first.due_at, first.occurred_at, False, first.due_at)
+    for fact in takewhile(lambda fact: fact.kind != pb.FACT_KIND_FULFILLED, facts):
+        if fact is first or not fact.due_at or fact.occurred_at < first.occurred_at:
+            continue
+        word = word._replace(announced=fact.due_at)
+        wanted = fact.by == PARTY_CUSTOMER and fact.consent == CONSENT_UNSPECIFIED
+        in_time = fact.occurred_at <= word.due
+        if in_time and (wanted or fact.consent == CONSENT_ACCEPTED) and fact.due_at != word.due:
+            word = word._replace(due=fact.due_at, given_at=fact.occurred_at, by_agreement=True)
+    return word
+
+
+def _judge(promise: pb.Promise, facts: Sequence[Said], word: _Word, spans: Spans, now: int) -> None:
+    latest = word.due + spans.tolerance
+    breach_at = word.due + max(spans.tolerance, spans.grace)
+    lead = min(spans.warning, (word.due - word.given_at) // 2)
+    warn_at = word.due - lead if lead > 0 else 0
+    outcome = _outcome(facts, latest)
+    if outcome is None and now > breach_at:
+        outcome = pb.PROMISE_STATE_BROKEN, pb.PROMISE_REASON_DUE_PASSED, word.due
+    if outcome is None:
+        at_risk = warn_at and now >= warn_at
+        promise.state = pb.PROMISE_STATE_AT_RISK if at_risk else pb.PROMISE_STATE_OPEN
+    else:
+        promise.state, promise.reason, settled_at = outcome
+        _set(promise.settled_at, settled_at)
+    promise.by_agreement = word.by_agreement
+    _set(promise.original_due_at, word.original)
+    _set(promise.due_at, word.due)
+    _set(promise.announced_due_at, word.announced)
+    _set(promise.breach_at, breach_at)
+    if warn_at:
+        _set(promise.warn_at, warn_at)
+
+
+#: State, reason, and when it was settled.
+_Outcome = tuple[pb.PromiseState.ValueType, pb.PromiseReason.ValueType, int]
+
+
+def _outcome(facts: Sequence[Said], latest: int) -> _Outcome | None:
+    """What facts alone decide. `latest`: the last instant that keeps the word."""
+    done = next((fact for fact in facts if fact.kind == pb.FACT_KIND_FULFILLED), None)
+    waived = next((fact for fact in facts if fact.kind == pb.FACT_KIND_WAIVED), None)
+    before = facts[: facts.index(done)] if done else facts
+    end = next((ending for fact in before if (ending := _ending(fact, latest))), None)
+    called_off = end is not None and end[0] == pb.PROMISE_STATE_WITHDRAWN
+    if done and not called_off and done.occurred_at <= latest:
+        return pb.PROMISE_STATE_KEPT, pb.PROMISE_REASON_FULFILLED, done.occurred_at
+    if waived:
+        return pb.PROMISE_STATE_WITHDRAWN, pb.PROMISE_REASON_WAIVED, waived.occurred_at
+    if done and not called_off:
+        return pb.PROMISE_STATE_KEPT_LATE, pb.PROMISE_REASON_FULFILLED, done.occurred_at
+    return end
+
+
+def _ending(fact: Said, latest: int) -> _Outcome | None:
+    """A no-show ends it whenever it is told; a cancellation only while the word could still be kept."""
+    by_customer, at = fact.by == PARTY_CUSTOMER, fact.occurred_at
+    if fact.kind == pb.FACT_KIND_NO_SHOW:
+        if by_customer:
+            return pb.PROMISE_STATE_WITHDRAWN, pb.PROMISE_REASON_CUSTOMER_NO_SHOW, at
+        return pb.PROMISE_STATE_BROKEN, pb.PROMISE_REASON_NO_SHOW_BY_US, at
+    if fact.kind != pb.FACT_KIND_CANCELLED or at > latest:
+        return None
+    if by_customer:
+        return pb.PROMISE_STATE_WITHDRAWN, pb.PROMISE_REASON_CANCELLED_BY_CUSTOMER, at
+    if fact.consent == CONSENT_ACCEPTED:
+        return pb.PROMISE_STATE_WITHDRAWN, pb.PROMISE_REASON_CANCELLED_BY_AGREEMENT, at
+    return pb.PROMISE_STATE_BROKEN, pb.PROMISE_REASON_CANCELLED_BY_US, at
+
+
+# --- onto the wire
+
+
+def _fact(said: Said) -> pb.Fact:
+    fact = pb.Fact(
+        event_id=said.event_id, source=said.source, kind=pb.FactKind.ValueType(said.kind), due_day=said.due_day,
+        by=Party.ValueType(said.by), consent=Consent.ValueType(said.consent), reason=said.reason,
+    )  # fmt: skip
+    _set(fact.occurred_at, said.occurred_at)
+    if said.due_at:
+        _set(fact.due_at, said.due_at)
+    _set_context(fact.context, said.context)
+    return fact
+
+
+def _set(stamp: Timestamp, at: int) -> None:
+    stamp.SetInParent()
+    stamp.seconds, rest = divmod(at, SECOND)
+    stamp.nanos = rest * 1_000
+
+
+def _set_context(context: pb.Context, stated: Sequence[str]) -> None:
+    for name, text in zip(CONTEXT, stated, strict=False):
+        if text:
+            setattr(context, name, text)

@@ -27,9 +27,9 @@ VERSION = re.findall(r"<version>(\d+\.\d+\.\d+)</version>", POM.read_text())[0]
 CACHE = Path(os.environ.get("PUNTUAL_CACHE", ROOT / ".cache")) / f"kafka-{VERSION}"
 
 _HEAP = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-Xshare:auto")
-#: Less CPU at the start, less speed later: where several nodes share a machine.
-_QUICKLY = "-XX:TieredStopAtLevel=1"
 _CLUSTER = "cHVudHVhbC10ZXN0cy0wMQ"  # Any 16 bytes in base64.
+#: Seconds of silence after which the others of a cluster take over from a node.
+SESSION_SECONDS = 5
 _START = 60.0  # seconds a node may take to listen, and all of them to be whole
 _ANSWER_MS = 5_000
 #: Below those the system gives to clients: while a node is away nobody may be given its port.
@@ -52,7 +52,7 @@ transaction.state.log.min.isr={in_sync}
 transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
-broker.session.timeout.ms=5000
+broker.session.timeout.ms={session}000
 broker.heartbeat.interval.ms=500
 controlled.shutdown.enable={several}
 """
@@ -90,6 +90,7 @@ class _Node:
             size=len(nodes),
             in_sync=max(1, len(nodes) - 1),
             several=len(nodes) > 1,
+            session=SESSION_SECONDS,
         )
         self._config.write_text(text)
         format_ = ["kafka.tools.StorageTool", "format", "--cluster-id", _CLUSTER, "--config", str(self._config)]
@@ -126,6 +127,8 @@ class Cluster:
     """
 
     bootstrap: str
+    #: Half the CPU at the start, less speed later.
+    _java_options: Sequence[str] = ("-XX:TieredStopAtLevel=1",)
 
     def __init__(self, size: int = 3) -> None:
         self._size = size
@@ -135,7 +138,7 @@ class Cluster:
         libraries = _libraries()
         with contextlib.ExitStack() as stack:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="puntual-kafka-")))
-            java = ["java", *_HEAP, *([_QUICKLY] if self._size > 1 else ()), "-cp", f"{libraries}/*"]
+            java = ["java", *_HEAP, *self._java_options, "-cp", f"{libraries}/*"]
             self._nodes = {n: _Node(n, directory / str(n), java) for n in range(1, self._size + 1)}
             self.bootstrap = ",".join(f"{HOST}:{node.port}" for node in self._nodes.values())
             # Nobody misses what they hold: an orderly end would only take longer.
@@ -218,7 +221,9 @@ class Cluster:
 
 
 class Broker(Cluster):
-    """One Kafka node: `with Broker() as broker: broker.bootstrap`."""
+    """One Kafka node that becomes as fast as it can: `with Broker() as broker: broker.bootstrap`."""
+
+    _java_options = ()
 
     def __init__(self) -> None:
         super().__init__(size=1)

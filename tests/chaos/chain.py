@@ -62,26 +62,39 @@ class _Write(NamedTuple):
         return micros(promise.warn_at) if promise.state == _AT_RISK else micros(promise.breach_at) + 1
 
 
+class Circumstances(NamedTuple):
+    """What a run was like; times in microseconds."""
+
+    #: Its end.
+    now: int
+    #: How long anything due may stay unsaid.
+    patience: int
+    #: What of the records was compacted before it could be read.
+    holes: Holes
+    #: From when to when what was appended could be read by nobody, for want of replicas.
+    hidden: Sequence[tuple[int, int]]
+
+
 class Chain:
     """One key: what was published about it, and what was written."""
 
     def __init__(
-        self, key: bytes, told: Sequence[Told], entries: Sequence[Entry], report: Report, holes: Holes
+        self, key: bytes, told: Sequence[Told], entries: Sequence[Entry], run: Circumstances, report: Report
     ) -> None:
         self._key = key
         first = {each.said: each for each in sorted(told, reverse=True)}
         self._told = sorted(first.values())
         self._report = report
-        self._holes = holes
+        self._run = run
         self._writes = [write for entry in entries if (write := self._understood(entry))]
 
-    def check(self, now: int, patience: int) -> None:
-        """Report everything that is wrong with it. `patience`: microseconds that nothing due may stay unsaid."""
+    def check(self) -> None:
+        """Report everything that is wrong with it."""
         for old, new in pairwise([None, *self._writes]):
             if new is not None:
                 self._check_step(old, new)
         self._check_repetition()
-        for state, due in self._overdue(now, patience):
+        for state, due in self._overdue(self._run.now, self._run.patience):
             if not any(write.place == (state, due) for write in self._writes):
                 self._find("lost", f"{_ENTERED[state]} was never announced for {due}", None)
 
@@ -126,7 +139,8 @@ class Chain:
         """Whether there may have been another write between the two, compacted before it was seen."""
         after = old.entry.offset if old else -1
         return any(
-            partition == new.entry.partition and after < offset <= new.entry.offset for partition, offset in self._holes
+            partition == new.entry.partition and after < offset <= new.entry.offset
+            for partition, offset in self._run.holes
         )
 
     def _check_words(self, old: _Write | None, new: _Write) -> None:
@@ -158,11 +172,15 @@ class Chain:
         """
         known = set(new.said)
         for told in self._told:
-            if told.at < heard:
+            if self._readable(told) < heard:
                 known.add(told.said)
                 if record(self._key, known, new.announced_at).state not in {_BROKEN, _KEPT_LATE, new.promise.state}:
                     return told
         return None
+
+    def _readable(self, told: Told) -> int:
+        """When anybody could read it."""
+        return next((end for start, end in self._run.hidden if start <= told.at < end), told.at)
 
     # --- all steps
 

@@ -10,10 +10,10 @@ from difflib import unified_diff
 from urllib.parse import unquote
 
 from puntual.promises.v1 import promise_pb2 as pb
-from tests.chaos.chain import Chain, Told
+from tests.chaos.chain import Chain, Circumstances, Told
 from tests.chaos.reading import Refused, facts_of, home
 from tests.chaos.report import Finding, Report
-from tests.chaos.tape import Entry, Holes
+from tests.chaos.tape import Entry
 from tests.chaos.verdict import packed, record
 
 #: The key by which a worker shuts out its predecessors; no record.
@@ -68,23 +68,12 @@ def is_complete(
     return table_of(records) == expected and published.refused.keys() <= {_origin(letter) for letter in dead}
 
 
-def examine(  # noqa: PLR0913 - all there is to know
-    published: Published,
-    log: Iterable[Entry],
-    table: Mapping[bytes, bytes],
-    dead: Iterable[Entry],
-    *,
-    now: int,
-    patience: int,
-    holes: Holes | None = None,
+def examine(
+    published: Published, log: Iterable[Entry], table: Mapping[bytes, bytes], dead: Iterable[Entry], run: Circumstances
 ) -> Report:
-    """Everything that is wrong as of `now`.
-
-    `log`: every write there ever was, but for `holes`; `table`: what Kafka now holds of it. `patience`: microseconds
-    that anything due may stay unsaid.
-    """
+    """Everything that is wrong. `log`: every write there was; `table`: what Kafka now holds of it."""
     report = Report(promises=len(published.told))
-    _check_table(published.expected(now), table, report)
+    _check_table(published.expected(run.now), table, report)
     chains: defaultdict[bytes, list[Entry]] = defaultdict(list)
     for entry in records_in(log):
         key = entry.key or b""
@@ -92,7 +81,7 @@ def examine(  # noqa: PLR0913 - all there is to know
         if _home_of(key, published.partitions) != entry.partition:
             report.findings.append(Finding("wrong", key.decode(), f"written to partition {entry.partition}"))
     for key, told in published.told.items():
-        Chain(key, told, chains[key], report, holes or {}).check(now, patience)
+        Chain(key, told, chains[key], run, report).check()
     _check_dead_letters(published.refused, dead, report)
     return report
 

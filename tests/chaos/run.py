@@ -49,6 +49,8 @@ class Run:
         #: Seconds that the workers may need at the end, and that nothing due may stay unsaid.
         self.settling = 90.0
         self.patience = 75.0  # a worker that is behind says nothing for a minute, and one that is gone takes some more
+        #: From when to when what was appended could be read by nobody, for want of replicas; in microseconds.
+        self.hidden: list[tuple[int, int]] = []
         #: Whether records are compacted while the run lasts.
         self.compacts = False
         #: Half of the runs have static members, which come back without a rebalance.

@@ -1,18 +1,19 @@
 """The oracle finds no fault with a worker that has none, and every fault with one that has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from puntual.promises.v1 import promise_pb2 as pb
+from tests.chaos.chain import Circumstances
 from tests.chaos.honest import PARTITIONS, Logs, logs_of
 from tests.chaos.oracle import Published, examine, table_of
 from tests.chaos.poison import spoiled
 from tests.chaos.report import Report
 from tests.chaos.rules import SECOND
-from tests.chaos.tape import Entry
+from tests.chaos.tape import Entry, Holes
 from tests.chaos.traffic import Mix, plan
 
 START = 1_790_000_000 * SECOND
@@ -34,10 +35,11 @@ def honest_logs(seed: int, directory: Path) -> Logs:
     return logs_of(made._replace(shots=spoiled(random, made.shots, START, 0.12)), START, directory)
 
 
-def judged(logs: Logs) -> Report:
+def judged(logs: Logs, *, holes: Holes | None = None, hidden: Sequence[tuple[int, int]] = ()) -> Report:
     """What the oracle says of them."""
     published = Published.of(logs.inputs, PARTITIONS)
-    return examine(published, logs.records, table_of(logs.records), logs.dead, now=logs.now, patience=PATIENCE)
+    run = Circumstances(logs.now, PATIENCE, holes or {}, hidden)
+    return examine(published, logs.records, table_of(logs.records), logs.dead, run)
 
 
 @pytest.mark.parametrize("seed", range(1, 6))
@@ -311,3 +313,20 @@ def test_dead_letters_may_repeat(logs: Logs) -> None:
     report = judged(logs._replace(dead=[*logs.dead, logs.dead[0]]))
     assert report.findings == []
     assert report.repeated_dead_letters == 1
+
+
+def test_what_nobody_could_read_need_not_be_known(logs: Logs) -> None:
+    """Appended while replicas were missing: it counts from when they were back."""
+    tampered = fulfilment_known_for(FRESH + 1_000)(logs)
+    assert judged(tampered).count("false") == 1
+    assert judged(tampered, hidden=[(START, logs.now)]).findings == []
+
+
+def test_what_was_compacted_unseen_is_not_missed(logs: Logs) -> None:
+    """A step over a hole is not judged by its words, but by its facts."""
+    later = logs.records[_index(logs, "retracted")]
+    number = next(
+        n for n, entry in enumerate(logs.records) if (entry.key, entry.header("transition")) == (later.key, "broken")
+    )
+    assert judged(_with(logs, number)).count("wrong") > 0
+    assert judged(_with(logs, number), holes={(later.partition, later.offset): 1}).findings == []

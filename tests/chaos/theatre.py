@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from kafka import KafkaAdminClient
 
 from services.shared.topics import TOPICS
+from tests.chaos.chain import Circumstances
 from tests.chaos.oracle import Published, examine, is_complete, records_in, table_of
 from tests.chaos.reading import EVENTS
 from tests.chaos.report import Finding, Report
@@ -103,9 +104,9 @@ def _verdict(run: Run, scenario: Scenario) -> tuple[Published, Report]:
         run.tape.catch_up()
     table = table_of(records_in(run.read_again()))
     dead = run.tape.of(run.dead_letters)
-    patience = int(run.patience * SECOND)
     holes = run.tape.holes(run.records)
-    report = examine(published, run.tape.of(run.records), table, dead, now=now, patience=patience, holes=holes)
+    circumstances = Circumstances(now, int(run.patience * SECOND), holes, run.hidden)
+    report = examine(published, run.tape.of(run.records), table, dead, circumstances)
     report.findings[:0] = complaints
     if holes and run.compacts:
         run.notes.append(f"{sum(holes.values())} compacted unseen")

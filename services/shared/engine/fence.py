@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from itertools import count
 from time import time_ns
 from typing import Any, cast
 
@@ -34,6 +35,8 @@ RENEWAL = 12 * 3600.0
 #: Of transactions; none is ever begun.
 _TIMEOUT_MS = 60_000
 _BACKOFF = 0.1
+#: Attempts without a word: a cluster that is new needs a moment for the first.
+_WARN_AFTER = 50
 #: What passes by itself: Kafka is still at work on it, or the coordinator has moved.
 _PASSING = (
     errors.ConcurrentTransactions,
@@ -89,8 +92,7 @@ class Fences:
         """The producer id of a name, with an epoch later than all before."""
         client = self._producer.client
         request = InitProducerIdRequest(transactional_id=name, transaction_timeout_ms=_TIMEOUT_MS)
-        warned = False
-        while True:
+        for attempt in count():
             try:
                 node = await client.coordinator_lookup(CoordinationType.TRANSACTION, name)
                 await client.ready(node, group=ConnectionGroup.COORDINATION)
@@ -99,12 +101,12 @@ class Fences:
                     raise error(name)
                 return PidAndEpoch(answer.producer_id, answer.producer_epoch)
             except _PASSING as error:
-                if not warned:
+                if attempt == _WARN_AFTER:
                     log.warning("%s is not fenced yet: %r; trying on", name, error)
-                warned = True
             with suppress(errors.KafkaError):
                 await client.force_metadata_update()
             await asyncio.sleep(_BACKOFF)
+        raise AssertionError  # it counts without end
 
     def _signed(self, batches: Any, pop: Callable[..., Any]) -> Callable[..., Any]:  # noqa: ANN401 - aiokafka's own
         """How aiokafka takes the next batch to send: where there is a fence, under its epoch."""

@@ -18,6 +18,8 @@ _PAUSE = 0.1
 #: Seconds without a message after which a reader that follows asks whether Kafka is still there, and how long it waits.
 _QUIET = 10.0
 _PROBE_MS = 5_000
+#: Bytes. The embedded broker answers with all it has, however little is asked for; kafka-python stops at 100 MB.
+_LARGEST_ANSWER = (1 << 31) - 1
 
 
 class Entry(Message, Protocol):
@@ -120,6 +122,7 @@ def _consumer(bootstrap: str, topics: Sequence[str], group: str | None = None) -
             enable_auto_commit=False,
             allow_auto_create_topics=False,
             max_poll_records=5000,
+            receive_message_max_bytes=_LARGEST_ANSWER,
         )
     except (KafkaConnectionError, KafkaTimeoutError) as error:
         raise KafkaUnreachable(bootstrap) from error

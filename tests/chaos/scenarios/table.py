@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from tests.chaos.scenarios import input as publishers, storage, storm, workers
+from tests.brokers import Broker, Cluster
+from tests.chaos.scenarios import brokers, input as publishers, storage, storm, workers
 from tests.chaos.theatre import Scenario
 
 SCENARIOS: Mapping[str, Scenario] = {
@@ -15,6 +16,12 @@ SCENARIOS: Mapping[str, Scenario] = {
     "freeze": Scenario(workers.freeze),
     "freeze_joining": Scenario(workers.freeze_joining),
     "freeze_unfenced": Scenario(workers.freeze_unfenced, must_fail=True),
+    "broker_killed": Scenario(brokers.broker_killed, Broker),
+    "broker_silent": Scenario(brokers.broker_silent, Broker),
+    "node_lost": Scenario(brokers.node_lost, Cluster),
+    "nodes_lost": Scenario(brokers.nodes_lost, Cluster),
+    "leaders_move": Scenario(brokers.leaders_move, Cluster),
+    "slow_nodes": Scenario(brokers.slow_nodes, Cluster),
     "duplicates": Scenario(publishers.duplicates),
     "reordering": Scenario(publishers.reordering),
     "poison": Scenario(publishers.poison),

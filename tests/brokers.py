@@ -204,11 +204,12 @@ class Cluster:
 
     def _lacks(self) -> str:
         """What a whole cluster would have; empty: it is whole."""
-        gone = {node.number for node in self._nodes.values() if node.pid is None}
+        if gone := {node.number for node in self._nodes.values() if node.pid is None}:
+            return f"nodes {sorted(gone)}"
         behind: set[str] = set()
         try:
             # Each is asked: one that is cut off still tells of the time when all was well.
-            for number in self._nodes.keys() - gone:
+            for number in self._nodes:
                 present, partitions = _view(self.address(number))
                 gone |= self._nodes.keys() - present
                 behind |= partitions

@@ -11,6 +11,8 @@ def measure(site: Site) -> Iterator[Row]:
     """From the start of the process until it is ready, and the part of it after partitions were assigned."""
     count = site.size(1_000_000, 100_000)
     prefix = site.topics()
+    with site.worker(prefix) as worker:
+        worker.wait_ready()  # a cluster that never had a worker needs some seconds for itself
     site.stock(prefix, count)
     began = time.perf_counter()
     with site.worker(prefix) as worker:

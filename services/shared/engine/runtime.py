@@ -218,10 +218,10 @@ class Runtime:
 
     async def sweep(self) -> None:
         """Announce everything that is due, in every partition, and measure how reading stands."""
-        behind = 0.0
+        behind, most = 0.0, MAX_IN_FLIGHT
         for partition in self.partitions():
             while True:
-                await self._outbox.room()
+                await self._outbox.room(most)
                 async with self._gate:
                     if partition not in self.partitions() or self._frozen:
                         break
@@ -233,6 +233,7 @@ class Runtime:
                 await asyncio.sleep(0)
                 if result.looked < SWEEP:
                     break
+                most = READING_IN_FLIGHT  # where very much is due, input takes turns with it
         self._meter.sweep(behind)
         self._measure_lag()
 

@@ -1,6 +1,7 @@
 """From an assignment to reading: all records are restored, whatever comes in between, and every lane starts right."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from functools import partialmethod
@@ -154,6 +155,16 @@ async def test_an_index_broken_off_is_taken_up_again(rig: Rig, monkeypatch: pyte
     await rig.revoke()
     await rig.assign()
     assert rig.tally.kept == {("reminder", "waiting"): 0}
+
+
+async def test_cycles_are_searched_for_after_a_recovery(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in it: it makes none."""
+    searched: list[bool] = []
+    monkeypatch.setattr(PartitionStore, "restore", lambda *_: searched.append(gc.isenabled()))
+    rig.kafka.logs[LOG] = [entry(offset) for offset in range(12)]
+    await rig.assign(IN, LOG)
+    assert set(searched) == {False}
+    assert gc.isenabled()
 
 
 async def test_what_was_revoked_meanwhile_is_not_served(rig: Rig) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.shared.engine.lane import FRESH, Jump, Lane
+from services.shared.engine.outbox import MAX_IN_FLIGHT
 from services.shared.engine.relay import Relay
 from services.shared.engine.runtime import PATIENCE, READING_IN_FLIGHT, SLICE, SWEEP
 from services.shared.engine.stage import DeadLetters
@@ -148,6 +149,26 @@ async def test_announcements_do_not_wait_where_reading_does(site: Site) -> None:
     await feeding
     await site.outbox.drained()
     assert (b"a", "rung") in site.transitions()
+
+
+async def test_a_burst_takes_turns_with_reading(site: Site) -> None:
+    """Input that arrives while very much is due is not kept waiting until all of that is announced."""
+    site.own(site.lane(), Lane(INPUT, 1, 0, 0))
+    await site.feed(a_message(0, *((f"k{number}", said(ring_at=RING)) for number in range(2 * MAX_IN_FLIGHT * SWEEP))))
+    await site.outbox.drained()
+    site.now = site.reader.heard_at = RING
+    site.producer.holding = True
+    sweeping = asyncio.create_task(site.runtime.sweep())
+    assert await idle(sweeping)
+    feeding = asyncio.create_task(site.feed(a_message(0, ("new", said())), partition=1))
+    assert await idle(feeding)
+    for _ in range(2):
+        site.producer.answer()
+        await settle()
+    assert feeding.done()
+    assert not sweeping.done()
+    site.producer.answer_all()
+    await sweeping
 
 
 async def test_a_feed_cancelled_while_waiting_has_done_whole_slices(site: Site) -> None:

@@ -68,7 +68,7 @@ chaos: .venv/dev  ## faults of every kind, each judged by one oracle, on real Ka
 
 .PHONY: bench
 bench: $(COMPILED)/done $(RIVALS)/done  ## measure everything, on a real broker, and others beside it (ARGS="delay burst --short")
-	$(BIN)/python -m benchmarks --compiled $(COMPILED) --rivals $(RIVALS)/bin/python $(ARGS)
+	$(BIN)/python -m benchmarks --compiled $(COMPILED) --rivals $(RIVALS)/bin/python --json .cache/bench.json $(ARGS)
 
 .PHONY: lock
 lock: .venv/dev  ## bring requirements*.lock up to date with pyproject.toml

@@ -91,17 +91,20 @@ def main(name: str, settings_type: type[S], app: Callable[[S], Awaitable[None]])
         gc.freeze()
         gc.set_threshold(100_000, 20, 20)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_awaited(app(settings)))
+            runner.run(_ended(name, app(settings)))
     except PuntualError as error:
         sys.exit(f"{name}: {error}")
     except KafkaConnectionError:
         sys.exit(f"{name}: {KafkaUnreachable(settings.kafka)}")
+
+
+async def _ended(name: str, work: Awaitable[None]) -> None:
+    try:
+        await work
+    except (PuntualError, KafkaConnectionError):
+        raise
     except Exception:
         log.exception("%s ends", name)
-        # Threads of a failed worker may hang; what is in memory is worth nothing now.
+        # Threads and tasks of a failed worker may hang; what is in memory is worth nothing now.
         logging.shutdown()
         os._exit(1)
-
-
-async def _awaited(work: Awaitable[None]) -> None:
-    await work

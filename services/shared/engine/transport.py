@@ -67,6 +67,13 @@ def noted(commit: Commit, note: Callable[[TP], str]) -> Commit:
     return commit_
 
 
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel a task of aiokafka until it ends: where it waits for what it has cancelled itself, it overhears it."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.05)
+
+
 class LaneThread(driver.AIOKafkaConsumerThread):
     """aiokafka's consumer, in a thread of its own."""
 
@@ -80,6 +87,14 @@ class LaneThread(driver.AIOKafkaConsumerThread):
         consumer = cast(Any, self._consumer)
         self.bridges = adapt(consumer._fetcher)  # noqa: SLF001
         consumer.commit = noted(consumer.commit, cast(LaneConsumer, self.consumer).note)
+
+    async def on_thread_stop(self) -> None:
+        """Leave the group, also in the midst of a rebalance: its end would wait for the app, which waits for us."""
+        consumer = cast(Any, self._consumer)
+        if consumer is not None and consumer._coordinator is not None:  # noqa: SLF001 - it was started
+            await _end(consumer._coordinator._coordination_task)  # noqa: SLF001
+            await _end(consumer._fetcher._fetch_task)  # noqa: SLF001
+        await super().on_thread_stop()
 
 
 class LaneConsumer(driver.Consumer):
@@ -166,9 +181,21 @@ class LaneConsumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Bring everything to rest and commit it before the partitions are given away."""
+        if self._leaves:
+            return
         await self._rest()
         self.runtime.clear()
         await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Recover."""
+        if not self._leaves:
+            await super().on_partitions_assigned(assigned, generation_id)
+
+    @property
+    def _leaves(self) -> bool:
+        """Whether the app commits and leaves already: Faust would close aiokafka's consumer from a foreign thread."""
+        return self.transport.app.should_stop
 
     async def wait_empty(self) -> None:
         """On the way out: all that was read is acknowledged and committed."""

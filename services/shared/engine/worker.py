@@ -152,11 +152,13 @@ class Worker:
             # What is in memory must not be committed; and without its outbox the app could wait for ever.
             await self._outbox.stop()
             return
-        try:
-            async with asyncio.timeout(_STOP_TIMEOUT):
-                await self._app.stop()
-        except TimeoutError:
-            log.error("Stopping took longer than %.0f s; the rest is left to the log", _STOP_TIMEOUT)  # noqa: TRY400
+        stopping = asyncio.create_task(self._app.stop())
+        waited: set[asyncio.Future[Any]] = {stopping, self._failure}
+        await asyncio.wait(waited, timeout=_STOP_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+        if stopping.done():
+            await stopping
+        else:
+            self.fail(TimeoutError(f"stopping took longer than {_STOP_TIMEOUT:.0f} s; the rest is left to the log"))
         await self._outbox.stop()
 
     async def _take_leave(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -132,6 +133,23 @@ async def test_a_failure_while_stopping_ends_the_leave() -> None:
         with pytest.raises(ArithmeticError):
             await rehearsal.until()
     assert rehearsal.diary == ["halted"]
+
+
+async def test_a_stop_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faust's overhears that it is cancelled; the process must end all the same, and says why."""
+    monkeypatch.setattr(worker_module, "_STOP_TIMEOUT", 0.05)
+    rehearsal, release = Rehearsal(), asyncio.Event()
+
+    async def stop() -> None:
+        while not release.is_set():
+            with suppress(asyncio.CancelledError):
+                await release.wait()
+
+    monkeypatch.setattr(rehearsal.worker._app, "stop", stop)  # noqa: SLF001
+    async with asyncio.timeout(5):
+        with pytest.raises(TimeoutError, match="stopping took longer"):
+            await rehearsal.until()
+    release.set()
 
 
 async def test_nothing_of_the_worker_runs_on_after_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

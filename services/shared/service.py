@@ -9,7 +9,6 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import uvloop
 from aiokafka.errors import KafkaConnectionError
 
 from services.shared import log as logs
@@ -90,8 +89,9 @@ def main(name: str, settings_type: type[S], app: Callable[[S], Awaitable[None]])
         # CPU.
         gc.freeze()
         gc.set_threshold(100_000, 20, 20)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_ended(name, app(settings)))
+        # Not on uvloop: where a connection has just broken it raises what aiokafka does not expect, and a producer then
+        # waits for ever for the metadata of its cluster.
+        asyncio.run(_ended(name, app(settings)))
     except PuntualError as error:
         sys.exit(f"{name}: {error}")
     except KafkaConnectionError:
@@ -99,6 +99,7 @@ def main(name: str, settings_type: type[S], app: Callable[[S], Awaitable[None]])
 
 
 async def _ended(name: str, work: Awaitable[None]) -> None:
+    """Until it fails unexpectedly; then so does the process."""
     try:
         await work
     except (PuntualError, KafkaConnectionError):

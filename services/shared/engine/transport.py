@@ -11,9 +11,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, TypeVar, cast
 
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError
 from aiokafka.producer.producer import AIOKafkaProducer
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.tables.recovery import RebalanceAgain
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.types import ServiceT
@@ -175,7 +176,15 @@ class LaneConsumer(driver.Consumer):
         else:
             self.log.warning("%s: expected offset %d, got %d; reading again", tp, jump.expected, jump.found)
             self.runtime.jumped(tp.topic, "refetched")
-        await self.seek_wait({tp: lane.position})
+        with suppress(RebalanceAgain):
+            await self.seek_wait({tp: lane.position})
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Read on from these offsets. Raises RebalanceAgain where the group is being shuffled anew already."""
+        try:
+            await super().seek_wait(partitions)
+        except IllegalStateError as error:  # aiokafka knows before the app is told
+            raise RebalanceAgain from error
 
     # --- what Faust asks of a consumer
 

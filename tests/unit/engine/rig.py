@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
 from services.shared.engine.fence import KEY
@@ -60,6 +61,8 @@ class FakeKafka:
 
     async def seek_wait(self, positions: Mapping[TP, int]) -> None:
         await self.seekable.wait()
+        if not positions.keys() <= self.owned:
+            raise IllegalStateError("No current assignment")
         self.positions.update(positions)
         self.seeks.append(dict(positions))
 

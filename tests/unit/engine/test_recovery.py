@@ -12,6 +12,7 @@ from faust.types import TP
 
 from services.shared.engine import recovery
 from services.shared.engine.fence import KEY
+from services.shared.engine.lane import Jump
 from services.shared.engine.recovery import TruncatedLog
 from services.shared.engine.store import PartitionStore
 from services.shared.instant import Instant
@@ -177,6 +178,26 @@ async def test_what_was_revoked_meanwhile_is_not_served(rig: Rig) -> None:
     with pytest.raises(RebalanceAgain):
         await assigning
     assert (rig.runtime.lanes, rig.runtime.assigned) == ({}, False)
+
+
+async def test_partitions_taken_away_unheard_are_not_served(rig: Rig) -> None:
+    """The client knows of the next rebalance before the app is told of it."""
+    rig.kafka.seekable.clear()
+    assigning = asyncio.create_task(rig.assign(IN, LOG))
+    await asyncio.sleep(0.02)
+    rig.kafka.owned = set()
+    rig.kafka.seekable.set()
+    with pytest.raises(RebalanceAgain):
+        await assigning
+    assert rig.failures == []
+
+
+async def test_a_hole_in_what_was_taken_away_is_nobodys(rig: Rig) -> None:
+    """It is not read again, and ends no worker."""
+    await rig.assign(IN, LOG)
+    rig.kafka.owned = set()
+    await rig.consumer._explain(IN, Jump(0, 1))  # noqa: SLF001
+    assert rig.failures == []
 
 
 async def test_nothing_to_own_is_an_assignment_too(rig: Rig) -> None:

@@ -101,7 +101,7 @@ class Mapping:
 
 def load(path: Path) -> Mapping:
     """Read and check a mapping file. Raises DocumentError."""
-    return _Reader(path).mapping(parse_document(read_text(path), str(path)))
+    return _Reader(path).mapping(parse_document(read_text(path), str(path)).value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 from services.notifier.channels import CHANNELS
 from services.notifier.channels.channel import Channel
 from services.notifier.domain import Plan, Receivers
-from services.notifier.fields import Fields
 from services.notifier.items import Severity
 from services.notifier.routing import GROUP_LABELS, ROUTE_LABELS, SEVERITY_LABELS, Match, Route, Routing, SeverityRule
 from services.notifier.wording import LANGUAGES, Style
-from services.shared.documents import DocumentError, parse_document, read_text
+from services.shared.documents import read_text
+from services.shared.fields import Fields
 
 #: What applies where PUNTUAL_NOTIFIER names no other file.
 BUILT_IN = Path(__file__).with_name("notifier.yaml")
@@ -53,8 +53,7 @@ def load(file: Path) -> Config:
 
 def parse(text: str, file: str) -> Config:
     """The configuration in a YAML text; `file` is for errors only. Raises DocumentError with all its problems."""
-    problems: list[str] = []
-    fields = Fields(parse_document(text, file), "", problems)
+    fields, problems = Fields.of(text, file)
     targets = _targets(fields.section("targets"))
     severities = tuple(_severity_rule(rule) for rule in fields.sections("severity"))
     routes = _routes(fields, targets)
@@ -64,8 +63,7 @@ def parse(text: str, file: str) -> Config:
     }
     patience.done()
     fields.done()
-    if problems:
-        raise DocumentError("\n".join(f"{file}: {problem}" for problem in problems))
+    problems.check()
     receivers = {
         route.name: Receivers({name: targets[name].channel_name for name in route.targets}, route.at_risk)
         for route in routes

@@ -25,7 +25,7 @@ class RuleBook(NamedTuple):
 
 def read_rules(path: Path = BUILT_IN, *, horizon: int | None = None) -> RuleBook:
     """The rule book in a file. `horizon`: how long records are remembered, in microseconds. Raises DocumentError."""
-    content = parse_document(read_text(path), str(path))
+    content = parse_document(read_text(path), str(path)).value
     try:
         document = _mapping(content, "the document")
         calendars = {

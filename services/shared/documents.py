@@ -4,8 +4,9 @@ What cannot be read is refused by its place, never with its content: a secret ma
 words quote it.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from yaml.reader import ReaderError
@@ -15,6 +16,14 @@ from services.shared.errors import PuntualError
 
 class DocumentError(PuntualError):
     """A document that cannot be used: names the file, the place, what is wrong and how to put it right."""
+
+
+class Document(NamedTuple):
+    """What a document says, and where."""
+
+    value: object
+    #: Path ("routes[0].match") → line, from 1.
+    lines: Mapping[str, int]
 
 
 def read_text(file: Path) -> str:
@@ -28,10 +37,14 @@ def read_text(file: Path) -> str:
         raise DocumentError(f"{file}: {place}: is not UTF-8; save the file as UTF-8") from None
 
 
-def parse_document(text: str, file: str) -> object:
+def parse_document(text: str, file: str) -> Document:
     """What a YAML text says; `file` is for errors only. Raises DocumentError."""
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 - it is a safe one
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        lines: dict[str, int] = {}
+        _note_lines(node, "", lines, set())
+        return Document(loader.construct_document(node) if node else None, lines)
     except _Misfit as misfit:
         problem = f"{_place(misfit.problem_mark)}: {misfit.problem}"
     except yaml.MarkedYAMLError as error:
@@ -71,6 +84,21 @@ class _Loader(yaml.SafeLoader):
             raise
         except Exception:  # noqa: BLE001 - whatever a conversion inside it raises
             raise _Misfit("is no value of its kind; put it in quotes where a text is meant", node) from None
+
+
+def _note_lines(node: yaml.Node | None, path: str, lines: dict[str, int], seen: set[int]) -> None:
+    if id(node) in seen:  # an alias of what stands elsewhere
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            place = f"{path}.{key.value}" if path else str(key.value)
+            lines[place] = key.start_mark.line + 1
+            _note_lines(value, place, lines, seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            lines[f"{path}[{number}]"] = item.start_mark.line + 1
+            _note_lines(item, f"{path}[{number}]", lines, seen)
 
 
 def _place(mark: yaml.Mark | None) -> str:

@@ -1,9 +1,10 @@
-"""Reads a mapping of `notifier.yaml` field by field and collects every problem: place, value and remedy."""
+"""Reads a document field by field and collects every problem with it: line, place, value and remedy."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from services.shared.documents import DocumentError, parse_document
 from services.shared.duration import parse_duration
 
 
@@ -30,31 +31,63 @@ class Secret:
         return value
 
 
+class Problems:
+    """What is wrong with a document, to be said all at once."""
+
+    def __init__(self, file: str, lines: Mapping[str, int] | None = None) -> None:
+        self._file = file
+        self._lines = lines or {}
+        self._found: list[tuple[int, str]] = []
+
+    def add(self, path: str, what: str) -> None:
+        """Something is wrong at a place: what, and after a semicolon how to put it right."""
+        line = self._line(path)
+        place = [self._file, f"line {line}" if line else "", path or "the document", what]
+        self._found.append((line, ": ".join(filter(None, place))))
+
+    def check(self) -> None:
+        """Raises DocumentError with all that was found, one on each line, in the order of the document."""
+        if self._found:
+            raise DocumentError("\n".join(said for _, said in sorted(self._found, key=lambda found: found[0])))
+
+    def _line(self, path: str) -> int:
+        """Where it stands, or what it is missing from does; 0: everywhere."""
+        while path and path not in self._lines:
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return self._lines.get(path, 0)
+
+
 class Fields:
     """One mapping of the document. Where a field is wrong it notes the problem and returns something harmless."""
 
-    def __init__(self, value: object, path: str, problems: list[str]) -> None:
+    def __init__(self, value: object, path: str, problems: Problems) -> None:
         self.path = path
         self._problems = problems
         self._asked: set[str] = set()
-        self._fields: Mapping[object, object] = {}
+        self._fields: Mapping[str, object] = {}
         if isinstance(value, Mapping):
-            self._fields = value
+            self._fields = {str(name): field for name, field in value.items()}
         elif value is not None:
-            problems.append(f"{path or 'the document'}: {value!r} has no fields; write name: value pairs")
+            problems.add(path, f"{value!r} has no fields; write name: value pairs")
+
+    @classmethod
+    def of(cls, text: str, file: str) -> tuple["Fields", Problems]:
+        """A YAML text; `file` is for errors only. Raises DocumentError where it cannot be read at all."""
+        document = parse_document(text, file)
+        problems = Problems(file, document.lines)
+        return cls(document.value, "", problems), problems
 
     def __contains__(self, name: str) -> bool:
         return self._fields.get(name) is not None
 
     def names(self) -> list[str]:
         """The names of all fields, where they are free to choose. They all count as known."""
-        names = [str(name) for name in self._fields]
-        self._asked.update(names)
-        return names
+        self._asked.update(self._fields)
+        return list(self._fields)
 
     def problem(self, name: str, what: str) -> None:
         """Note a problem with a field: `what` says what is wrong, and after a semicolon how to put it right."""
-        self._problems.append(f"{self._where(name)}: {what}")
+        self._problems.add(self._where(name), what)
 
     def text(self, name: str, default: str | None = None, one_of: Iterable[str] = ()) -> str:
         """A text. Without a default it is required; `one_of` lists the values allowed, if not all are."""
@@ -143,7 +176,7 @@ class Fields:
 
     def done(self) -> None:
         """Complain about the fields that nobody asked for."""
-        for name in sorted(map(str, self._fields.keys() - self._asked)):
+        for name in sorted(self._fields.keys() - self._asked):
             self.problem(name, f"is no field; write {_either(sorted(self._asked))}")
 
     def _value(self, name: str) -> object:

@@ -22,7 +22,7 @@ def load_standards(file: Path, horizon: int | None = None) -> Standards:
 
 def parse_standards(text: str, file: str, horizon: int | None = None) -> Standards:
     """The standards in a YAML text; `file` is for errors only. Raises DocumentError."""
-    return _Reader(file).standards(parse_document(text, file), horizon)
+    return _Reader(file).standards(parse_document(text, file).value, horizon)
 
 
 class _Reader:

@@ -26,8 +26,8 @@ from services.notifier.channels import CHANNELS
 from services.notifier.channels.channel import Channel, Message
 from services.notifier.channels.console import Console
 from services.notifier.channels.webhook import sign, signing_key
-from services.notifier.fields import Fields
 from services.notifier.outbox import Accepted, Failure, Outcome, Refused, TryAgain
+from services.shared.fields import Fields, Problems
 from services.shared.instant import SECOND
 from tests.conftest import left_out
 
@@ -138,11 +138,11 @@ class MailProvider:
 
 def made(name: str, settings: Mapping[str, object]) -> Channel:
     """A channel as the configuration makes it."""
-    problems: list[str] = []
+    problems = Problems("notifier.yaml")
     fields = Fields(settings, "settings", problems)
     channel = CHANNELS[name](fields)
     fields.done()
-    assert not problems
+    problems.check()
     return channel
 
 

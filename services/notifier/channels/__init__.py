@@ -6,7 +6,7 @@ from services.notifier.channels.channel import Channel
 from services.notifier.channels.console import Console
 from services.notifier.channels.email import Email
 from services.notifier.channels.webhook import Webhook
-from services.notifier.fields import Fields
+from services.shared.fields import Fields
 
 #: Channel → how it is made from the settings of a target.
 CHANNELS: Mapping[str, Callable[[Fields], Channel]] = {

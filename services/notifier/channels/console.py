@@ -5,8 +5,8 @@ from textwrap import indent
 from typing import TextIO
 
 from services.notifier.channels.channel import Message
-from services.notifier.fields import Fields
 from services.notifier.outbox import Accepted, Outcome
+from services.shared.fields import Fields
 
 
 class Console:

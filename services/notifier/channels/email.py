@@ -9,8 +9,8 @@ from email.message import EmailMessage
 import aiosmtplib
 
 from services.notifier.channels.channel import Message
-from services.notifier.fields import Fields, Secret
 from services.notifier.outbox import Accepted, Failure, Outcome, Refused, TryAgain
+from services.shared.fields import Fields, Secret
 from services.shared.instant import SECOND
 
 #: How the connection is protected → the usual port.

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from services.notifier.channels.channel import Message
-from services.notifier.fields import Fields, Secret
 from services.notifier.outbox import Accepted, Failure, Outcome, Refused, TryAgain
+from services.shared.fields import Fields, Secret
 from services.shared.instant import SECOND
 
 #: Status → what it means; other 4xx refuse for good, 5xx may pass.

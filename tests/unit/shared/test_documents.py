@@ -11,9 +11,9 @@ def test_a_document_is_read() -> None:
     """With what YAML offers: aliases, and mappings merged into others, whose keys may be given again."""
     text = "base: &base {a: 1, b: 2}\ndeep: {er: &one {<<: *base, b: 3}}\nlast: {<<: *one, b: 4}"
     base, one, last = {"a": 1, "b": 2}, {"a": 1, "b": 3}, {"a": 1, "b": 4}
-    assert parse_document(text, "my.yaml") == {"base": base, "deep": {"er": one}, "last": last}
-    assert parse_document("\ufeff1", "my.yaml") == 1
-    assert parse_document("", "my.yaml") is None
+    assert parse_document(text, "my.yaml").value == {"base": base, "deep": {"er": one}, "last": last}
+    assert parse_document("\ufeff1", "my.yaml").value == 1
+    assert parse_document("", "my.yaml").value is None
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_the_text_of_a_file_is_read_whatever_ends_its_lines(tmp_path: Path) -> N
     """As UTF-8."""
     path = tmp_path / "my.yaml"
     path.write_bytes("a: ñ\r\nb: 2\r\n".encode())
-    assert parse_document(read_text(path), "") == {"a": "ñ", "b": 2}
+    assert parse_document(read_text(path), "").value == {"a": "ñ", "b": 2}
 
 
 def test_a_file_that_is_no_text_is_named_with_the_place(tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""Targets: what people may write, and when they are over."""
+
+import pytest
+
+from services.shared.instant import SECOND, Instant, parse_instant
+from services.shared.working_time import Hours, WorkingTime
+from services.sla.targets import Target, Unit, after, elapsed, parse_target
+
+HOUR = 3600 * SECOND
+OFFICE = WorkingTime("office", "Europe/Madrid", [[Hours(9 * 60, 17 * 60)]] * 5 + [[], []])
+#: A Friday, 16:00 in Madrid.
+FRIDAY = parse_instant("2026-10-23T14:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("24h", Target(Unit.TIME, 24 * HOUR)),
+        ("1h 30min", Target(Unit.TIME, 3 * HOUR // 2)),
+        ("2 business hours", Target(Unit.BUSINESS_TIME, 2 * HOUR)),
+        ("1 business hour", Target(Unit.BUSINESS_TIME, HOUR)),
+        ("90 business minutes", Target(Unit.BUSINESS_TIME, 3 * HOUR // 2)),
+        ("3 business days", Target(Unit.BUSINESS_DAYS, 3)),
+        ("3 business days, same time", Target(Unit.BUSINESS_DAYS, 3)),
+        ("1 business day, end of day", Target(Unit.BUSINESS_DAYS, 1, to_end=True)),
+        ("30 calendar days", Target(Unit.CALENDAR_DAYS, 30)),
+        (" 30 calendar days , end of day ", Target(Unit.CALENDAR_DAYS, 30, to_end=True)),
+    ],
+)
+def test_a_target_is_read(text: str, target: Target) -> None:
+    """Every way to write one."""
+    assert parse_target(text) == target
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("soon", "is no target; write for example"),
+        ("", "is no target"),
+        ("1 day", 'can mean three things; write "24h", "1 business day" or "1 calendar day"'),
+        ("3d", "can mean three things"),
+        ("2 days, end of day", "can mean three things"),
+        ("-2h", "is below zero"),
+        ("-2 business hours", "is below zero"),
+        ("0h", "is no time at all"),
+        ("0 business days", "is no time at all"),
+        ("2 calendar hours", 'write "2h"'),
+        ("2h, end of day", "only days have an end"),
+        ("2 business hours, end of day", "only days have an end"),
+        ("2 business weeks", "is no target"),
+    ],
+)
+def test_what_is_no_target_is_refused_in_words(text: str, said: str) -> None:
+    """With the value, and what may be written."""
+    with pytest.raises(ValueError, match="write") as caught:
+        parse_target(text)
+    assert str(caught.value).startswith(repr(text))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "due"),
+    [
+        ("24h", "2026-10-24T14:00:00Z"),
+        ("2 business hours", "2026-10-26T09:00:00Z"),  # the clocks went back meanwhile
+        ("1 business day", "2026-10-26T15:00:00Z"),
+        ("1 business day, end of day", "2026-10-26T16:00:00Z"),
+        ("3 calendar days", "2026-10-26T15:00:00Z"),
+        ("3 calendar days, end of day", "2026-10-26T23:00:00Z"),
+    ],
+)
+def test_when_a_target_is_over(text: str, due: str) -> None:
+    """Friday 16:00 over the weekend on which summer time ends."""
+    assert after(parse_target(text), FRIDAY, OFFICE) == parse_instant(due)
+
+
+def test_business_targets_count_what_is_open() -> None:
+    """The others count everything."""
+    monday = Instant(FRIDAY + 72 * HOUR)
+    assert elapsed(parse_target("1 business day"), FRIDAY, monday, OFFICE) == 7 * HOUR
+    assert elapsed(parse_target("8 business hours"), FRIDAY, monday, OFFICE) == 7 * HOUR
+    assert elapsed(parse_target("24h"), FRIDAY, monday, OFFICE) == 72 * HOUR

@@ -30,7 +30,6 @@ from services.promises.model import (
     Transition,
 )
 from services.promises.rules import RuleBook
-from services.shared.calendar import end_of_day
 from services.shared.clock import from_timestamp, from_timestamps
 from services.shared.contexts import put_context, stated_in, unpack_context
 from services.shared.engine.machine import Labels, Machine, Step
@@ -41,6 +40,7 @@ from services.shared.keys import ids_of, record_key
 from services.shared.opener import Opener, checked_instant
 from services.shared.partitioner import home_of
 from services.shared.wire import COMPILED, Reader, put_message, put_number, put_text, put_timestamp
+from services.shared.working_time import end_of_day
 
 ORDERS, CALLBACKS, APPOINTMENTS = "orders.v1", "callbacks.v1", "appointments.v1"
 RECORDS = "promises.v1"
@@ -161,7 +161,7 @@ def _end_of_day(text: str, zone: str, name: str, kind: PromiseKind, book: RuleBo
     if calendar is None:
         known = ", ".join(sorted(book.calendars))
         raise Unusable(DeadLetterReason.INVALID, f"due.day.calendar is unknown; the rules name {known}")
-    zone = zone or calendar.zone
+    zone = zone or calendar.zone.key
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:

@@ -138,14 +138,14 @@ class Fields:
         return value
 
     def span(self, name: str, default: str) -> int:
-        """A duration above zero, in microseconds."""
+        """A duration in microseconds, above zero unless the default is not."""
         value = self._value(name)
         try:
             span = parse_duration(str(default if value is None else value))
         except ValueError as error:
             self.problem(name, str(error))
             return 0
-        if span <= 0:
+        if span <= 0 < parse_duration(default):
             self.problem(name, f"{value!r} is no time at all; write for example {default}")
         return span
 

@@ -10,6 +10,7 @@ answer is a search in it, and does not depend on what was asked before.
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,8 @@ from services.shared.instant import SECOND, Instant, from_datetime, to_datetime
 
 _DAY = timedelta(days=1)
 _MINUTE = 60 * SECOND
+#: Minutes.
+_FULL_DAY = 1440
 #: Events before 2000 are refused; a zone west of Greenwich is a day behind.
 _FIRST_YEAR, _LAST_YEAR = 1999, 2199
 
@@ -148,6 +151,11 @@ class WorkingTime:
         wall = to_datetime(Instant(at)).astimezone(self.zone).replace(tzinfo=None)
         return from_datetime((wall + (self._days[there] - self._days[day])).replace(tzinfo=self.zone))
 
+    def hours(self, day: date) -> Sequence[Hours]:
+        """Those that begin on a day; none where it is closed."""
+        special = self._specials(day.year).get(day)
+        return self._week[day.weekday()] if special is None else special.hours
+
     # --- the table
 
     def _reach(self, at: Instant) -> None:
@@ -158,18 +166,16 @@ class WorkingTime:
         """One year more."""
         if self._year > _LAST_YEAR:
             raise NeverOpen(self.name)
-        specials = self._specials(self._year)
         day = date(self._year, 1, 1)
         while day.year == self._year:
-            special = specials.get(day)
-            if hours := self._week[day.weekday()] if special is None else special.hours:
+            if hours := self.hours(day):
                 self._add_day(day, hours)
             day += _DAY
         self._year += 1
 
     def _add_day(self, day: date, hours: Sequence[Hours]) -> None:
         first = len(self._openings)
-        midnight, length = self._at(day, 0), max(hours[-1].closing, 1440)
+        midnight, length = self._at(day, 0), max(hours[-1].closing, _FULL_DAY)
         is_steady = self._at(day, length, fold=1) - midnight == length * _MINUTE
         for opening, closing in hours:
             if is_steady:
@@ -191,8 +197,7 @@ class WorkingTime:
             self._steady.append(is_steady)
 
     def _at(self, day: date, minute: int, fold: int = 0) -> int:
-        wall = datetime.combine(day, time()) + timedelta(minutes=minute)
-        return from_datetime(wall.replace(tzinfo=self.zone, fold=fold))
+        return _at_minute(day, minute, self.zone, fold)
 
 
 def add_calendar_days(start: Instant, days: int, zone: ZoneInfo, *, to_end: bool = False) -> Instant:
@@ -200,3 +205,19 @@ def add_calendar_days(start: Instant, days: int, zone: ZoneInfo, *, to_end: bool
     wall = to_datetime(start).astimezone(zone)
     there = datetime.combine(wall.date() + timedelta(days=days + to_end), time() if to_end else wall.time(), zone)
     return from_datetime(there.replace(fold=wall.fold if not to_end else 0))
+
+
+@lru_cache(maxsize=65_536)
+def end_of_day(calendar: WorkingTime, day: date, zone: str) -> Instant:
+    """The instant by which something promised for `day` is due: closing time of that day, in `zone`.
+
+    On a day the calendar is closed the word given was still that day, so it is due when the date ends; never later
+    than the customer was led to expect. A closing time that the clocks skip or repeat counts at its first offset.
+    """
+    hours = calendar.hours(day)
+    return _at_minute(day, min(hours[-1].closing, _FULL_DAY) if hours else _FULL_DAY, ZoneInfo(zone))
+
+
+def _at_minute(day: date, minute: int, zone: ZoneInfo, fold: int = 0) -> Instant:
+    wall = datetime.combine(day, time()) + timedelta(minutes=minute)
+    return from_datetime(wall.replace(tzinfo=zone, fold=fold))

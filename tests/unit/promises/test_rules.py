@@ -1,6 +1,6 @@
 """The rules document: what it means, and what it says when it means nothing."""
 
-from datetime import time
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -31,8 +31,9 @@ def test_a_document_becomes_rules(tmp_path: Path) -> None:
     assert book.rules.kinds[PromiseKind.ORDER_READY] == KindRules(MINUTE, 2 * MINUTE, 60 * MINUTE)
     assert book.rules.kinds[PromiseKind.CALLBACK] == KindRules()
     shop = book.calendar_of[PromiseKind.CALLBACK]
-    assert (shop.name, shop.zone) == ("shop", "Europe/Madrid")
-    assert shop.hours == ((time(9, 30), time(18)), None, None, None, None, (time(10), time(0)), None)
+    assert (shop.name, shop.zone.key) == ("shop", "Europe/Madrid")
+    week = [shop.hours(date(2026, 11, 23 + number)) for number in range(7)]
+    assert week == [[(570, 1080)], (), (), (), (), [(600, 1440)], ()]
 
 
 def test_the_built_in_rules_cover_every_kind() -> None:
@@ -45,20 +46,24 @@ def test_the_built_in_rules_cover_every_kind() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('version: "3"\n', "", "version is missing"),
-        ("  callback:        {calendar: shop}\n", "", "kinds.callback is missing"),
-        ("callback:  ", "callbacks:", "kinds.callbacks is no kind of promise; there are appointment, callback"),
-        ("grace: 2min", "grace: soon", "kinds.order_ready.grace: 'soon' is no duration; write for example"),
-        ("grace: 2min", "graze: 2min", "kinds.order_ready.graze is unknown; there are tolerance, grace, warning"),
-        ("warning: 1h, calendar: shop", "calendar: mall", "kinds.order_ready.calendar: there is no calendar 'mall'"),
-        ("Europe/Madrid", "Europe/Nowhere", "calendars.shop.zone: 'Europe/Nowhere' is no IANA time zone"),
-        ("09:30-18:00", "all day", "calendars.shop.hours.mon: 'all day' is no opening time; write for example"),
-        ("09:30-18:00", "18:00-09:30", "calendars.shop.hours.mon: '18:00-09:30' closes before it opens"),
-        ("mon:", "monday:", "calendars.shop.hours.monday is no weekday; write mon, tue"),
-        (WHOLE, "version: 1\ncalendars: {}\nkinds: 5", "kinds must be a mapping; it is 5"),
+        ('version: "3"\n', "", "version: is missing; write it"),
+        ('"3"', "3", "line 1: version: 3 is no text; write it in quotes"),
+        ("  callback:        {calendar: shop}\n", "", "line 4: kinds.callback: is missing; every kind needs its rules"),
+        ("callback:  ", "callbacks:", "line 7: kinds.callbacks: is no field; write one of appointment, callback"),
+        ("grace: 2min", "grace: soon", "line 5: kinds.order_ready.grace: 'soon' is no duration; write for example"),
+        ("grace: 2min", "graze: 2min", "line 5: kinds.order_ready.graze: is no field; write one of calendar, grace"),
+        (
+            "warning: 1h, calendar: shop",
+            "calendar: mall",
+            "line 5: kinds.order_ready.calendar: 'mall' is unknown",
+        ),
+        ("Europe/Madrid", "Europe/Nowhere", "line 3: calendars.shop.zone: 'Europe/Nowhere' is no time zone; write one"),
+        ("09:30-18:00", "all day", "line 3: calendars.shop.hours.mon: 'all day' are no hours; write for example"),
+        ("mon:", "monday:", "line 3: calendars.shop.hours.monday: is no weekday; write mon, tue"),
+        (WHOLE, "version: 'a'\ncalendars: {}\nkinds: 5", "line 3: kinds: 5 has no fields; write name: value pairs"),
         (WHOLE, "[", "line 1, column 2: is no YAML; look there"),
         ("  callback: ", "  order_ready: ", "line 7, column 3: is a key that line 5 gives already; keep one"),
-        (WHOLE, "", "the document must be a mapping; it is None"),
+        (WHOLE, "", "version: is missing; write it"),
     ],
 )
 def test_a_mistake_is_told_with_file_place_and_remedy(tmp_path: Path, old: str, new: str, message: str) -> None:

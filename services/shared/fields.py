@@ -120,6 +120,19 @@ class Fields:
                 self.problem(name, f"{text!r} is unknown; write {_either(allowed)}")
         return tuple(value)
 
+    def choices(self, name: str, one_of: Iterable[str] = ()) -> tuple[str, ...]:
+        """A text, or a list of texts; the empty one, too."""
+        value = self._value(name)
+        texts = value if isinstance(value, list) else [value]
+        allowed = sorted(one_of)
+        if not texts or not all(isinstance(text, str) for text in texts):
+            self.problem(name, f"{value!r} is no text and no list of texts; write it in quotes")
+            return ()
+        for text in texts:
+            if allowed and text and text not in allowed:
+                self.problem(name, f"{text!r} is unknown; write {_either(allowed)}")
+        return tuple(texts)
+
     def flag(self, name: str) -> bool:
         """True or false; false where absent."""
         value = self._value(name)

@@ -10,13 +10,15 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from time import monotonic
+from time import monotonic, time_ns
 from typing import Any, cast
 
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.errors import CorruptRecordException
+from aiokafka.structs import TopicPartition
 
 from services.shared.engine.lane import Bridges
+from services.shared.instant import Instant
 
 #: Milliseconds that Kafka keeps a fetch for which there is nothing. It answers one request after the other, so that
 #: whatever else a take-over asks waits as long; Faust would have 1,500.
@@ -29,16 +31,36 @@ _PACE = 0.05
 _MOST = 20_000
 
 Fetch = Callable[..., Awaitable[bool]]
+#: By topic and partition.
+Key = tuple[str, int]
 
 
-def adapt(fetcher: Any) -> Mapping[tuple[str, int], Bridges]:  # noqa: ANN401 - aiokafka's own, without settings for it
-    """Change a fetcher that has not fetched yet; the bridges of each topic and partition, found as it fetches."""
-    bridges: defaultdict[tuple[str, int], Bridges] = defaultdict(dict)
+def adapt(fetcher: Any) -> tuple[Mapping[Key, Bridges], Mapping[Key, Instant]]:  # noqa: ANN401 - aiokafka's own
+    """Change a fetcher that has not fetched yet; the bridges it then finds, and as of when it was answered last."""
+    bridges: defaultdict[Key, Bridges] = defaultdict(dict)
+    heard: dict[Key, Instant] = {}
     fetcher._fetch_max_wait_ms = _LONGEST_FETCH  # noqa: SLF001
     fetcher._isolation_level = READ_COMMITTED  # noqa: SLF001
-    fetch = paced(fetcher._proc_fetch_request)  # noqa: SLF001
+    fetch = paced(dated(fetcher._proc_fetch_request, heard))  # noqa: SLF001
     fetcher._proc_fetch_request = batched(fetch, fetcher._records, bridges)  # noqa: SLF001
-    return bridges
+    return bridges, heard
+
+
+def dated(fetch: Fetch, heard: dict[Key, Instant]) -> Fetch:
+    """A fetch that notes when it was asked: the answer may lie unread for long, and speaks of then, not of now."""
+
+    async def ask(assignment: Any, node_id: int, request: Any) -> bool:  # noqa: ANN401 - aiokafka's own
+        asked_at = time_ns() // 1_000
+        found = await fetch(assignment, node_id, request)
+        if assignment.active:
+            for topic, partitions in request.topics:
+                for partition, *_ in partitions:
+                    answered_ms = assignment.state_value(TopicPartition(topic, partition)).timestamp
+                    if answered_ms is not None and answered_ms >= asked_at // 1_000:
+                        heard[topic, partition] = Instant(asked_at)
+        return found
+
+    return ask
 
 
 def paced(fetch: Fetch) -> Fetch:
@@ -55,7 +77,7 @@ def paced(fetch: Fetch) -> Fetch:
     return wait
 
 
-def batched(fetch: Fetch, fetched: Mapping[Any, Any], bridges: Mapping[tuple[str, int], Bridges]) -> Fetch:
+def batched(fetch: Fetch, fetched: Mapping[Any, Any], bridges: Mapping[Key, Bridges]) -> Fetch:
     """A fetch whose results, in `fetched` by topic and partition, are taken by whole batches."""
 
     async def bring(*request: object) -> bool:

@@ -81,12 +81,14 @@ class LaneThread(driver.AIOKafkaConsumerThread):
     logger = driver.logger
     #: By topic and partition.
     bridges: Mapping[tuple[str, int], Bridges]
+    #: As of when Kafka last said where the log of a topic and partition ends.
+    heard: Mapping[tuple[str, int], Instant]
 
     async def on_start(self) -> None:
         """Connect."""
         await super().on_start()
         consumer = cast(Any, self._consumer)
-        self.bridges = adapt(consumer._fetcher)  # noqa: SLF001
+        self.bridges, self.heard = adapt(consumer._fetcher)  # noqa: SLF001
         consumer.commit = noted(consumer.commit, cast(LaneConsumer, self.consumer).note)
 
     async def on_thread_stop(self) -> None:
@@ -237,12 +239,15 @@ class LaneConsumer(driver.Consumer):
     # --- what the runtime and recovery ask of Kafka
 
     def log_end(self, topic: str, partition: int) -> tuple[int | None, Instant]:
-        """The end of the log as the broker last told (None: not yet), and when."""
+        """The end of the log as the broker last told (None: not yet), and as of when."""
+        thread = cast(LaneThread, self._thread)
         with suppress(AttributeError, KeyError, AssertionError):
-            assignment = self._thread._ensure_consumer()._subscription.subscription.assignment  # noqa: SLF001
+            # When first: an end that is told in between is later, not earlier.
+            heard_at = thread.heard[topic, partition]
+            assignment = thread._ensure_consumer()._subscription.subscription.assignment  # noqa: SLF001
             state = assignment.state_value(TopicPartition(topic, partition))
             if state.highwater is not None:
-                return state.highwater, Instant(state.timestamp * 1_000)
+                return state.highwater, heard_at
         return None, Instant(0)
 
     def bridges(self, topic: str, partition: int) -> Bridges:

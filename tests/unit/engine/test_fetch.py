@@ -3,7 +3,8 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from time import monotonic
+from time import monotonic, time_ns
+from types import SimpleNamespace
 from typing import Any, Self
 
 import pytest
@@ -15,9 +16,10 @@ from aiokafka.record.util import calc_crc32c_py
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from services.shared.engine import fetch as fetch_module
-from services.shared.engine.fetch import batched, paced
+from services.shared.engine.fetch import batched, dated, paced
 from services.shared.engine.lane import Bridges
 from services.shared.engine.stage import JSON_HEADER
+from services.shared.instant import Instant
 
 PACE = 0.5
 
@@ -53,6 +55,25 @@ async def test_what_was_found_is_handed_over_at_once() -> None:
 async def test_a_broker_that_waits_itself_is_asked_again_at_once() -> None:
     """As Kafka does."""
     assert await took(found=False, after=PACE) < 2 * PACE - 0.1
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_an_answer_speaks_of_when_it_was_asked_for(*, answered: bool) -> None:
+    """Not of when it was taken up, which may be much later; and where there is none, nothing was heard."""
+    state = SimpleNamespace(timestamp=None)
+    heard: dict[tuple[str, int], Instant] = {}
+
+    async def fetch(*_request: object) -> bool:
+        await asyncio.sleep(0.05)
+        if answered:
+            state.timestamp = time_ns() // 1_000_000
+        return answered
+
+    assignment = SimpleNamespace(active=True, state_value=lambda _place: state)
+    started = time_ns() // 1_000
+    await dated(fetch, heard)(assignment, 1, SimpleNamespace(topics=[("orders", [(3, 17, 1_000)])]))
+    assert list(heard) == ([("orders", 3)] if answered else [])
+    assert all(started <= at <= time_ns() // 1_000 - 50_000 for at in heard.values())
 
 
 async def test_a_fetch_cancelled_while_it_waits_ends_like_any() -> None:

@@ -34,7 +34,7 @@ class Hours(NamedTuple):
 class Special(NamedTuple):
     """A date that is not like its weekday."""
 
-    #: None: closed.
+    #: Empty: closed.
     hours: Sequence[Hours]
     #: What people call it: "Labor Day", "stock-taking".
     name: str

@@ -1,4 +1,4 @@
-"""Policies: who may expect what, as `standards.yaml` writes it down.
+"""Policies: who may expect what, as the next form of `standards.yaml` writes it down. The service does not read it yet.
 
     version: "7"
     calendars: {office: {...}, sevilla: {...}}        # services/shared/calendars.py

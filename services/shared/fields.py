@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
 from pathlib import Path
 
 from services.shared.documents import DocumentError, parse_document
 from services.shared.duration import parse_duration
+from services.shared.instant import Instant, from_datetime, parse_instant
 
 
 class Secret:
@@ -161,6 +163,20 @@ class Fields:
         if span <= 0 < parse_duration(default):
             self.problem(name, f"{value!r} is no time at all; write for example {default}")
         return span
+
+    def instant(self, name: str) -> Instant | None:
+        """A point in time; None where absent."""
+        value = self._value(name)
+        if value is None:
+            return None
+        try:
+            if isinstance(value, datetime) and value.tzinfo:
+                return from_datetime(value)
+            return parse_instant(str(value))
+        except ValueError:
+            said = value.isoformat() if isinstance(value, date) else repr(value)
+            self.problem(name, f"{said} is no instant; write with its zone, for example 2026-12-01T00:00:00+01:00")
+            return None
 
     def secret(self, name: str) -> Secret | None:
         """A reference to a secret that can be had now; None where absent."""

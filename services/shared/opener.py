@@ -1,7 +1,11 @@
 """Opens events: checks their common part and refuses what cannot be used, with the reason."""
 
+import json
+import re
+from functools import lru_cache
 from typing import Any, Final
 
+from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -10,14 +14,18 @@ from services.shared.clock import from_timestamp
 from services.shared.contexts import read_context, stated
 from services.shared.envelope import Envelope, Limits
 from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.facts import NO_CONTEXT, Context
 from services.shared.instant import Instant, parse_instant
-from services.shared.parsing import parse_bytes, parse_json
+from services.shared.parsing import load_fields, parse_bytes, parse_fields
 from services.shared.wire import COMPILED, Reader
 
 #: No upstream system published events before this; an earlier time is a defect (most often zero).
 EARLIEST: Final = parse_instant("2000-01-01T00:00:00Z")
 #: No promise reaches further than this.
 LATEST: Final = parse_instant("2200-01-01T00:00:00Z")
+_IDS: Final = ("event_id", "source", "customer_id", "subject_id")
+#: Of a time in JSON what is read here.
+_PLAIN_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3}|\.\d{6})?(Z|[+-]\d\d:\d\d)")
 #: Characters of an id. Ids stand in keys, in record ids and in every message to people, several times over.
 LONGEST_ID: Final = 255
 
@@ -33,6 +41,11 @@ class Opener:
         #: What may have happened, by field number, and for each its message, empty.
         self.arms: dict[int, str] = {arm.number: arm.name for arm in arms}
         self._blank: dict[int, Message] = {arm.number: GetMessageClass(arm.message_type)() for arm in arms}
+        #: In JSON a field may be named in either way.
+        self._names: dict[str, str] = {
+            name: field.name for field in descriptor.fields for name in (field.name, field.json_name)
+        }
+        self._numbers: dict[str, int] = {arm.name: arm.number for arm in arms}
 
     def open(self, value: bytes, is_json: bool) -> Envelope:
         """The event. Raises `Unusable`."""
@@ -41,14 +54,51 @@ class Opener:
                 DeadLetterReason.TOO_LARGE,
                 f"{len(value)} bytes; at most {self._max_bytes} are accepted: send ids, not data",
             )
-        event = self._plain(value) if COMPILED and not is_json else None
+        if is_json:
+            return self.open_fields(load_fields(self._type, value))
+        event = self._plain(value) if COMPILED else None
         if event is None:
-            event = self._parsed(parse_json(self._type, value) if is_json else parse_bytes(self._type, value))
+            event = self._parsed(parse_bytes(self._type, value))
         # A character is a byte or more, so that in most events none has to be counted.
         if len(value) > LONGEST_ID:
             _check_ids(event)
         self._check(event)
         return event
+
+    def open_fields(self, fields: dict[str, Any]) -> Envelope:
+        """The event in protobuf's JSON mapping, loaded. Raises `Unusable`."""
+        event = self._plain_fields(fields)
+        if event is None:
+            event = self._parsed(parse_fields(self._type, fields))
+        _check_ids(event)
+        self._check(event)
+        return event
+
+    def _plain_fields(self, fields: dict[str, Any]) -> Envelope | None:
+        """The event, if it is as plain as most are: a fraction of what protobuf takes for it."""
+        said = {self._names.get(name, ""): value for name, value in fields.items()}
+        arms = said.keys() & self._numbers
+        if len(said) < len(fields) or "" in said or len(arms) != 1:
+            return None
+        arm = arms.pop()
+        body = self._body(arm, said.pop(arm))
+        try:
+            "".join(said.values()).encode()  # texts, all of them, that can be written
+            occurred_at = parse_instant(said["occurred_at"]) if _PLAIN_TIME.fullmatch(said["occurred_at"]) else None
+        except (TypeError, KeyError, ValueError):
+            return None
+        if body is None or occurred_at is None:
+            return None
+        context = tuple([said.get(name, "") for name in Context._fields])
+        event_id, source, customer_id, subject_id = (said.get(name, "") for name in _IDS)
+        stated = context if any(context) else NO_CONTEXT
+        return Envelope(event_id, source, occurred_at, customer_id, subject_id, stated, arm, body)
+
+    def _body(self, arm: str, said: Any) -> Message | None:  # noqa: ANN401 - as JSON has it
+        blank = self._blank[self._numbers[arm]]
+        if said == {}:
+            return blank
+        return _parsed_body(blank.DESCRIPTOR.full_name, json.dumps(said)) if isinstance(said, dict) else None
 
     def _plain(self, value: bytes) -> Envelope | None:
         """The event, if it is as plain as most are: a fraction of what reading a message's attributes takes."""
@@ -119,6 +169,15 @@ def checked_instant(stamp: Timestamp, field: str) -> Instant:
         DeadLetterReason.INVALID,
         f"{field} must be a time between 2000 and 2200; it is {'absent' if not at else 'outside'}",
     )
+
+
+@lru_cache(1 << 12)
+def _parsed_body(name: str, said: str) -> Message | None:
+    """The message of a full name. Many say the same; whoever gets it does not change it."""
+    try:
+        return parse_fields(GetMessageClass(Default().FindMessageTypeByName(name)), json.loads(said))
+    except Unusable:
+        return None
 
 
 def _check_ids(event: Envelope) -> None:

@@ -36,8 +36,13 @@ def parse_bytes(message_type: type[M], value: bytes) -> M:
 
 def parse_json(message_type: type[M], value: bytes) -> M:
     """The message in UTF-8 text of protobuf's JSON mapping. Raises Unusable."""
+    return parse_fields(message_type, load_fields(message_type, value))
+
+
+def load_fields(message_type: type[Message], value: bytes) -> dict[str, Any]:
+    """The object in UTF-8 text of JSON, for a message to be made of. Raises Unusable."""
     try:
-        return parse_fields(message_type, load_object(value))
+        return load_object(value)
     except ValueError as error:
         raise _unusable(message_type, str(error)) from None
 

@@ -1,6 +1,7 @@
 """A service's process: its worker, its gRPC server and its metrics, started and stopped together."""
 
 import asyncio
+import ctypes
 import gc
 import logging
 import os
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 S = TypeVar("S", bound=Settings)
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - recognised, not bound to
+_M_MMAP_THRESHOLD = -3  # as malloc.h has it
 _GRACE = 2.0  # seconds that calls get to end
 
 
@@ -89,6 +91,7 @@ def main(name: str, settings_type: type[S], app: Callable[[S], Awaitable[None]])
         # CPU.
         gc.freeze()
         gc.set_threshold(100_000, 20, 20)
+        _keep_no_holes()
         # Not on uvloop: where a connection has just broken it raises what aiokafka does not expect, and a producer then
         # waits for ever for the metadata of its cluster.
         asyncio.run(_ended(name, app(settings)))
@@ -96,6 +99,14 @@ def main(name: str, settings_type: type[S], app: Callable[[S], Awaitable[None]])
         sys.exit(f"{name}: {error}")
     except KafkaConnectionError:
         sys.exit(f"{name}: {KafkaUnreachable(settings.kafka)}")
+
+
+def _keep_no_holes() -> None:
+    """Have large buffers given back to the system when they are freed: else glibc keeps hundreds of MB of holes."""
+    try:
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 128 << 10)
+    except (OSError, AttributeError):
+        log.debug("this C library has no mallopt")
 
 
 async def _ended(name: str, work: Awaitable[None]) -> None:

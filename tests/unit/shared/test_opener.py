@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -9,7 +10,7 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from puntual.events.v1.appointment_event_pb2 import AppointmentEvent
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
@@ -242,3 +243,48 @@ def test_unusual_bytes_are_read_as_protobuf_reads_them_or_not_at_all(data: st.Da
     more = data.draw(st.just(b"") | _messages(event.DESCRIPTOR).map(bytes_of))
     value = data.draw(mutants(bytes_of(event) + more))
     assert by_hand(type(event), value) in (None, by_protobuf(type(event), value))
+
+
+# --- JSON, the short way
+
+_ODD: st.SearchStrategy[Any] = st.sampled_from(["", "x", "ñ", "\ud800", 1, None, True, [], {}, "2026-01-01T00:00:00Z"])
+_SPELLED = st.sampled_from(
+    [
+        "2026-01-01T00:00:00Z", "2026-01-01T00:00:00.5Z", "2026-01-01T00:00:00.123Z", "2026-01-01T00:00:00.123456Z",
+        "2026-01-01T00:00:00.123456789Z", "2026-01-01T02:00:00+02:00", "2026-01-01 00:00:00Z", "2026-01-01T00:00:00",
+        "2026-01-01T24:00:00Z", "2026-02-30T00:00:00Z", "2026-01-01T00:00:60Z", "2026-01-01T00:00:00+25:00", "soon",
+    ]
+)  # fmt: skip
+_FIELDS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {"event_id": st.just("1"), "subject_id": st.just("o")},
+    optional={
+        "occurred_at": _SPELLED,
+        "occurredAt": _SPELLED,
+        "customer_id": _ODD,
+        "customerName": st.sampled_from(["Ana", None]),
+        "team": st.sampled_from(["", "blue"]),
+        "site": _ODD,
+        "nothing": _ODD,
+        "received": st.sampled_from(
+            [{}, None, [], {"kind": "CONTACT_KIND_EMAIL"}, {"kind": 1}, {"kind": "X"}, {"priority": 99}, {"x": 1}]
+        ),
+        "resolved": st.sampled_from([{}, None, {"x": 1}]),
+    },
+)
+
+
+@example(fields={**HEAD, "received": {"kind": "CONTACT_KIND_EMAIL", "priority": "PRIORITY_HIGH"}, "team": "blue"})
+@given(fields=_FIELDS)
+def test_json_is_read_the_short_way_as_by_protobuf_or_refused_as_by_it(fields: dict[str, Any]) -> None:
+    """Whatever the short way takes, the long way takes, too, and finds the same in it."""
+    short = OPENERS[ContactEvent]
+
+    def opened(opener: Opener) -> Envelope | str:
+        try:
+            return opener.open_fields(fields)
+        except Unusable as error:
+            return str(error)
+
+    with patch.object(Opener, "_plain_fields", lambda *_: None):
+        expected = opened(short)
+    assert opened(short) == expected

@@ -145,6 +145,7 @@ def _pack_item(message: pb.Item, item: Item) -> None:
     message.severity = pb.Severity.ValueType(item.severity)
     message.offset = item.offset
     message.follow_up = item.follow_up
+    message.cycle = item.cycle
     for name in _ITEM_TIMES:
         _set(message, name, getattr(item, name))
     for told in item.told:
@@ -173,6 +174,7 @@ def _unpack_item(message: pb.Item) -> Item:
         offset=message.offset,
         announced_at=from_timestamp(message.announced_at),
         severity=_known(message.severity, Severity.CRITICAL),
+        cycle=message.cycle or 1,
         follow_up=message.follow_up,
         told=tuple(Told(t.target, _known(t.standing, Standing.BROKEN), t.delivery_id) for t in message.told),
         details=_unpack_details(message) if message.HasField("original_due_at") else None,

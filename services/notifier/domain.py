@@ -17,7 +17,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import NamedTuple
 
-from services.notifier.items import AT_ONCE, NONE, Item, Standing, Told, slim, weight
+from services.notifier.items import AT_ONCE, NONE, Item, Standing, Told, identity, slim, weight
 from services.notifier.outbox import (
     UNSETTLED,
     Delivery,
@@ -125,7 +125,7 @@ def fold(incident_id: str, old: Incident | None, facts: Sequence[Fact], plan: Pl
     seen = [fact for fact in facts if isinstance(fact, ItemSeen)]
     incident = old or Incident(incident_id, seen[0].route if seen else "")
     receivers = plan.routes.get(incident.route, _NOBODY)
-    items = {(item.service, item.record_id): item for item in incident.items}
+    items = {identity(item): item for item in incident.items}
     for fact in seen:
         _see(items, fact.item, receivers)
     if old is None and not items:
@@ -189,9 +189,9 @@ def _is_live(item: Item, receivers: Receivers) -> bool:
     return bool(item.told) or _concerns(item, receivers)
 
 
-def _see(items: dict[tuple[str, str], Item], seen: Item, receivers: Receivers) -> None:
+def _see(items: dict[tuple[str, str, int], Item], seen: Item, receivers: Receivers) -> None:
     """Takes in how an item stands, unless that is old or no news."""
-    key = seen.service, seen.record_id
+    key = identity(seen)
     known = items.get(key)
     if known is None:
         if _concerns(seen, receivers):
@@ -205,7 +205,7 @@ def _gist(item: Item) -> tuple[object, ...]:
     return item.standing, item.severity, item.due_at, item.since, item.follow_up
 
 
-def _decide(incident: Incident, items: dict[tuple[str, str], Item], receivers: Receivers) -> Incident:
+def _decide(incident: Incident, items: dict[tuple[str, str, int], Item], receivers: Receivers) -> Incident:
     """Adds a message for every target that is free and has something to hear, and notes who believes what since."""
     busy = {delivery.target for delivery in incident.deliveries if delivery.state in UNSETTLED}
     deliveries, sequence = list(incident.deliveries), incident.next_sequence
@@ -222,7 +222,7 @@ def _decide(incident: Incident, items: dict[tuple[str, str], Item], receivers: R
         deliveries.append(delivery)
         sequence += 1
         for item in to_tell[kind]:
-            items[item.service, item.record_id] = _believing(item, delivery)
+            items[identity(item)] = _believing(item, delivery)
     return incident._replace(items=tuple(items.values()), deliveries=tuple(deliveries), next_sequence=sequence)
 
 
@@ -282,7 +282,7 @@ def _tidy(incident: Incident, receivers: Receivers) -> Incident:
     return incident._replace(
         state=IncidentState.OPEN if live else IncidentState.RESOLVED,
         since=min((item.since for item in live), default=incident.since),
-        items=tuple(sorted(items, key=lambda item: (item.service, item.record_id))),
+        items=tuple(sorted(items, key=identity)),
         deliveries=pruned(incident.deliveries),
     )
 

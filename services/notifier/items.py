@@ -64,6 +64,8 @@ class Item(NamedTuple):
     offset: int
     announced_at: Instant
     severity: int = Severity.UNSPECIFIED
+    #: Which run of a clock; promises have one.
+    cycle: int = 1
     #: It concerns this receiver group only where it was told of it before.
     follow_up: bool = False
     told: tuple[Told, ...] = ()
@@ -73,6 +75,11 @@ class Item(NamedTuple):
 def slim(item: Item) -> Item:
     """The item without what only a message needs."""
     return item._replace(details=None) if item.details else item
+
+
+def identity(item: Item) -> tuple[str, str, int]:
+    """What is seen again when the item is: of each cycle of a clock people are told apart."""
+    return item.service, item.record_id, item.cycle
 
 
 def weight(item: Item) -> int:

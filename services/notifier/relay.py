@@ -17,12 +17,11 @@ from services.notifier.sightings import SOURCES, Source
 from services.shared.clock import from_timestamp
 from services.shared.engine.relay import Forward
 from services.shared.engine.stage import Message, Write
-from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import SECOND, Instant, parse_instant
 from services.shared.partitioner import partition_of
 
 #: Transitions that end nobody's worry.
-_QUIET = frozenset({b"noted", b"made", b"kept", b"started", b"met"})
+_QUIET = frozenset({b"noted", b"made", b"kept", b"started", b"met", b"resumed"})
 #: When somebody worries about what was never promised.
 _NEVER = 2**62
 #: How far the clocks of two workers may be apart.
@@ -45,18 +44,18 @@ def _forward(
         return []
     headers = dict(message.headers)
     record = source.parse(message.value)
-    standing = source.standings.get(record.state)
-    if standing is None:
-        raise Unusable(
-            DeadLetterReason.INVALID, f"state {record.state} is unknown to this notifier; bring it up to date"
-        )
+    *past, _ = source.cycles(record)
+    standing = source.standing(record)
     announced_at = _announced_at(headers.get("announced-at"), message.timestamp)
     worry_at = (routing.tells_risk and from_timestamp(record.warn_at)) or from_timestamp(record.due_at) or _NEVER
-    if is_quiet(standing, headers.get("transition"), worry_at - announced_at, tells_risk=routing.tells_risk):
-        return []
-    item, places = source.see(record, standing, message.offset, announced_at)
+    quiet = is_quiet(standing, headers.get("transition"), worry_at - announced_at, tells_risk=routing.tells_risk)
+    # A clock's earlier cycles are over: whoever was told of one hears how it ended, whatever the last one does.
+    sightings = (
+        source.see(record, number, message.offset, announced_at) for number in range(1, len(past) + (1 if quiet else 2))
+    )
     return [
         write(address.incident_id.encode(), pack_dispatch(address, told))
+        for item, places in sightings
         for address, told in dispatch(item, places, routing)
     ]
 

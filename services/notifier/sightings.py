@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import product
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -27,18 +28,32 @@ class Sighting(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A topic of records: how they are read. The records have `state`, `due_at`, `context` and `facts`."""
+    """A topic of records and how they are read; they have `context` and `facts`, their cycles `state` and `due_at`."""
 
     service: str
     #: Raises Unusable.
     parse: Callable[[bytes], Any]
+    record_id: Callable[[Any], str]
+    #: The last one is the record itself.
+    cycles: Callable[[Any], Sequence[Any]]
     standings: Mapping[int, Standing]
-    #: A record and its standing → its id, since when it stands so, the time it was first due, and the reason.
-    read: Callable[[Any, Standing], tuple[str, Timestamp, Timestamp, str]]
+    #: A cycle and its standing → since when it stands so, the time it was first due, and the reason.
+    read: Callable[[Any, Standing], tuple[Timestamp, Timestamp, str]]
 
-    def see(self, record: Any, standing: Standing, offset: int, announced_at: Instant) -> Sighting:  # noqa: ANN401
-        """What a record, as `parse` gives it, says. Raises `Unusable` where its id is none."""
-        record_id, since, original_due_at, reason = self.read(record, standing)
+    def standing(self, cycle: Any) -> Standing:  # noqa: ANN401
+        """How a cycle stands. Raises `Unusable`."""
+        standing = self.standings.get(cycle.state)
+        if standing is None:
+            raise Unusable(
+                DeadLetterReason.INVALID, f"state {cycle.state} is unknown to this notifier; bring it up to date"
+            )
+        return standing
+
+    def see(self, record: Any, number: int, offset: int, announced_at: Instant) -> Sighting:  # noqa: ANN401
+        """What a record, as `parse` gives it, says of its n-th cycle. Raises `Unusable` where its id is none."""
+        cycle, record_id = self.cycles(record)[number - 1], self.record_id(record)
+        standing = self.standing(cycle)
+        since, original_due_at, reason = self.read(cycle, standing)
         try:
             # Not the record's enum: the id names also what a newer service has made up.
             kind = split_key(record_id.encode())[1]
@@ -50,10 +65,11 @@ class Source(NamedTuple):
             record_id=record_id,
             kind=kind,
             standing=standing,
-            due_at=from_timestamp(record.due_at),
+            due_at=from_timestamp(cycle.due_at),
             since=from_timestamp(since),
             offset=offset,
             announced_at=announced_at,
+            cycle=number,
             details=Details(from_timestamp(original_due_at), **context, reason=reason),
         )
         return Sighting(item, tuple(_places([record.context, *(fact.context for fact in record.facts)])))
@@ -86,14 +102,16 @@ _REASONS = {
 _CLOCK_REASONS = {Standing.BROKEN: "due_passed", Standing.FULFILLED_LATE: "fulfilled"}
 
 
-def _promise(record: promise_pb2.Promise, standing: Standing) -> tuple[str, Timestamp, Timestamp, str]:
+def _promise(record: promise_pb2.Promise, standing: Standing) -> tuple[Timestamp, Timestamp, str]:
     since = record.warn_at if standing == Standing.AT_RISK else record.settled_at
-    return record.promise_id, since, record.original_due_at, _REASONS.get(record.reason, "")
+    return since, record.original_due_at, _REASONS.get(record.reason, "")
 
 
-def _clock(record: clock_pb2.Clock, standing: Standing) -> tuple[str, Timestamp, Timestamp, str]:
-    since = {Standing.AT_RISK: record.warn_at, Standing.BROKEN: record.due_at}.get(standing, record.stopped_at)
-    return record.clock_id, since, record.due_at, _CLOCK_REASONS.get(standing, "")
+def _clock(cycle: clock_pb2.Clock | clock_pb2.Cycle, standing: Standing) -> tuple[Timestamp, Timestamp, str]:
+    since = cycle.due_at if standing == Standing.BROKEN else cycle.stopped_at
+    if standing == Standing.AT_RISK and isinstance(cycle, clock_pb2.Clock):
+        since = cycle.warn_at
+    return since, cycle.due_at, _CLOCK_REASONS.get(standing, "")
 
 
 #: Topic → how its records are read.
@@ -101,6 +119,8 @@ SOURCES: Mapping[str, Source] = {
     "promises.v1": Source(
         "promises",
         partial(parse_bytes, promise_pb2.Promise),
+        attrgetter("promise_id"),
+        lambda promise: (promise,),
         {
             promise_pb2.PROMISE_STATE_NOTED: Standing.FINE,
             promise_pb2.PROMISE_STATE_OPEN: Standing.FINE,
@@ -115,6 +135,8 @@ SOURCES: Mapping[str, Source] = {
     "sla.v1": Source(
         "sla",
         partial(parse_bytes, clock_pb2.Clock),
+        attrgetter("clock_id"),
+        lambda clock: (*clock.earlier, clock),
         {
             clock_pb2.CLOCK_STATE_NOTED: Standing.FINE,
             clock_pb2.CLOCK_STATE_RUNNING: Standing.FINE,
@@ -123,6 +145,7 @@ SOURCES: Mapping[str, Source] = {
             clock_pb2.CLOCK_STATE_MET: Standing.FINE,
             clock_pb2.CLOCK_STATE_MISSED: Standing.FULFILLED_LATE,
             clock_pb2.CLOCK_STATE_CANCELLED: Standing.WITHDRAWN,
+            clock_pb2.CLOCK_STATE_PAUSED: Standing.FINE,
         },
         _clock,
     ),

@@ -4,12 +4,14 @@ import pytest
 
 from puntual.promises.v1 import promise_pb2
 from puntual.sla.v1 import clock_pb2
-from services.notifier.items import Standing
+from services.notifier.items import Standing, identity
 from services.notifier.routing import Place
 from services.notifier.sightings import SOURCES
 from services.shared.clock import set_timestamp
 from services.shared.topics import PROMISES, SLA
 from tests.unit.notifier.builders import at
+
+BROKEN = promise_pb2.PROMISE_STATE_BROKEN
 
 
 def test_the_sources_are_the_topics_of_promises_and_clocks() -> None:
@@ -40,7 +42,7 @@ def test_a_broken_promise_is_seen_with_what_a_message_needs() -> None:
     set_timestamp(promise.original_due_at, at(0))
     set_timestamp(promise.settled_at, at(6))
     set_timestamp(promise.warn_at, at(-60))
-    item, places = SOURCES["promises.v1"].see(promise, Standing.BROKEN, 42, at(7))
+    item, places = SOURCES["promises.v1"].see(promise, 1, 42, at(7))
     assert (item.service, item.record_id, item.kind) == ("promises", "C-7/appointment/V-1", "appointment")
     assert (item.standing, item.due_at, item.since, item.offset, item.announced_at) == (
         Standing.BROKEN,
@@ -62,7 +64,7 @@ def test_a_missed_clock_is_seen_with_when_it_stopped() -> None:
     )
     set_timestamp(clock.due_at, at(0))
     set_timestamp(clock.stopped_at, at(30))
-    item = SOURCES["sla.v1"].see(clock, Standing.FULFILLED_LATE, 42, at(31)).item
+    item = SOURCES["sla.v1"].see(clock, 1, 42, at(31)).item
     assert (item.service, item.kind, item.standing, item.since) == (
         "sla",
         "first_reply",
@@ -75,8 +77,8 @@ def test_a_missed_clock_is_seen_with_when_it_stopped() -> None:
 
 def test_what_a_newer_service_has_made_up_is_seen_all_the_same() -> None:
     """The id names a kind without a number here; a reason without a name is left out."""
-    promise = promise_pb2.Promise(promise_id="C-7/refund/R-1", kind=99, reason=99)  # type: ignore[arg-type]
-    item = SOURCES["promises.v1"].see(promise, Standing.BROKEN, 42, at(7)).item
+    promise = promise_pb2.Promise(promise_id="C-7/refund/R-1", kind=99, reason=99, state=BROKEN)  # type: ignore[arg-type]
+    item = SOURCES["promises.v1"].see(promise, 1, 42, at(7)).item
     assert item.kind == "refund"
     assert item.details is not None
     assert item.details.reason == ""
@@ -85,7 +87,23 @@ def test_what_a_newer_service_has_made_up_is_seen_all_the_same() -> None:
 def test_texts_are_cut_to_what_a_message_shows() -> None:
     """An incident holds hundreds of them; a publisher's slip must not make it too large to be kept."""
     context = promise_pb2.Context(customer_name="A" * 50_000, team="T" * 50_000)
-    promise = promise_pb2.Promise(promise_id="C-7/order_ready/A-1", context=context)
-    item, places = SOURCES["promises.v1"].see(promise, Standing.BROKEN, 42, at(7))
+    promise = promise_pb2.Promise(promise_id="C-7/order_ready/A-1", context=context, state=BROKEN)
+    item, places = SOURCES["promises.v1"].see(promise, 1, 42, at(7))
     assert item.details is not None
     assert (len(item.details.customer_name), len(item.details.team), len(places[0].team)) == (120, 120, 120)
+
+
+def test_each_cycle_of_a_clock_is_seen_for_itself() -> None:
+    """The first was missed and is over; the second is breached."""
+    clock = clock_pb2.Clock(
+        clock_id="C-7/resolution/M-1",
+        state=clock_pb2.CLOCK_STATE_BREACHED,
+        earlier=[clock_pb2.Cycle(state=clock_pb2.CLOCK_STATE_MISSED)],
+    )
+    set_timestamp(clock.earlier[0].due_at, at(0))
+    set_timestamp(clock.earlier[0].stopped_at, at(5))
+    set_timestamp(clock.due_at, at(60))
+    first, second = (SOURCES["sla.v1"].see(clock, number, 42, at(61)).item for number in (1, 2))
+    assert (first.standing, first.since, first.due_at, first.cycle) == (Standing.FULFILLED_LATE, at(5), at(0), 1)
+    assert (second.standing, second.since, second.due_at, second.cycle) == (Standing.BROKEN, at(60), at(60), 2)
+    assert identity(first) != identity(second)

@@ -261,6 +261,7 @@ class Item(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     ANNOUNCED_AT_FIELD_NUMBER: _builtins.int
     FOLLOW_UP_FIELD_NUMBER: _builtins.int
+    CYCLE_FIELD_NUMBER: _builtins.int
     record_id: _builtins.str
     """promise_id or clock_id."""
     service: _builtins.str
@@ -283,6 +284,8 @@ class Item(_message.Message):
     """Offset of the record in its topic: an older one never overrules a newer one."""
     follow_up: _builtins.bool
     """Its routing leads elsewhere by now: it concerns this receiver group only where it was told of it before."""
+    cycle: _builtins.int
+    """Which run of a clock; promises have one."""
     @_builtins.property
     def told(self) -> _containers.RepeatedCompositeFieldContainer[Global___Told]:
         """Which targets believe it is at risk or broken, ordered by target. Empty: nobody was told, or all know it is over."""
@@ -323,10 +326,11 @@ class Item(_message.Message):
         offset: _builtins.int = ...,
         announced_at: _timestamp_pb2.Timestamp | None = ...,
         follow_up: _builtins.bool = ...,
+        cycle: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["announced_at", b"announced_at", "due_at", b"due_at", "original_due_at", b"original_due_at", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["announced_at", b"announced_at", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "due_at", b"due_at", "follow_up", b"follow_up", "kind", b"kind", "offset", b"offset", "original_due_at", b"original_due_at", "reason", b"reason", "record_id", b"record_id", "service", b"service", "severity", b"severity", "since", b"since", "site", b"site", "standing", b"standing", "subject_id", b"subject_id", "team", b"team", "told", b"told"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["announced_at", b"announced_at", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "cycle", b"cycle", "due_at", b"due_at", "follow_up", b"follow_up", "kind", b"kind", "offset", b"offset", "original_due_at", b"original_due_at", "reason", b"reason", "record_id", b"record_id", "service", b"service", "severity", b"severity", "since", b"since", "site", b"site", "standing", b"standing", "subject_id", b"subject_id", "team", b"team", "told", b"told"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

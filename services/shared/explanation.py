@@ -18,12 +18,26 @@ class Step(NamedTuple):
     event: str
 
 
+class Interval(NamedTuple):
+    """A stretch of time, and whether it counts towards the limit."""
+
+    start: str
+    end: str
+    #: How much of the limit it took, or would have taken: "3 h 00 min".
+    length: str
+    counts: bool
+    #: "open", "closed", "closed: Labor Day", "held: waiting for parts".
+    why: str
+
+
 class Explanation(NamedTuple):
     """A verdict, told to a person."""
 
     headline: str
     timeline: tuple[Step, ...]
     reasoning: tuple[str, ...]
+    #: What was counted and what was left out, in order; none where nothing is left out.
+    intervals: tuple[Interval, ...] = ()
 
 
 class Local(NamedTuple):

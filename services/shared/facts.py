@@ -62,9 +62,13 @@ def _follows(fact: F, known: tuple[F, ...]) -> bool:
 
 def last_stated(facts: Iterable[Fact]) -> Stated:
     """Each field of the context as the facts, in order, state it last."""
-    stated = [context for fact in facts if (context := fact.context)]
+    return latest([context for fact in facts if (context := fact.context)])
+
+
+def latest(stated: Sequence[Stated]) -> Stated:
+    """Field by field the last that is not empty, of what was stated in this order."""
     if not stated:
         return NO_CONTEXT
     if len(stated) == 1:
         return stated[0]
-    return Context(*(next(filter(None, reversed(column)), "") for column in zip(*stated, strict=True)))
+    return tuple([next(filter(None, reversed(column)), "") for column in zip(*stated, strict=True)])

@@ -83,6 +83,9 @@ def _margins(noun: str, ended: str) -> dict[str, Spec]:
 METRICS: Mapping[str, Spec] = {
     "puntual_build_info": Spec(Gauge, "Always 1; the version is the label.", {"version": GIVEN}),
     "puntual_ready": Spec(Gauge, "1 while every owned partition is recovered and caught up."),
+    "puntual_standards_refused": Spec(
+        Gauge, "1 while this worker's file of standards cannot be used; those published before stay in force."
+    ),
     # Reading
     "puntual_events_consumed_total": Spec(
         Counter, "Input messages read.", {"topic": GIVEN, "outcome": ("used", "ignored", "dead", "tick")}

@@ -18,4 +18,6 @@ def public_holidays(place: str, year: int) -> Mapping[date, str]:
     if subdivision and subdivision not in known[country]:
         near = get_close_matches(subdivision, known[country], 5, 0) or ["none"]
         raise ValueError(f"{place!r} is no subdivision of {country}; there are {', '.join(near)}, …")
-    return dict(holidays.country_holidays(country, subdiv=subdivision or None, years=year))
+    # In the country's own language, whatever that of this machine.
+    language = getattr(holidays, country).default_language
+    return dict(holidays.country_holidays(country, subdiv=subdivision or None, years=year, language=language))

@@ -68,7 +68,8 @@ class WorkingTime:
         """`specials`: those of a year. Hours are in order and do not overlap. Raises KeyError for an unknown zone."""
         self.name = name
         self.zone = ZoneInfo(zone)
-        self._week = week
+        #: Monday first.
+        self.week = week
         self._specials = specials
         self._year = _FIRST_YEAR
         # The hours, one after the other, with all that was worked before each.
@@ -97,6 +98,13 @@ class WorkingTime:
             self._grow()
         last = bisect_left(self._before, wanted) - 1
         return Instant(self._openings[last] + wanted - self._before[last])
+
+    def back(self, end: Instant, span: int) -> Instant:
+        """The last instant from which so much working time passes until `end`; `end` itself for none of it."""
+        if not span:
+            return end
+        index = max(bisect_right(self._before, self._until(end) - span) - 1, 0)
+        return Instant(self._openings[index] + self._until(end) - span - self._before[index])
 
     def periods(self, start: Instant, end: Instant) -> Iterator[Period]:
         """All of the time between two instants, in order, none of it empty."""
@@ -151,10 +159,22 @@ class WorkingTime:
         wall = to_datetime(Instant(at)).astimezone(self.zone).replace(tzinfo=None)
         return from_datetime((wall + (self._days[there] - self._days[day])).replace(tzinfo=self.zone))
 
+    def special_days(self, start: Instant, end: Instant) -> Iterator[tuple[date, Special]]:
+        """The days that are not like their weekday, of those that two instants and the time between them touch."""
+        day, last = (to_datetime(at).astimezone(self.zone).date() for at in (start, end))
+        while day <= last:
+            if special := self.special(day):
+                yield day, special
+            day += _DAY
+
+    def special(self, day: date) -> Special | None:
+        """What is special about a day."""
+        return self._specials(day.year).get(day)
+
     def hours(self, day: date) -> Sequence[Hours]:
         """Those that begin on a day; none where it is closed."""
-        special = self._specials(day.year).get(day)
-        return self._week[day.weekday()] if special is None else special.hours
+        special = self.special(day)
+        return self.week[day.weekday()] if special is None else special.hours
 
     # --- the table
 

@@ -1,15 +1,24 @@
 """Puts the sla service together: the only place that constructs."""
 
+import asyncio
+from functools import partial
+
+from prometheus_client import Gauge
+
 from services.shared.clock import wall_clock
 from services.shared.engine.worker import Worker
 from services.shared.envelope import Limits
 from services.shared.metrics import PrometheusMeter, Registry, Vocabulary
+from services.shared.public_holidays import public_holidays
 from services.shared.service import horizon, serve, worker_settings
+from services.shared.topics import STANDARDS
+from services.sla.chronicle import Chronicle
 from services.sla.codec import machine
 from services.sla.model import Metric, State, Transition
 from services.sla.rpc import sla_service
 from services.sla.settings import SlaSettings
-from services.sla.standards import load_standards
+from services.sla.standards import InForce, Standards
+from services.sla.standards_log import StandardsLog
 
 WORDS = Vocabulary(
     "clock",
@@ -21,8 +30,33 @@ WORDS = Vocabulary(
 
 async def app(settings: SlaSettings) -> None:
     """Run the service until it is told to stop."""
-    standards = load_standards(settings.standards, horizon(settings))
-    clocks = machine(standards, Limits(wall_clock, horizon=horizon(settings)), settings.topic_prefix)
     registry = Registry()
-    worker = Worker(worker_settings("sla", settings), clocks, PrometheusMeter(registry, clocks.inputs, WORDS))
-    await serve(worker, settings, registry, sla_service)
+    async with StandardsLog(
+        settings.kafka,
+        STANDARDS.under(settings.topic_prefix),
+        settings.standards,
+        chronicle=Chronicle(horizon(settings)),
+        holidays=public_holidays,
+        refused=registry.single(Gauge, "puntual_standards_refused").set,
+    ) as published:
+        known = InForce(published.standards)
+        clocks = machine(known, Limits(wall_clock, horizon=horizon(settings)), settings.topic_prefix)
+        worker = Worker(worker_settings("sla", settings), clocks, PrometheusMeter(registry, clocks.inputs, WORDS))
+
+        async def judge_by(standards: Standards) -> None:
+            known.standards = standards
+            await worker.runtime.reconsider()
+
+        following = asyncio.create_task(published.follow(judge_by))
+        following.add_done_callback(partial(_ended, worker))
+        try:
+            await serve(worker, settings, registry, partial(sla_service, known))
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+
+def _ended(worker: Worker, following: asyncio.Task[None]) -> None:
+    """A worker that cannot know which standards are in force must not judge."""
+    if not following.cancelled() and (error := following.exception()):
+        worker.fail(error)

@@ -2,35 +2,52 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from librt.strings import BytesWriter
+from mypy_extensions import i64
 
+from puntual.events.v1.appointment_event_pb2 import (
+    AppointmentBooked,
+    AppointmentEvent,
+    AppointmentNoShow,
+    AppointmentRescheduled,
+)
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.common_pb2 import CONSENT_ACCEPTED, PARTY_CUSTOMER, Cancelled
 from puntual.events.v1.contact_event_pb2 import (
     AUTHOR_AUTOMATIC,
     AUTHOR_HUMAN,
     AUTHOR_UNSPECIFIED,
+    ContactCustomerWrote,
     ContactEvent,
+    ContactHeld,
+    ContactKind,
+    ContactReceived,
     ContactReplied,
+    ContactUpdated,
+    Priority,
 )
 from puntual.events.v1.order_event_pb2 import MILESTONE_UNSPECIFIED, OrderDelivered, OrderEvent, OrderWaived
 from puntual.sla.v1 import clock_pb2 as pb
 from services.shared.clock import from_timestamp, from_timestamps
 from services.shared.contexts import put_context, stated_in, unpack_context
 from services.shared.engine.machine import Decoder, Labels, Machine, Step
-from services.shared.envelope import Limits
+from services.shared.envelope import Envelope, Limits
 from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.facts import NO_CONTEXT
+from services.shared.instant import Instant
 from services.shared.keys import ids_of, record_key
-from services.shared.opener import Opener
+from services.shared.opener import EARLIEST, LATEST, Opener
 from services.shared.partitioner import home_of
 from services.shared.wire import COMPILED, Reader, put_flag, put_message, put_number, put_text, put_timestamp
 from services.sla import domain
-from services.sla.model import Clock, Fact, FactKind, Identity, Metric, Standards, State, Transition
+from services.sla.model import NONE, Clock, Cycle, Fact, FactKind, Identity, Metric, State, Transition
+from services.sla.standards import InForce
 
-CONTACTS, CALLBACKS, ORDERS = "contacts.v1", "callbacks.v1", "orders.v1"
+CONTACTS, CALLBACKS, ORDERS, APPOINTMENTS = "contacts.v1", "callbacks.v1", "orders.v1", "appointments.v1"
 RECORDS = "sla.v1"
 
 _METRIC_NAMES: Mapping[int, str] = {metric: metric.name.lower() for metric in Metric}
@@ -40,37 +57,28 @@ _LABELS: Mapping[int, Mapping[int, Labels]] = {
 }
 _TRANSITION_NAMES = {transition: transition.name.lower().encode() for transition in Transition}
 
-#: What an event does to the clock, and what to call it; None: nothing this clock has to know.
-_Meaning = tuple[FactKind, str] | None
-#: For each arm of an event that the clock knows, its meaning. Other events concern others.
-_Arms = Mapping[str, Callable[[Any], _Meaning]]
+#: For each arm of an event that clocks know, how it is read. Other events concern others.
+_Arms = Mapping[str, Callable[[Any], "_Said"]]
 
 
-def machine(standards: Standards, limits: Limits, prefix: str = "puntual.") -> Machine[Clock, Fact]:
+def machine(known: InForce, limits: Limits, prefix: str = "puntual.") -> Machine[Clock, Fact]:
     """The sla service as the engine sees it. `prefix` goes before every topic name."""
-
-    def decoder(message_type: type[Message], arms: _Arms, metric: Metric) -> Decoder[Fact]:
-        # What no standard times leaves no facts, but is looked at all the same.
-        return _decoder(message_type, arms if metric in standards.metrics else {}, metric, limits)
-
-    decoders: Mapping[str, Decoder[Fact]] = {
-        CONTACTS: decoder(ContactEvent, _CONTACT, Metric.FIRST_REPLY),
-        # What cannot be used here cannot be used by the promise service either, and one dead letter is enough.
-        CALLBACKS: _quiet(decoder(CallbackEvent, _CALLBACK, Metric.CALLBACK_RETURNED)),
-        ORDERS: _quiet(decoder(OrderEvent, _ORDER, Metric.CUSTOMER_TOLD)),
-    }
+    inputs: dict[str, Decoder[Fact]] = {}
+    for topic, reading in readings(known, limits).items():
+        # What cannot be used of the others cannot be used by the promise service either: one dead letter is enough.
+        inputs[prefix + topic] = reading if topic == CONTACTS else _quiet(reading)
     return Machine(
         name="sla",
-        inputs={prefix + topic: decoder for topic, decoder in decoders.items()},
+        inputs=inputs,
         record=Clock,
         records=prefix + RECORDS,
         pack=pack,
         unpack=unpack,
         fold=lambda key, old, facts: (
-            domain.fold(old, facts, standards) if old else domain.note(identity(key), facts, standards)
+            domain.fold(old, facts, known.standards) if old else domain.note(identity(key), facts, known.standards)
         ),
-        due=lambda clock, now: domain.due(clock, now, standards),
-        next_deadline=lambda clock: domain.next_deadline(clock, standards),
+        due=lambda clock, now: domain.due(clock, now, known.standards),
+        next_deadline=lambda clock: domain.next_deadline(clock, known.standards),
         step=_step,
         labels=_labels,
         home=home_of,
@@ -87,34 +95,62 @@ def _step(key: bytes, old: Clock | None, new: Clock | None) -> Step:
     before = None if old is None else _labels(old)
     if new is None:
         return Step(b"forgotten", key + b":forgotten", before, None)
-    name = _TRANSITION_NAMES[domain.transition(old, new)]
-    transition_id = b"%b:%b:%d" % (key, name, new.due_at)
-    return Step(name, transition_id, before, _labels(new), domain.margin(old, new), domain.breached_at(old, new))
+    change = domain.change(old, new)
+    name = _TRANSITION_NAMES[change.transition]
+    # Of a warning its own time: there may be several.
+    about = new.changed_at if change.transition == Transition.AT_RISK else change.cycle.due_at
+    transition_id = b"%b:%b:%d" % (key, name, about)
+    if change.number > 1:
+        transition_id += b":%d" % change.number
+    return Step(name, transition_id, before, _labels(new), domain.margin(change), domain.breached_at(change))
 
 
 def _labels(clock: Clock) -> Labels:
-    return _LABELS[clock.metric][clock.state]
+    return _LABELS[clock.metric][clock.cycle.state]
 
 
 # --- events to facts
 
 
-def _decoder(message_type: type[Message], arms: _Arms, metric: Metric, limits: Limits) -> Decoder[Fact]:
-    """Reads the events of one topic as facts for the clocks of one metric."""
-    name, opener = _METRIC_NAMES[metric], Opener(message_type, limits)
+class Reading:
+    """Reads the events of one topic as facts. What no standard times leaves none, but is looked at all the same."""
 
-    def decode(value: bytes, is_json: bool) -> Iterable[tuple[bytes, Fact]]:
-        event = opener.open(value, is_json)
+    def __init__(self, message_type: type[Message], arms: _Arms, known: InForce, limits: Limits) -> None:
+        self._opener, self._arms, self._known = Opener(message_type, limits), arms, known
+
+    def __call__(self, value: bytes, is_json: bool) -> Iterable[tuple[bytes, Fact]]:
+        """Those of a message, each with the key of its record. Raises `Unusable`."""
+        return self._facts(self._opener.open(value, is_json))
+
+    def of_fields(self, fields: dict[str, Any]) -> Iterable[tuple[bytes, Fact]]:
+        """Those of an event in protobuf's JSON mapping, loaded. Raises `Unusable`."""
+        return self._facts(self._opener.open_fields(fields))
+
+    def _facts(self, event: Envelope) -> Iterable[tuple[bytes, Fact]]:
         if not event.arm:
             raise Unusable(DeadLetterReason.UNKNOWN_TYPE, "no event is set, or one that this version does not know")
-        read = arms.get(event.arm)
-        meaning = read(event.body) if read else None
-        if not meaning:
+        read = self._arms.get(event.arm)
+        if read is None:
             return ()
-        fact = Fact(event.occurred_at, event.source, event.event_id, *meaning, event.context)
-        return ((record_key(event.customer_id, name, event.subject_id), fact),)
+        said, timed = read(event.body), self._known.standards.metrics
+        return [
+            (
+                record_key(event.customer_id, _METRIC_NAMES[metric], event.subject_id),
+                Fact(event.occurred_at, event.source, event.event_id, kind, said.what, event.context, *said.more),
+            )
+            for metric, kind in said.kinds.items()
+            if metric in timed
+        ]
 
-    return decode
+
+def readings(known: InForce, limits: Limits) -> Mapping[str, Reading]:
+    """By topic, without prefix."""
+    return {
+        CONTACTS: Reading(ContactEvent, _CONTACT, known, limits),
+        CALLBACKS: Reading(CallbackEvent, _CALLBACK, known, limits),
+        ORDERS: Reading(OrderEvent, _ORDER, known, limits),
+        APPOINTMENTS: Reading(AppointmentEvent, _APPOINTMENT, known, limits),
+    }
 
 
 def _quiet(decode: Decoder[Fact]) -> Decoder[Fact]:
@@ -129,68 +165,181 @@ def _quiet(decode: Decoder[Fact]) -> Decoder[Fact]:
     return decode_quietly
 
 
-def _is(kind: FactKind, what: str) -> Callable[[object], _Meaning]:
-    return lambda _event: (kind, what)
+class _Said(NamedTuple):
+    """What an event says: what it does to which clocks, and what to call it."""
+
+    kinds: Mapping[int, FactKind]
+    what: str
+    #: The fields of Fact after the context.
+    more: tuple[Any, ...] = ()
 
 
-def _replied(event: ContactReplied) -> _Meaning:
-    """Only people answer; a reply whose author is not stated is a person's."""
-    meaning = _AUTHORS.get(event.author)
-    if meaning is None:
+def _is(kinds: Mapping[int, FactKind], what: str) -> Callable[[object], _Said]:
+    said = _Said(kinds, what)
+    return lambda _event: said
+
+
+def _each(kind: FactKind, *metrics: int) -> dict[int, FactKind]:
+    return dict.fromkeys(metrics, kind)
+
+
+_FIRST, _NEXT, _UPDATE = Metric.FIRST_REPLY, Metric.NEXT_REPLY, Metric.PERIODIC_UPDATE
+_RESOLUTION, _WAIT, _EFFORT = Metric.RESOLUTION, Metric.REQUESTER_WAIT, Metric.CONTACTS_TO_RESOLVE
+_OF_CONTACTS = (_FIRST, _NEXT, _UPDATE, _RESOLUTION, _WAIT, _EFFORT)
+_TO_THE_END = (_RESOLUTION, _WAIT, _EFFORT)
+#: What holds stop. To make contact again is none the less to make contact.
+_PAUSABLE = (_FIRST, _NEXT, _UPDATE, _RESOLUTION, _WAIT)
+
+_RECEIVED = _each(FactKind.STARTED, _FIRST, *_TO_THE_END)
+_WRITTEN: Mapping[int, FactKind] = {_NEXT: FactKind.FOLLOWED_UP, _EFFORT: FactKind.STARTED}
+#: Only people answer.
+_ANSWERED: Mapping[int, FactKind] = {
+    _FIRST: FactKind.STOPPED,
+    _NEXT: FactKind.ANSWERED,
+    _UPDATE: FactKind.RENEWED,
+}
+#: Settled without a reply: none was needed.
+_RESOLVED = _each(FactKind.CANCELLED, _FIRST, _NEXT, _UPDATE) | _each(FactKind.STOPPED, *_TO_THE_END)
+_AGAIN = _each(FactKind.OPENED, _NEXT, _UPDATE) | _each(FactKind.REOPENED, *_TO_THE_END)
+_HOLD, _RESUME = _each(FactKind.HELD, *_PAUSABLE), _each(FactKind.RESUMED, *_PAUSABLE)
+
+
+def _received(event: ContactReceived) -> _Said:
+    return _Said(_RECEIVED, "received", _case(event.kind, event.priority))
+
+
+def _updated(event: ContactUpdated) -> _Said:
+    return _Said(_each(FactKind.OTHER, *_OF_CONTACTS), "updated", _case(0, event.priority))
+
+
+def _case(kind: int, priority: int) -> tuple[Any, ...]:
+    """What a case is, in the words of the standards; a number that this version does not know is not stated."""
+    case = _KINDS.get(kind, ""), _PRIORITIES.get(priority, "")
+    return (case,) if any(case) else ()
+
+
+def _words(enum: Any, prefix: str) -> Mapping[int, str]:  # noqa: ANN401 - enums of protobuf have no type in common
+    return {number: name.removeprefix(prefix).lower() for name, number in enum.items() if number}
+
+
+_KINDS, _PRIORITIES = _words(ContactKind, "CONTACT_KIND_"), _words(Priority, "PRIORITY_")
+
+
+def _replied(event: ContactReplied) -> _Said:
+    """A reply whose author is not stated is a person's."""
+    said = _AUTHORS.get(event.author)
+    if said is None:
         raise Unusable(
             DeadLetterReason.INVALID, "replied.author must be AUTHOR_HUMAN or AUTHOR_AUTOMATIC: the verdict hangs on it"
         )
-    return meaning
+    return said
 
 
-_AUTHORS: Mapping[int, _Meaning] = {
-    AUTHOR_UNSPECIFIED: (FactKind.STOPPED, "replied"),
-    AUTHOR_HUMAN: (FactKind.STOPPED, "replied"),
-    AUTHOR_AUTOMATIC: (FactKind.OTHER, "replied (automatic)"),
+_REPLIED = _Said(_ANSWERED, "replied")
+_AUTHORS: Mapping[int, _Said] = {
+    AUTHOR_UNSPECIFIED: _REPLIED,
+    AUTHOR_HUMAN: _REPLIED,
+    AUTHOR_AUTOMATIC: _Said(_each(FactKind.OTHER, _FIRST, _NEXT, _UPDATE), "replied (automatic)"),
 }
 
 
-def _callback_cancelled(event: Cancelled) -> _Meaning:
-    """Who asked to be called back may call it off, or agree to it; the company alone may not."""
-    if event.by == PARTY_CUSTOMER:
-        return FactKind.CANCELLED, "cancelled by the customer"
-    if event.consent == CONSENT_ACCEPTED:
-        return FactKind.CANCELLED, "cancelled by agreement"
-    return FactKind.OTHER, "cancelled by us"
+def _wrote(event: ContactCustomerWrote) -> _Said:
+    """A "thank you" wants no reply."""
+    return _THANKED if event.HasField("expects_reply") and not event.expects_reply else _WROTE
 
 
-def _delivered(event: OrderDelivered) -> _Meaning:
+_WROTE = _Said(_WRITTEN, "the customer wrote")
+_THANKED = _Said(_each(FactKind.OTHER, _NEXT), "the customer wrote (no reply expected)")
+
+
+def _held(event: ContactHeld) -> _Said:
+    return _Said(_HOLD, event.reason)
+
+
+_CALLBACK_RETURNED, _TOLD, _STARTED = Metric.CALLBACK_RETURNED, Metric.CUSTOMER_TOLD, Metric.APPOINTMENT_STARTED
+
+
+def _cancelled(metric: int) -> Callable[[Cancelled], _Said]:
+    """Who was promised something may call it off, or agree to it; the company alone may not."""
+    by_customer = _Said(_each(FactKind.CANCELLED, metric), "cancelled by the customer")
+    agreed = _Said(_each(FactKind.CANCELLED, metric), "cancelled by agreement")
+    by_us = _Said(_each(FactKind.OTHER, metric), "cancelled by us")
+
+    def read(event: Cancelled) -> _Said:
+        if event.by == PARTY_CUSTOMER:
+            return by_customer
+        return agreed if event.consent == CONSENT_ACCEPTED else by_us
+
+    return read
+
+
+def _delivered(event: OrderDelivered) -> _Said:
     """Who has the whole order need not be told that it is ready."""
-    if event.HasField("in_full") and not event.in_full:
-        return FactKind.OTHER, "delivered in part"
-    return FactKind.STOPPED, "delivered"
+    return _IN_PART if event.HasField("in_full") and not event.in_full else _DELIVERED
 
 
-def _order_waived(event: OrderWaived) -> _Meaning:
+_DELIVERED = _Said(_each(FactKind.STOPPED, _TOLD), "delivered")
+_IN_PART = _Said(_each(FactKind.OTHER, _TOLD), "delivered in part")
+
+
+def _order_waived(event: OrderWaived) -> _Said:
     """A waiver of one promise of the order is no waiver of this standard."""
-    return (FactKind.CANCELLED, "waived") if event.milestone == MILESTONE_UNSPECIFIED else None
+    return _Said(_each(FactKind.CANCELLED, *((_TOLD,) if event.milestone == MILESTONE_UNSPECIFIED else ())), "waived")
+
+
+def _window(what: str) -> Callable[[AppointmentBooked | AppointmentRescheduled], _Said]:
+    """A window without a beginning, or one that ends before it, says nothing here; the promise service refuses it."""
+
+    def read(event: AppointmentBooked | AppointmentRescheduled) -> _Said:
+        start, end = from_timestamp(event.window_start), from_timestamp(event.window_end)
+        if not EARLIEST <= start <= end <= LATEST:
+            return _Said({}, what)
+        return _Said({_STARTED: FactKind.SCHEDULED}, what, (NO_CONTEXT, start, end))
+
+    return read
+
+
+def _no_show(event: AppointmentNoShow) -> _Said:
+    """Where nobody of the company came, time will tell."""
+    by_customer = event.by == PARTY_CUSTOMER
+    kinds = _each(FactKind.CANCELLED if by_customer else FactKind.OTHER, _STARTED)
+    return _Said(kinds, "the customer did not come" if by_customer else "nobody came")
 
 
 _CONTACT: _Arms = {
-    "received": _is(FactKind.STARTED, "received"),
+    "received": _received,
+    "updated": _updated,
+    "customer_wrote": _wrote,
     "replied": _replied,
-    # Settled without a reply: none was needed.
-    "resolved": _is(FactKind.CANCELLED, "resolved"),
-    "closed": _is(FactKind.CANCELLED, "closed"),
+    "held": _held,
+    "resumed": _is(_RESUME, "resumed"),
+    "resolved": _is(_RESOLVED, "resolved"),
+    "closed": _is(_RESOLVED, "closed"),
+    "reopened": _is(_AGAIN, "reopened"),
 }
 _CALLBACK: _Arms = {
-    "requested": _is(FactKind.STARTED, "requested"),
-    "attempted": _is(FactKind.OTHER, "attempted"),
-    "returned": _is(FactKind.STOPPED, "returned"),
-    "cancelled": _callback_cancelled,
-    "waived": _is(FactKind.CANCELLED, "waived"),
+    "requested": _is({_CALLBACK_RETURNED: FactKind.STARTED}, "requested"),
+    "attempted": _is({_CALLBACK_RETURNED: FactKind.OTHER}, "attempted"),
+    "returned": _is({_CALLBACK_RETURNED: FactKind.STOPPED}, "returned"),
+    "cancelled": _cancelled(_CALLBACK_RETURNED),
+    "waived": _is({_CALLBACK_RETURNED: FactKind.CANCELLED}, "waived"),
 }
 _ORDER: _Arms = {
-    "ready": _is(FactKind.STARTED, "ready"),
-    "customer_told": _is(FactKind.STOPPED, "customer told"),
+    "ready": _is({_TOLD: FactKind.STARTED}, "ready"),
+    "customer_told": _is({_TOLD: FactKind.STOPPED}, "customer told"),
     "delivered": _delivered,
-    "cancelled": _is(FactKind.CANCELLED, "cancelled"),
+    "cancelled": _is({_TOLD: FactKind.CANCELLED}, "cancelled"),
     "waived": _order_waived,
+}
+_APPOINTMENT: _Arms = {
+    "booked": _window("booked"),
+    "rescheduled": _window("rescheduled"),
+    "started": _is({_STARTED: FactKind.STOPPED}, "started"),
+    # What was completed was started; where only the end is published, it counts.
+    "completed": _is({_STARTED: FactKind.STOPPED}, "completed"),
+    "cancelled": _cancelled(_STARTED),
+    "no_show": _no_show,
+    "waived": _is({_STARTED: FactKind.CANCELLED}, "waived"),
 }
 
 
@@ -199,25 +348,52 @@ _ORDER: _Arms = {
 
 def pack(clock: Clock) -> bytes:
     """The record as bytes: the same for equal clocks. The numbers are those of the fields in `clock.proto`."""
-    out = BytesWriter()
+    cycle, out = clock.cycle, BytesWriter()
     put_message(out, 1, clock.key)
     put_number(out, 2, clock.metric)
     put_text(out, 3, clock.customer_id)
     put_text(out, 4, clock.subject_id)
-    put_number(out, 5, clock.state)
-    put_text(out, 6, clock.policy)
-    put_text(out, 7, clock.standards_version)
-    put_timestamp(out, 8, clock.started_at)
-    put_timestamp(out, 9, clock.due_at)
-    put_timestamp(out, 10, clock.preferred_due_at)
-    put_timestamp(out, 11, clock.warn_at)
-    put_timestamp(out, 12, clock.breach_at)
-    put_timestamp(out, 13, clock.stopped_at)
-    if clock.preferred_met is not None:
-        put_flag(out, 14, clock.preferred_met)
+    put_number(out, 5, cycle.state)
+    put_text(out, 6, cycle.policy)
+    put_text(out, 7, cycle.version)
+    put_timestamp(out, 8, cycle.started_at)
+    put_timestamp(out, 9, cycle.due_at)
+    put_timestamp(out, 10, cycle.preferred_due_at)
+    put_timestamp(out, 11, cycle.warn_at[0] if cycle.warn_at else NONE)
+    put_timestamp(out, 12, cycle.breach_at)
+    put_timestamp(out, 13, cycle.stopped_at)
+    if cycle.preferred_met is not None:
+        put_flag(out, 14, cycle.preferred_met)
     put_context(out, 15, clock.context)
     for fact in clock.facts:
         put_message(out, 16, _pack_fact(fact))
+    put_text(out, 17, cycle.first_version)
+    put_text(out, 18, cycle.calendar)
+    for at in cycle.warn_at[1:]:
+        put_timestamp(out, 19, at)
+    put_timestamp(out, 20, clock.changed_at)
+    put_timestamp(out, 21, clock.changes_at)
+    for earlier in clock.earlier:
+        put_message(out, 22, _pack_cycle(earlier))
+    return out.getvalue()
+
+
+def _pack_cycle(cycle: Cycle) -> bytes:
+    out = BytesWriter()
+    put_number(out, 1, cycle.state)
+    put_text(out, 2, cycle.policy)
+    put_text(out, 3, cycle.version)
+    put_text(out, 4, cycle.first_version)
+    put_text(out, 5, cycle.calendar)
+    put_timestamp(out, 6, cycle.started_at)
+    put_timestamp(out, 7, cycle.due_at)
+    put_timestamp(out, 8, cycle.preferred_due_at)
+    for at in cycle.warn_at:
+        put_timestamp(out, 9, at)
+    put_timestamp(out, 10, cycle.breach_at)
+    put_timestamp(out, 11, cycle.stopped_at)
+    if cycle.preferred_met is not None:
+        put_flag(out, 12, cycle.preferred_met)
     return out.getvalue()
 
 
@@ -229,32 +405,73 @@ def _pack_fact(fact: Fact) -> bytes:
     put_number(out, 4, fact.kind)
     put_text(out, 5, fact.what)
     put_context(out, 6, fact.context)
+    if fact.case:
+        put_text(out, 7, fact.case[0])
+        put_text(out, 8, fact.case[1])
+    put_timestamp(out, 9, fact.window_start)
+    put_timestamp(out, 10, fact.window_end)
     return out.getvalue()
 
 
 def _unpack_plain(value: bytes) -> Clock:
     record = Reader(value)
-    clock = Clock(
-        record.chunk(1), record.number(2), record.text(3), record.text(4), record.number(5), record.text(6),
-        record.text(7), record.timestamp(8), record.timestamp(9), record.timestamp(10), record.timestamp(11),
-        record.timestamp(12), record.timestamp(13),
-        record.number(14) != 0 if record.field == 14 else None,  # noqa: PLR2004 - present also where it is false
-        stated_in(record, 15), _unpack_plain_facts(record),
-    )  # fmt: skip
-    record.done()
-    return clock
-
-
-def _unpack_plain_facts(record: Reader) -> tuple[Fact, ...]:
+    key, metric, customer_id, subject_id = record.chunk(1), record.number(2), record.text(3), record.text(4)
+    state, policy, version = record.number(5), record.text(6), record.text(7)
+    started_at, due_at, preferred_due_at = record.timestamp(8), record.timestamp(9), record.timestamp(10)
+    first_warning, breach_at, stopped_at = record.timestamp(11), record.timestamp(12), record.timestamp(13)
+    preferred_met = _plain_flag(record, 14)
+    context = stated_in(record, 15)
     facts = []
     while fact := record.message(16):
-        event_id, source, occurred_at = fact.text(1), fact.text(2), fact.timestamp(3)
-        facts.append(Fact(occurred_at, source, event_id, fact.number(4), fact.text(5), stated_in(fact, 6)))
-        fact.done()
-    return tuple(facts)
+        facts.append(_unpack_plain_fact(fact))
+    first_version, calendar = record.text(17), record.text(18)
+    warn_at = (first_warning, *_plain_timestamps(record, 19)) if first_warning else ()
+    changed_at, changes_at = record.timestamp(20), record.timestamp(21)
+    earlier = []
+    while cycle := record.message(22):
+        earlier.append(_unpack_plain_cycle(cycle))
+    record.done()
+    last = Cycle(
+        state, policy, version, first_version, calendar, started_at, due_at, preferred_due_at, warn_at, breach_at,
+        stopped_at, preferred_met,
+    )  # fmt: skip
+    return Clock(
+        key, metric, customer_id, subject_id, last, tuple(earlier), changed_at, changes_at, context, tuple(facts)
+    )
 
 
-_TIMES = attrgetter("started_at", "due_at", "preferred_due_at", "warn_at", "breach_at", "stopped_at")
+def _unpack_plain_cycle(cycle: Reader) -> Cycle:
+    unpacked = Cycle(
+        cycle.number(1), cycle.text(2), cycle.text(3), cycle.text(4), cycle.text(5), cycle.timestamp(6),
+        cycle.timestamp(7), cycle.timestamp(8), _plain_timestamps(cycle, 9), cycle.timestamp(10), cycle.timestamp(11),
+        _plain_flag(cycle, 12),
+    )  # fmt: skip
+    cycle.done()
+    return unpacked
+
+
+def _unpack_plain_fact(fact: Reader) -> Fact:
+    event_id, source, occurred_at = fact.text(1), fact.text(2), fact.timestamp(3)
+    kind, what, context = fact.number(4), fact.text(5), stated_in(fact, 6)
+    case = fact.text(7), fact.text(8)
+    unpacked = Fact(
+        occurred_at, source, event_id, kind, what, context, case if any(case) else NO_CONTEXT,
+        fact.timestamp(9), fact.timestamp(10),
+    )  # fmt: skip
+    fact.done()
+    return unpacked
+
+
+def _plain_flag(reader: Reader, field: i64) -> bool | None:
+    """Present also where it is false."""
+    return reader.number(field) != 0 if reader.field == field else None
+
+
+def _plain_timestamps(reader: Reader, field: i64) -> tuple[Instant, ...]:
+    found = []
+    while reader.field == field:
+        found.append(reader.timestamp(field))
+    return tuple(found)
 
 
 def unpack(value: bytes) -> Clock:
@@ -265,16 +482,30 @@ def unpack(value: bytes) -> Clock:
         except ValueError:  # NotPlain
             pass
     record = pb.Clock.FromString(value)
-    started_at, due_at, preferred_due_at, warn_at, breach_at, stopped_at = from_timestamps(_TIMES(record))
+    warnings = [record.warn_at, *record.later_warnings] if record.HasField("warn_at") else []
     return Clock(
-        record.clock_id.encode(), record.metric, record.customer_id, record.subject_id, record.state, record.policy,
-        record.standards_version, started_at, due_at, preferred_due_at, warn_at, breach_at, stopped_at,
-        record.preferred_met if record.HasField("preferred_met") else None,
+        record.clock_id.encode(), record.metric, record.customer_id, record.subject_id,
+        _unpack_cycle(record, warnings), tuple([_unpack_cycle(cycle, cycle.warn_at) for cycle in record.earlier]),
+        from_timestamp(record.changed_at), from_timestamp(record.changes_at),
         unpack_context(record), tuple([_unpack_fact(fact) for fact in record.facts]),
     )  # fmt: skip
 
 
+def _unpack_cycle(message: pb.Clock | pb.Cycle, warnings: Iterable[Timestamp]) -> Cycle:
+    started_at, due_at, preferred_due_at, breach_at, stopped_at = from_timestamps(_TIMES(message))
+    return Cycle(
+        message.state, message.policy, message.standards_version, message.first_version, message.calendar,
+        started_at, due_at, preferred_due_at, tuple([from_timestamp(at) for at in warnings]), breach_at, stopped_at,
+        message.preferred_met if message.HasField("preferred_met") else None,
+    )  # fmt: skip
+
+
+_TIMES = attrgetter("started_at", "due_at", "preferred_due_at", "breach_at", "stopped_at")
+
+
 def _unpack_fact(fact: pb.Fact) -> Fact:
+    case = fact.contact_kind, fact.priority
     return Fact(
-        from_timestamp(fact.occurred_at), fact.source, fact.event_id, fact.kind, fact.what, unpack_context(fact)
-    )
+        from_timestamp(fact.occurred_at), fact.source, fact.event_id, fact.kind, fact.what, unpack_context(fact),
+        case if any(case) else NO_CONTEXT, from_timestamp(fact.window_start), from_timestamp(fact.window_end),
+    )  # fmt: skip

@@ -64,6 +64,13 @@ def _not(answer: bool | None) -> bool | None:
     return None if answer is None else not answer
 
 
+def fields_of(condition: Condition) -> frozenset[str]:
+    """What it asks for."""
+    values: dict[str, set[str]] = {}
+    _collect(condition, values)
+    return frozenset(values)
+
+
 def example(wanted: Condition, shadows: Sequence[Condition]) -> Mapping[str, str] | None:
     """A case for which one condition holds and none of the others does; None where there is no such case."""
     rest = Condition(_NOT, parts=(Condition(_ANY, parts=tuple(shadows)),))

@@ -1,36 +1,43 @@
-"""What a standard is worth: facts in, verdict out. Pure; it knows no Kafka, no protobuf and no clock.
+"""What a standard is worth: facts in, verdicts out. Pure; it knows no Kafka, no protobuf and no clock.
 
-A `Clock` is a function of the *set* of facts about one contact, callback or order, of the standards and an instant
-(`judge`). It starts with the first start and ends with the first stop, in whatever order they arrive:
-
-* met: stopped at or before `due_at`; a stop that happened before the start counts as met, with nothing elapsed;
-* missed: stopped after `due_at`;
-* breached: not stopped, and `breach_at` has passed. Grace only delays the announcement, for facts still on their way;
-* cancelled: called off at or before `due_at` and before any stop. Called off later, it excuses nothing.
+A `Clock` is a function of the *set* of facts about one contact, callback, order or appointment, of the standards and
+an instant (`judge`), in whatever order the facts arrive. `runs` says when it ran, `standards` what each run is judged
+by, `verdicts` what it is worth.
 
 Two functions bring that to a stream: `fold` adds facts and never lets time speak; `due` judges at the present. The
 engine calls `due` when a deadline has passed and all input is read, so only there is a breach announced by the clock.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from typing import NamedTuple
 
-from services.shared.facts import last_stated, merge
+from services.shared.facts import last_stated, latest, merge
 from services.shared.instant import SECOND, Instant
-from services.sla.model import NONE, Clock, Fact, FactKind, Identity, Standards, State, Transition
-
-_LONG_AGO = Instant(-(2**62))
-
+from services.sla import verdicts
+from services.sla.model import NONE, Clock, Cycle, Fact, Identity, State, Transition
+from services.sla.runs import Case, Run, case_of
+from services.sla.standards import Ruling, Standards, Version
+from services.sla.verdicts import Verdict
 
 # Looking up a member of an enum costs more than comparing it, and these are asked of every event.
-_STARTED, _STOPPED, _CALLED_OFF = FactKind.STARTED, FactKind.STOPPED, FactKind.CANCELLED
-_NOTED, _RUNNING, _AT_RISK, _BREACHED = State.NOTED, State.RUNNING, State.AT_RISK, State.BREACHED
-_MET, _MISSED, _CANCELLED = State.MET, State.MISSED, State.CANCELLED
-_UNDECIDED, _ENDED = frozenset({_RUNNING, _AT_RISK}), frozenset({_MET, _MISSED})
+_NOTED, _BREACHED, _AT_RISK, _PAUSED = State.NOTED, State.BREACHED, State.AT_RISK, State.PAUSED
+_FOREVER = Instant(2**62)
+_UNDECIDED = frozenset({State.RUNNING, State.AT_RISK, State.PAUSED, State.NOTED})
+_SETTLED = frozenset({State.MET, State.MISSED, State.CANCELLED})
+
+
+class Change(NamedTuple):
+    """What a write announces: of which cycle, counted from 1, and what."""
+
+    transition: Transition
+    number: int
+    cycle: Cycle
 
 
 def note(identity: Identity, facts: Sequence[Fact], standards: Standards) -> Clock:
     """The record of a key met for the first time."""
-    return judge(identity, merge((), facts), standards, _LONG_AGO)
+    return judge(identity, merge((), facts), standards, NONE)
 
 
 def fold(old: Clock, facts: Sequence[Fact], standards: Standards) -> Clock:
@@ -38,15 +45,15 @@ def fold(old: Clock, facts: Sequence[Fact], standards: Standards) -> Clock:
     merged = merge(old.facts, facts)
     if merged == old.facts:
         return old
-    new = judge(_identity(old), merged, standards, _implied_now(old))
-    if new.state == _BREACHED and old.state != _BREACHED:
+    new = judge(_identity(old), merged, standards, old.changed_at)
+    if new.cycle.state == _BREACHED and not (old.cycle.state == _BREACHED and len(old.earlier) == len(new.earlier)):
         # An earlier start moved the limit into the past. Its stop may be unread: `due` decides, once all is read.
-        return judge(_identity(old), merged, standards, new.breach_at)
+        return judge(_identity(old), merged, standards, new.cycle.breach_at)
     return new
 
 
 def due(clock: Clock, now: Instant, standards: Standards) -> Clock | None:
-    """The record as of `now`; None once its time to be remembered is over, or where its standard is no more."""
+    """The record as of `now`; None once its time to be remembered is over, or where nothing times it any more."""
     forget_at = _forget_at(clock, standards)
     if clock.metric not in standards.metrics or (forget_at is not None and now >= forget_at):
         return None
@@ -55,67 +62,142 @@ def due(clock: Clock, now: Instant, standards: Standards) -> Clock | None:
 
 def next_deadline(clock: Clock, standards: Standards) -> Instant | None:
     """The next instant at which `due` would change the record; None if only facts can."""
-    state = clock.state
-    if state == _RUNNING and clock.warn_at:
-        return clock.warn_at
-    if state in _UNDECIDED:
-        return Instant(clock.breach_at + 1)
-    return _forget_at(clock, standards)
+    deadline, cycle = clock.changes_at or _forget_at(clock, standards), clock.cycle
+    if cycle.version == standards.versions[-1].name or cycle.state not in _UNDECIDED or not cycle.started_at:
+        return deadline
+    # It was judged when its present version was not known here.
+    moves_at = standards.next_after(cycle.version, cycle.started_at)
+    return min((at for at in (moves_at, deadline) if at), default=None)
 
 
 def judge(identity: Identity, facts: tuple[Fact, ...], standards: Standards, now: Instant) -> Clock:
-    """The verdict on a set of facts (sorted) as of an instant. Raises KeyError where no standard times the metric."""
-    standard = standards.metrics[identity[1]]
-    started_at = _first(facts, _STARTED)
-    if not started_at:
-        return Clock(
-            *identity, _NOTED, standard.name, standards.version, NONE, NONE, NONE, NONE, NONE, NONE, None,
-            last_stated(facts), facts,
-        )  # fmt: skip
-    due_at = Instant(started_at + standard.limit)
-    preferred_due_at = Instant(started_at + standard.preferred) if standard.preferred else NONE
-    warn_at = Instant(due_at - standard.warning) if standard.warning else NONE
-    breach_at = Instant(due_at + standard.grace)
-    state, stopped_at = _settled(facts, due_at)
-    if state == _RUNNING:
-        if now > breach_at:
-            state = _BREACHED
-        elif warn_at and now >= warn_at:
-            state = _AT_RISK
-    preferred_met = stopped_at <= preferred_due_at if stopped_at else False
-    return Clock(
-        *identity, state, standard.name, standards.version, started_at, due_at, preferred_due_at, warn_at, breach_at,
-        stopped_at, preferred_met if preferred_due_at and state in _ANSWERABLE else None, last_stated(facts), facts,
+    """The verdict on a set of facts (sorted) as of an instant."""
+    case = case_of(facts)
+    judged = [_cycle(identity[1], run, case, standards, now) for run in case.runs] or [(Cycle(_NOTED), NONE, NONE)]
+    earlier = tuple([cycle for cycle, _, _ in judged[:-1]])
+    last, changed_at, changes_at = judged[-1]
+    return Clock(*identity, last, earlier, changed_at, changes_at, last_stated(facts), facts)
+
+
+def _cycle(metric: int, run: Run, case: Case, standards: Standards, now: Instant) -> tuple[Cycle, Instant, Instant]:
+    """A run, judged; when time alone changed that last, and when it will next."""
+    first = standards.first(run.started_at)
+    version, moved_at, moves_at = first, NONE, NONE
+    ruling, verdict = _verdict(metric, run, case, first, now)
+    for later in standards.moving(first):
+        if _over_at(run, verdict) <= later.in_force_from:
+            continue
+        if now < later.in_force_from and not (run.is_past or _ended_at(run, verdict)):
+            moves_at = later.in_force_from
+            break
+        version, moved_at = later, later.in_force_from
+        ruling, verdict = _verdict(metric, run, case, later, now)
+    first_version = "" if version is first else first.name
+    if ruling is None or verdict is None:
+        return Cycle(_NOTED, "", version.name, first_version, "", run.started_at), moved_at, moves_at
+    cycle = Cycle(
+        verdict.state, ruling.policy, version.name, first_version, ruling.calendar.name, run.started_at, verdict.due_at,
+        verdict.preferred_due_at, verdict.warn_at, verdict.breach_at, verdict.stopped_at, verdict.preferred_met,
     )  # fmt: skip
+    if verdict.state in _SETTLED:
+        moved_at = moves_at = NONE
+    changes_at = min((at for at in (verdict.changes_at, moves_at) if at), default=NONE)
+    return cycle, Instant(max(verdict.changed_at, moved_at)), changes_at
 
 
-def transition(old: Clock | None, new: Clock) -> Transition:
-    """What the step from `old` to `new` announces."""
-    before = old.state if old else _NOTED
-    if new.state == before:
-        return Transition.NOTED
-    if before in _FAILED and new.state not in _FAILED:
+def _verdict(
+    metric: int, run: Run, case: Case, version: Version, now: Instant
+) -> tuple[Ruling, Verdict] | tuple[None, None]:
+    ruling = ruling_of(metric, run, case, version)
+    if ruling is None:
+        return None, None
+    return ruling, verdicts.judge(run, case, ruling.goal, ruling.calendar, now)
+
+
+def _over_at(run: Run, verdict: Verdict | None) -> Instant:
+    """When facts or the limit ended a run, or the limit will; FOREVER: nothing does yet."""
+    breached_at = Instant(verdict.breach_at + 1) if verdict and verdict.breach_at else NONE
+    return min((at for at in (_ended_at(run, verdict), breached_at) if at), default=_FOREVER)
+
+
+def _ended_at(run: Run, verdict: Verdict | None) -> Instant:
+    """When facts ended a run; NONE: they did not."""
+    return run.cancelled_at if verdict and verdict.state == State.CANCELLED else run.ended_at
+
+
+def ruling_of(metric: int, run: Run, case: Case, version: Version) -> Ruling | None:
+    """By what is stated of the case when it starts, and then as long as it runs and its limit has not passed.
+
+    None: no policy of the version is for it.
+    """
+    if not version.hangs_on_the_case(metric):
+        return version.ruling(metric, run.started_at, (), ())
+    stating = [fact for fact in case.facts if fact.context or fact.case]
+    known = sum(fact.occurred_at <= run.started_at for fact in stating)
+    ruling = _for(metric, run, stating[:known], version)
+    for count, fact in enumerate(stating[known:], start=known + 1):
+        if run.ended_at and fact.occurred_at > run.ended_at:
+            break
+        other = _for(metric, run, stating[:count], version)
+        if other == ruling:
+            continue
+        if ruling and NONE < verdicts.limit(run, case, ruling.goal, ruling.calendar) < fact.occurred_at:
+            break
+        ruling = other
+    return ruling
+
+
+def _for(metric: int, run: Run, stating: Sequence[Fact], version: Version) -> Ruling | None:
+    case = latest([fact.case for fact in stating if fact.case])
+    return version.ruling(metric, run.started_at, last_stated(stating), case)
+
+
+# --- what a write announces
+
+
+def change(old: Clock | None, new: Clock) -> Change:
+    """What the step from `old` to `new` announces: of all its cycles the weightiest change, and of those the last."""
+    before = (*old.earlier, old.cycle) if old else ()
+    after = (*new.earlier, new.cycle)
+    found = Change(Transition.NOTED, len(after), new.cycle)
+    if len(before) <= 1 == len(after):
+        return found._replace(transition=_transition(before[0] if before else None, new.cycle, old, new))
+    for index, (was, now) in enumerate(zip_longest(before, after)):
+        number = min(index, len(after) - 1) + 1
+        step = Change(_transition(was, now, old, new), number, after[number - 1])
+        if _WEIGHTS[step.transition] >= _WEIGHTS[found.transition]:
+            found = step
+    return found
+
+
+def _transition(was: Cycle | None, now: Cycle | None, old: Clock | None, new: Clock) -> Transition:
+    before = was.state if was else _NOTED
+    if before in _FAILED and (now is None or now.state not in _FAILED):
         return Transition.RETRACTED
-    return _ENTERING[new.state]
+    if now is None:
+        return Transition.NOTED
+    if now.state == before:
+        is_warned_again = now.state == _AT_RISK and old is not None and new.changed_at > old.changed_at
+        return Transition.AT_RISK if is_warned_again else Transition.NOTED
+    if before == _PAUSED and now.state == State.RUNNING:
+        return Transition.RESUMED
+    return _ENTERING[now.state]
 
 
-def breached_at(old: Clock | None, new: Clock) -> Instant | None:
-    """Where this step announces a breach: the first instant at which that was true."""
-    if new.state == _BREACHED and (old is None or old.state != _BREACHED):
-        return Instant(new.breach_at + 1)
-    return None
+def breached_at(change: Change) -> Instant | None:
+    """Where a breach is announced by the clock: the first instant at which that was true."""
+    return Instant(change.cycle.breach_at + 1) if change.transition == Transition.BREACHED else None
 
 
-def margin(old: Clock | None, new: Clock) -> float | None:
-    """Seconds from due to stop (below 0: in time) where this step stops a clock."""
-    if new.state in _ENDED and (old is None or old.state != new.state):
-        return (new.stopped_at - new.due_at) / SECOND
+def margin(change: Change) -> float | None:
+    """Seconds from due to stop (below 0: in time) where a cycle that has a limit is stopped."""
+    transition, _, cycle = change
+    if transition in _STOPPING and cycle.stopped_at and cycle.due_at:
+        return (cycle.stopped_at - cycle.due_at) / SECOND
     return None
 
 
 _FAILED = frozenset({State.BREACHED, State.MISSED})
-#: States in which it is known whether the preferred level was met.
-_ANSWERABLE = frozenset({State.BREACHED, State.MET, State.MISSED})
 _ENTERING: Mapping[int, Transition] = {
     State.NOTED: Transition.NOTED,
     State.RUNNING: Transition.STARTED,
@@ -124,6 +206,26 @@ _ENTERING: Mapping[int, Transition] = {
     State.MET: Transition.MET,
     State.MISSED: Transition.MISSED,
     State.CANCELLED: Transition.CANCELLED,
+    State.PAUSED: Transition.PAUSED,
+}
+_STOPPING = frozenset({Transition.MET, Transition.MISSED, Transition.RETRACTED})
+#: The weightiest last.
+_WEIGHTS: Mapping[Transition, int] = {
+    transition: weight
+    for weight, transition in enumerate(
+        (
+            Transition.NOTED,
+            Transition.RESUMED,
+            Transition.STARTED,
+            Transition.PAUSED,
+            Transition.CANCELLED,
+            Transition.MET,
+            Transition.AT_RISK,
+            Transition.MISSED,
+            Transition.BREACHED,
+            Transition.RETRACTED,
+        )
+    )
 }
 
 
@@ -131,31 +233,7 @@ def _identity(clock: Clock) -> Identity:
     return clock.key, clock.metric, clock.customer_id, clock.subject_id
 
 
-def _settled(facts: tuple[Fact, ...], due_at: Instant) -> tuple[State, Instant]:
-    """What the facts of a started clock decide, and when it stopped; RUNNING where only time can tell."""
-    stopped_at, cancelled_at = _first(facts, _STOPPED), _first(facts, _CALLED_OFF)
-    if cancelled_at and cancelled_at <= due_at and not NONE < stopped_at <= cancelled_at:
-        return _CANCELLED, NONE
-    if not stopped_at:
-        return _RUNNING, NONE
-    return _MET if stopped_at <= due_at else _MISSED, stopped_at
-
-
-def _first(facts: tuple[Fact, ...], kind: int) -> Instant:
-    for fact in facts:
-        if fact.kind == kind:
-            return fact.occurred_at
-    return NONE
-
-
-def _implied_now(clock: Clock) -> Instant:
-    """The latest instant that must have passed for the record to stand where it stands."""
-    if clock.state == _BREACHED:
-        return Instant(clock.breach_at + 1)
-    return clock.warn_at if clock.state == _AT_RISK else _LONG_AGO
-
-
 def _forget_at(clock: Clock, standards: Standards) -> Instant | None:
     if standards.horizon is None:
         return None
-    return Instant(max(clock.facts[-1].occurred_at, clock.breach_at) + standards.horizon)
+    return Instant(max(clock.facts[-1].occurred_at, clock.cycle.breach_at, clock.changes_at) + standards.horizon)

@@ -1,86 +1,153 @@
 """Why a clock's verdict is what it is, in words. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from services.shared.duration import format_duration
-from services.shared.explanation import Explanation, Local, Step, distance, local
+from services.shared.explanation import Explanation, Interval, Local, Step, distance, local
 from services.shared.facts import time_zone
-from services.sla.model import Clock, Fact, FactKind, Metric, State
+from services.sla.evidence import Evidence, Stretch, counted, evidence_of
+from services.sla.model import Clock, Cycle, Fact, FactKind, Metric, State
+from services.sla.runs import Case, Run, case_of
+from services.sla.standards import Standards
+from services.sla.targets import format_target
 
 _SUBJECTS: Mapping[int, str] = {
     Metric.FIRST_REPLY: "First reply to contact {}",
     Metric.CALLBACK_RETURNED: "Return of callback {}",
     Metric.CUSTOMER_TOLD: "Telling that order {} is ready",
+    Metric.NEXT_REPLY: "Next reply to contact {}",
+    Metric.PERIODIC_UPDATE: "News of contact {}",
+    Metric.RESOLUTION: "Resolution of contact {}",
+    Metric.REQUESTER_WAIT: "Wait of the customer for contact {}",
+    Metric.APPOINTMENT_STARTED: "Start of appointment {}",
+    Metric.CONTACTS_TO_RESOLVE: "How often the customer makes contact about {}",
 }
 _STATES: Mapping[int, str] = {state: state.name.lower().replace("_", " ") for state in State}
+_EFFECTS: Mapping[int, str] = {
+    FactKind.STARTED: "starts the clock",
+    FactKind.STOPPED: "stops the clock",
+    FactKind.ANSWERED: "stops the clock",
+    FactKind.RENEWED: "stops the clock that runs and starts the next",
+    FactKind.REOPENED: "starts it again",
+    FactKind.OPENED: "opens it again",
+    FactKind.FOLLOWED_UP: "starts the clock",
+    FactKind.SCHEDULED: "sets the time",
+    FactKind.HELD: "holds it",
+    FactKind.RESUMED: "ends the hold",
+}
+_NOTHING = "changes nothing"
 _KINDS = frozenset(FactKind)
 
 
-def explain(clock: Clock) -> Explanation:
-    """The verdict, each fact with what it did, and the arithmetic; times in the customer's zone, else in UTC."""
+def explain(clock: Clock, standards: Standards | None = None) -> Explanation:
+    """The verdict, each fact with what it did, and the arithmetic; times in the customer's zone, else in UTC.
+
+    With the standards it is judged by, also every interval that was counted or left out.
+    """
     here = local(time_zone(clock.context))
-    state = _STATES.get(clock.state, "in a state that this version does not know")
+    state = _STATES.get(clock.cycle.state, "in a state that this version does not know")
     whom = f" for customer {clock.customer_id}" if clock.customer_id else ""
+    case = case_of(clock.facts)
     steps = (
-        Step(
-            here.time(fact.occurred_at),
-            fact.what,
-            _effect(clock, fact) if fact.kind in _KINDS else "not understood by this version",
-            f"{fact.source}/{fact.event_id}",
-        )
+        Step(here.time(fact.occurred_at), _what(fact), _effect(clock, case, fact), f"{fact.source}/{fact.event_id}")
         for fact in clock.facts
     )
     headline = f"{_SUBJECTS.get(clock.metric, '{}').format(clock.subject_id)}{whom}: {state}"
-    return Explanation(headline, tuple(steps), _reasoning(clock, here))
+    evidence = evidence_of(clock, standards) if standards else None
+    sums = (_sum(evidence, clock.cycle),) if evidence and evidence.stretches else ()
+    intervals = tuple(_interval(stretch, here) for stretch in evidence.stretches) if evidence else ()
+    return Explanation(headline, tuple(steps), (*_reasoning(clock, here), *sums), intervals)
 
 
-def _effect(clock: Clock, fact: Fact) -> str:
-    first = next(other for other in clock.facts if other.kind == fact.kind) is fact
-    if not first or fact.kind == FactKind.OTHER:
-        return "changes nothing"
-    if fact.kind == FactKind.STARTED:
-        return "starts the clock"
-    if not clock.started_at:
-        return "waits for a start"
-    called_off = clock.state == State.CANCELLED
-    if fact.kind == FactKind.STOPPED:
-        return "changes nothing: it was called off before" if called_off else "stops the clock"
-    if called_off:
-        return "calls the clock off"
-    stopped_before = clock.stopped_at and clock.stopped_at <= fact.occurred_at
-    return "changes nothing: it was stopped before" if stopped_before else "excuses nothing: the limit had passed"
+def _interval(stretch: Stretch, here: Local) -> Interval:
+    length = format_duration(stretch.end - stretch.start)
+    return Interval(here.time(stretch.start), here.time(stretch.end), length, stretch.counts, stretch.why)
 
 
-def _reasoning(clock: Clock, here: Local) -> tuple[str, ...]:
-    standard = f"Judged by standards version {clock.standards_version}: {clock.policy}."
-    if not clock.started_at:
-        return "Something is known of it, but nothing started the clock yet.", standard
-    limit = format_duration(clock.due_at - clock.started_at)
-    started = f"Started {here.time(clock.started_at)}, due {limit} later: {here.time(clock.due_at)}."
-    preferred = (_preferred(clock, here),) if clock.preferred_due_at else ()
-    return (started, _verdict(clock, here), *preferred, standard)
+def _sum(evidence: Evidence, cycle: Cycle) -> str:
+    spent = format_duration(counted(evidence.stretches))
+    until = "until it was stopped" if cycle.stopped_at else "until it is due" if cycle.due_at else "so far"
+    return f"Counted {until}: {spent}. The limit: {format_target(evidence.goal.limit)}."
 
 
-def _verdict(clock: Clock, here: Local) -> str:
-    grace = clock.breach_at - clock.due_at
-    waiting = f" ({format_duration(grace)} after due)" if grace else ""
-    last = f"{here.time(clock.breach_at)}{waiting}"
-    match clock.state:
-        case State.CANCELLED:
-            return "It was called off in time and before any stop, so it does not count."
-        case State.BREACHED:
-            return f"Nothing had stopped it by {last}, so it is breached."
-        case State.MET | State.MISSED:
-            return f"Stopped {here.time(clock.stopped_at)}: {distance(clock.stopped_at, clock.due_at)}."
-        case unknown if unknown not in _STATES:
-            return "A newer version judged it."
-        case _:
-            at_risk = f"At risk since {here.time(clock.warn_at)}. " if clock.state == State.AT_RISK else ""
-            return f"{at_risk}Breached if nothing stops it by {last}."
+def _what(fact: Fact) -> str:
+    return f"held: {fact.what or 'no reason given'}" if fact.kind == FactKind.HELD else fact.what
 
 
-def _preferred(clock: Clock, here: Local) -> str:
-    level = f"The preferred level, {here.time(clock.preferred_due_at)},"
-    if clock.preferred_met is None:
+def _effect(clock: Clock, case: Case, fact: Fact) -> str:
+    if fact.kind not in _KINDS:
+        return "not understood by this version"
+    if fact.kind == FactKind.OTHER or not case.runs:
+        return _NOTHING if fact.kind == FactKind.OTHER else "waits for a start"
+    for run, cycle in zip(case.runs, (*clock.earlier, clock.cycle), strict=False):
+        if effect := _of_cancellation(run, cycle.state == State.CANCELLED, fact):
+            return effect
+    without = case_of([other for other in clock.facts if other is not fact])
+    changes = (case.runs, case.holds) != (without.runs, without.holds)
+    return _EFFECTS.get(fact.kind, _NOTHING) if changes else _NOTHING
+
+
+def _of_cancellation(run: Run, called_off: bool, fact: Fact) -> str | None:
+    """What a fact did to a run that was called off, or would have been; None: this is none of it."""
+    if called_off and fact.occurred_at == run.ended_at:
+        return f"{_NOTHING}: it was called off before"
+    if fact.kind != FactKind.CANCELLED:
+        return None
+    if run.ended_at and run.ended_at <= fact.occurred_at:
+        return f"{_NOTHING}: it was stopped before"
+    if run.cancelled_at == fact.occurred_at:
+        return "calls the clock off" if called_off else "excuses nothing: the limit had passed"
+    return None
+
+
+def _reasoning(clock: Clock, here: Local) -> Iterator[str]:
+    cycles = (*clock.earlier, clock.cycle)
+    for number, cycle in enumerate(cycles, start=1):
+        if len(cycles) > 1:
+            yield f"Cycle {number} of {len(cycles)}:"
+        yield from _of_cycle(cycle, here)
+
+
+def _of_cycle(cycle: Cycle, here: Local) -> Iterator[str]:
+    if not cycle.started_at:
+        yield "Something is known of it, but nothing started the clock yet."
+        return
+    if not cycle.policy:
+        yield f"Started {here.time(cycle.started_at)}; no policy of standards version {cycle.version} is for it."
+        return
+    started = f"Started {here.time(cycle.started_at)}"
+    if cycle.due_at:
+        yield f"{started}, due {here.time(cycle.due_at)}."
+    else:
+        yield f"{started}; when it is due is not known yet."
+    yield _verdict(cycle, here)
+    if cycle.preferred_due_at:
+        yield _preferred(cycle, here)
+    moved = f", to which it was moved from version {cycle.first_version}" if cycle.first_version else ""
+    yield f"Judged by standards version {cycle.version}{moved}: policy {cycle.policy}, calendar {cycle.calendar}."
+
+
+def _verdict(cycle: Cycle, here: Local) -> str:
+    grace = cycle.breach_at - cycle.due_at
+    last = here.time(cycle.breach_at) + (f" ({format_duration(grace)} after due)" if grace else "")
+    at_risk = f"At risk since {here.time(cycle.warn_at[0])}. " if cycle.state == State.AT_RISK else ""
+    coming = f"{at_risk}Breached if nothing stops it by {last}."
+    late = f": {distance(cycle.stopped_at, cycle.due_at)}" if cycle.due_at else ""
+    stopped = f"Stopped {here.time(cycle.stopped_at)}{late}."
+    said: Mapping[int, str] = {
+        State.RUNNING: coming if cycle.due_at else "Nothing has happened yet that would break it.",
+        State.AT_RISK: coming,
+        State.CANCELLED: "It was called off in time and before any stop, so it does not count.",
+        State.BREACHED: f"Nothing had stopped it by {last}, so it is breached.",
+        State.MET: stopped,
+        State.MISSED: stopped if cycle.stopped_at else "It was called off too late, and begun again.",
+        State.PAUSED: "It is held: nothing is counted until it is resumed, or has been held for too long.",
+    }
+    return said.get(cycle.state, "A newer version judged it.")
+
+
+def _preferred(cycle: Cycle, here: Local) -> str:
+    level = f"The preferred level, {here.time(cycle.preferred_due_at)},"
+    if cycle.preferred_met is None:
         return f"{level} is reported apart once the clock ends."
-    return f"{level} was {'met' if clock.preferred_met else 'not met'}; it is reported apart."
+    return f"{level} was {'met' if cycle.preferred_met else 'not met'}; it is reported apart."

@@ -1,8 +1,6 @@
-"""What a clock is made of: its facts, the standards it is judged by, and the record."""
+"""What a clock is made of: its facts, its cycles with their verdicts, and the record."""
 
-from collections.abc import Mapping
 from enum import IntEnum
-from typing import NamedTuple
 
 from services.shared.facts import NO_CONTEXT, Stated
 from services.shared.instant import Instant
@@ -18,6 +16,12 @@ class Metric(IntEnum):
     FIRST_REPLY = 1
     CALLBACK_RETURNED = 2
     CUSTOMER_TOLD = 3
+    NEXT_REPLY = 4
+    PERIODIC_UPDATE = 5
+    RESOLUTION = 6
+    REQUESTER_WAIT = 7
+    APPOINTMENT_STARTED = 8
+    CONTACTS_TO_RESOLVE = 9
 
 
 class State(IntEnum):
@@ -30,15 +34,33 @@ class State(IntEnum):
     MET = 5
     MISSED = 6
     CANCELLED = 7
+    PAUSED = 8
 
 
 class FactKind(IntEnum):
     """What an event does to a clock."""
 
+    #: Begins a cycle, unless one runs or the case is closed.
     STARTED = 1
+    #: Ends the cycle and closes the case.
     STOPPED = 2
+    #: Calls the cycle off and closes the case.
     CANCELLED = 3
     OTHER = 4
+    #: Ends the cycle; the case stays open.
+    ANSWERED = 5
+    #: Ends the cycle and begins the next.
+    RENEWED = 6
+    #: Opens a closed case and begins the next cycle.
+    REOPENED = 7
+    #: Opens a closed case; the next cycle begins if something waits for it.
+    OPENED = 8
+    HELD = 9
+    RESUMED = 10
+    #: Says when the cycle is to begin and end.
+    SCHEDULED = 11
+    #: As STARTED, if something was answered before.
+    FOLLOWED_UP = 12
 
 
 class Transition(IntEnum):
@@ -52,6 +74,8 @@ class Transition(IntEnum):
     MISSED = 6
     CANCELLED = 7
     RETRACTED = 8
+    PAUSED = 9
+    RESUMED = 10
 
 
 class Fact(Value, frozen=True):
@@ -61,53 +85,54 @@ class Fact(Value, frozen=True):
     source: str
     event_id: str
     kind: int
-    #: For people: "replied (automatic)".
+    #: For people: "replied (automatic)"; why it was held.
     what: str = ""
     context: Stated = NO_CONTEXT
+    #: Stated of the case: its kind and its priority.
+    case: Stated = NO_CONTEXT
+    #: Of what is scheduled: from when to when.
+    window_start: Instant = NONE
+    window_end: Instant = NONE
 
 
-class Standard(NamedTuple):
-    """What is promised to everybody; spans in microseconds."""
+class Cycle(Value, frozen=True):
+    """One run of a clock with its verdict. Instants are NONE where there is no such instant."""
 
-    name: str
-    #: The binding limit.
-    limit: int
-    #: The stricter level that is reported apart and breaches nothing; 0: none.
-    preferred: int = 0
-    #: How long before due a running clock is at risk; 0: no warning.
-    warning: int = 0
-    #: How long after due to wait before saying "breached".
-    grace: int = 0
-
-
-class Standards(NamedTuple):
-    """What clocks are judged by: for each metric that is timed, its standard."""
-
-    version: str
-    metrics: Mapping[int, Standard]
-    #: How long a record is remembered after its last fact and deadline; None: for ever.
-    horizon: int | None = None
+    state: int
+    #: Empty: no policy is for the case.
+    policy: str = ""
+    #: Of the standards it is judged by.
+    version: str = ""
+    #: In force when it started, where it was moved on to another since.
+    first_version: str = ""
+    calendar: str = ""
+    started_at: Instant = NONE
+    #: NONE also while it is held without an end.
+    due_at: Instant = NONE
+    preferred_due_at: Instant = NONE
+    #: In order.
+    warn_at: tuple[Instant, ...] = ()
+    breach_at: Instant = NONE
+    stopped_at: Instant = NONE
+    #: None until stopped or breached, and where there is no preferred level.
+    preferred_met: bool | None = None
 
 
 class Clock(Value, frozen=True):
-    """The record: identity, verdict and the facts it was judged from, in order."""
+    """The record: identity, the cycles, and the facts they were judged from, in order."""
 
     key: bytes
     metric: int
     #: Empty where the events name no customer.
     customer_id: str
     subject_id: str
-    state: int
-    policy: str
-    standards_version: str
-    started_at: Instant
-    due_at: Instant
-    preferred_due_at: Instant
-    warn_at: Instant
-    breach_at: Instant
-    stopped_at: Instant
-    #: None until stopped or breached, and where there is no preferred level.
-    preferred_met: bool | None
+    #: The last one; NOTED where none was started.
+    cycle: Cycle
+    #: Those before it, in order.
+    earlier: tuple[Cycle, ...]
+    #: The last instant at which time alone changed the verdict, and the next; NONE: there was or is none.
+    changed_at: Instant
+    changes_at: Instant
     context: Stated
     facts: tuple[Fact, ...]
 

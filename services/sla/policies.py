@@ -1,6 +1,8 @@
-"""Policies: who may expect what, as the next form of `standards.yaml` writes it down. The service does not read it yet.
+"""Policies: who may expect what, as `standards.yaml` writes it down.
 
     version: "7"
+    in_force_from: 2026-12-01T00:00:00+01:00          # optional; otherwise from when it is published
+    apply_to_open: true                               # optional; otherwise open cycles keep the version they began with
     calendars: {office: {...}, sevilla: {...}}        # services/shared/calendars.py
     sites: {Sevilla: sevilla}                         # optional: where another calendar applies than the policy's
     policies:
@@ -9,22 +11,26 @@
         calendar: office
         pauses: {reasons: [waiting for the customer], longest: 5 business days}
         targets:
-          first_reply: {limit: 1 business hour, preferred: 15min, warnings: [30min, 10min], grace: 1min}
+          first_reply: {limit: 1 business hour, preferred: 15min, warnings: [30min, 10 business minutes], grace: 1min}
           resolution: {limit: 2 business days}        # services/sla/targets.py
+          requester_wait: {limit: 8 business hours, pauses: {}}
 
-Each metric is judged by the first policy in written order that is for the case and has a target for the metric.
+Each metric is judged by the first policy in written order that is for the case and has a target for the metric. What
+pauses a policy's clocks can be said for one target alone; `pauses: {}` is any hold, for as long as it lasts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from services.shared.calendars import PublicHolidays, read_calendars
-from services.shared.duration import parse_duration
+from services.shared.documents import read_text
 from services.shared.fields import Fields
 from services.shared.instant import SECOND, Instant, parse_instant
+from services.shared.public_holidays import public_holidays
 from services.shared.working_time import NeverOpen, WorkingTime
 from services.sla.conditions import Condition, example, read_condition
-from services.sla.targets import Target, after, parse_target
+from services.sla.targets import Target, Unit, after, before, parse_target
 
 #: What is timed, and what begins and ends it, for people.
 METRICS: Mapping[str, str] = {
@@ -37,7 +43,13 @@ METRICS: Mapping[str, str] = {
     "callback_returned": "a callback is requested → the customer is reached",
     "customer_told": "an order is ready → the customer is told, or has it delivered",
     "appointment_started": "the window of an appointment begins → the appointment does",
+    "contacts_to_resolve": "a contact is received → it is resolved; counts how often the customer had to make contact",
 }
+#: The standards that apply where PUNTUAL_STANDARDS names no others.
+BUILT_IN = Path(__file__).with_name("standards.yaml")
+
+_COMPLAINT = "complaint_resolved"
+_IS_COMPLAINT = Condition("kind", frozenset({"complaint"}))
 _HOUR = 3600 * SECOND
 #: When things might begin: every hour of a fortnight, beside a change of the clocks and without one.
 _STARTS: Sequence[Instant] = [
@@ -45,19 +57,6 @@ _STARTS: Sequence[Instant] = [
     for day in ("2026-03-16T00:00:00Z", "2026-06-01T00:00:00Z", "2026-10-12T00:00:00Z")
     for hour in range(14 * 24)
 ]
-
-
-class Goal(NamedTuple):
-    """What a policy says of one metric."""
-
-    #: The binding limit.
-    limit: Target
-    #: The stricter level that is reported apart and breaches nothing.
-    preferred: Target | None = None
-    #: How long before the limit a running clock is at risk, the longest first; microseconds around the clock.
-    warnings: tuple[int, ...] = ()
-    #: How long after the limit a breach is announced, for events that are still on their way; microseconds.
-    grace: int = 0
 
 
 class Pauses(NamedTuple):
@@ -69,6 +68,21 @@ class Pauses(NamedTuple):
     longest: Target | None = None
 
 
+class Goal(NamedTuple):
+    """What a policy says of one metric."""
+
+    #: The binding limit.
+    limit: Target
+    #: The stricter level that is reported apart and breaches nothing.
+    preferred: Target | None = None
+    #: How long before the limit a running clock is at risk, the first warning first.
+    warnings: tuple[Target, ...] = ()
+    #: How long after the limit a breach is announced, for events that are still on their way; microseconds.
+    grace: int = 0
+    #: None: nothing pauses its clocks.
+    pauses: Pauses | None = None
+
+
 class Policy(NamedTuple):
     """Conditions, targets and how time counts for them."""
 
@@ -76,8 +90,16 @@ class Policy(NamedTuple):
     when: Condition
     calendar: str
     goals: Mapping[str, Goal]
-    #: None: nothing pauses its clocks.
-    pauses: Pauses | None = None
+
+
+class Rule(NamedTuple):
+    """What one policy says of the clocks of one metric."""
+
+    policy: Policy
+    goal: Goal
+    when: Condition
+    #: As the policy names what it times.
+    metric: str
 
 
 class PolicyBook(NamedTuple):
@@ -88,16 +110,34 @@ class PolicyBook(NamedTuple):
     calendars: Mapping[str, WorkingTime]
     #: Site → calendar, where it is not the policy's.
     sites: Mapping[str, str]
+    #: None: from when it is published.
+    in_force_from: Instant | None = None
+    #: Whether it also judges what runs when it comes into force.
+    apply_to_open: bool = False
+
+    def rules(self, metric: str) -> Iterator[Rule]:
+        """What a metric of clocks is judged by, the first match first: a complaint is a resolution of one kind."""
+        for policy in self.policies:
+            if metric == "resolution" and (goal := policy.goals.get(_COMPLAINT)):
+                yield Rule(policy, goal, Condition("all", parts=(policy.when, _IS_COMPLAINT)), _COMPLAINT)
+            if goal := policy.goals.get(metric):
+                yield Rule(policy, goal, policy.when, metric)
 
     def calendar(self, policy: Policy, site: str) -> WorkingTime:
         """The one that counts for a policy at a site."""
         return self.calendars[self.sites.get(site, policy.calendar)]
 
 
+def load_policies(file: Path, holidays: PublicHolidays = public_holidays) -> PolicyBook:
+    """The standards in a file. Raises DocumentError with all its problems."""
+    return read_policies(read_text(file), str(file), holidays)
+
+
 def read_policies(text: str, file: str, holidays: PublicHolidays) -> PolicyBook:
     """The standards in a YAML text; `file` is for errors only. Raises DocumentError with all its problems."""
     fields, problems = Fields.of(text, file)
-    version = fields.text("version")
+    version, in_force_from = fields.text("version"), fields.instant("in_force_from")
+    apply_to_open = fields.flag("apply_to_open")
     section = fields.section("calendars")
     names, calendars = section.names(), read_calendars(section, holidays)
     sites = fields.section("sites")
@@ -108,10 +148,10 @@ def read_policies(text: str, file: str, holidays: PublicHolidays) -> PolicyBook:
         fields.problem("policies", "there is none; write at least one")
     fields.done()
     problems.check()
-    book = PolicyBook(version, policies, calendars, calendar_of)
+    book = PolicyBook(version, policies, calendars, calendar_of, in_force_from, apply_to_open)
     for policy, place in zip(policies, sections, strict=True):
         _check_times(book, policy, place)
-    _check_order(policies, sections)
+    _check_order(book, sections)
     problems.check()
     return book
 
@@ -123,49 +163,79 @@ def _policy(fields: Fields, calendars: Sequence[str]) -> Policy:
             targets.problem(name, f"is no metric; write one of {', '.join(METRICS)}")
     if not targets.names():
         fields.problem("targets", "is missing; write for example {first_reply: {limit: 24h}}")
+    pauses = _pauses(fields)
     policy = Policy(
         name=fields.text("name"),
         when=read_condition(fields.section("when")),
         calendar=fields.text("calendar", one_of=calendars),
-        goals={name: _goal(targets.section(name)) for name in targets.names() if name in METRICS},
-        pauses=_pauses(fields.section("pauses")) if "pauses" in fields else None,
+        goals={name: _goal(name, targets.section(name), pauses) for name in targets.names() if name in METRICS},
     )
     fields.done()
     return policy
 
 
-def _goal(fields: Fields) -> Goal:
-    limit, preferred = _target(fields, "limit"), _target(fields, "preferred") if "preferred" in fields else None
+def _goal(metric: str, fields: Fields, pauses: Pauses | None) -> Goal:
+    goal = Goal(
+        limit=_target(fields, "limit", metric),
+        preferred=_target(fields, "preferred", metric) if "preferred" in fields else None,
+        warnings=tuple(_leads(fields)),
+        grace=fields.span("grace", "0s"),
+        pauses=_pauses(fields) or pauses,
+    )
     if "limit" not in fields:
         fields.problem("limit", "is missing; write for example 24h or 2 business hours")
-    leads = []
-    for lead in fields.texts("warnings", ()):
-        try:
-            leads.append(parse_duration(lead))
-        except ValueError as error:
-            fields.problem("warnings", str(error))
-    goal = Goal(limit, preferred, tuple(sorted(set(leads), reverse=True)), fields.span("grace", "0s"))
+    if metric == "requester_wait" and goal.pauses is None:
+        fields.problem("pauses", "is missing; write which holds are the customer's, for example {reasons: [customer]}")
     fields.done()
     return goal
 
 
-def _pauses(fields: Fields) -> Pauses:
-    reasons = frozenset(fields.texts("reasons")) if "reasons" in fields else None
-    pauses = Pauses(reasons, _target(fields, "longest") if "longest" in fields else None)
-    fields.done()
+def _leads(fields: Fields) -> list[Target]:
+    leads = []
+    for text in fields.texts("warnings", ()):
+        try:
+            lead = parse_target(text)
+        except ValueError as error:
+            fields.problem("warnings", str(error))
+            continue
+        if lead.unit in _LEADS:
+            leads.append(lead)
+        else:
+            fields.problem("warnings", f"{text!r} is no lead; write for example 30min or 1 business hour")
+    return leads
+
+
+_LEADS = frozenset({Unit.TIME, Unit.BUSINESS_TIME})
+
+
+def _pauses(fields: Fields) -> Pauses | None:
+    if "pauses" not in fields:
+        return None
+    section = fields.section("pauses")
+    reasons = frozenset(section.texts("reasons")) if "reasons" in section else None
+    pauses = Pauses(reasons, _target(section, "longest") if "longest" in section else None)
+    section.done()
     return pauses
 
 
-_NOTHING = Target(parse_target("1h").unit, 0)
+_NOTHING = Target(Unit.TIME, 0)
+#: What only one metric can be measured by.
+_OWN = {Unit.WINDOW: "appointment_started", Unit.CONTACTS: "contacts_to_resolve"}
 
 
-def _target(fields: Fields, name: str) -> Target:
+def _target(fields: Fields, name: str, metric: str = "") -> Target:
     text = fields.text(name, "")
     try:
-        return parse_target(text) if text else _NOTHING
+        target = parse_target(text) if text else _NOTHING
     except ValueError as error:
         fields.problem(name, str(error))
         return _NOTHING
+    own = _OWN.get(target.unit)
+    if own is not None and own != metric:
+        fields.problem(name, f"{text!r} is for {own} only; write for example 24h or 2 business hours")
+    elif own is None and metric == _OWN[Unit.CONTACTS] and text:
+        fields.problem(name, f"{text!r} is no number of contacts; write for example 2 contacts")
+    return target
 
 
 def _check_times(book: PolicyBook, policy: Policy, place: Fields) -> None:
@@ -178,6 +248,12 @@ def _check_times(book: PolicyBook, policy: Policy, place: Fields) -> None:
 
 
 def _misfits(goal: Goal, calendar: WorkingTime) -> Iterator[tuple[str, str]]:
+    if goal.limit.unit == Unit.CONTACTS and goal.warnings:
+        yield "warnings", "are for targets of time; leave them out"
+    if goal.limit.unit in _OWN:
+        if goal.preferred and goal.preferred.unit == goal.limit.unit and goal.preferred.amount >= goal.limit.amount:
+            yield "preferred", "is not below the limit; write less"
+        return
     try:
         ends = [after(goal.limit, start, calendar) for start in _STARTS]
         wishes = [after(goal.preferred, start, calendar) for start in _STARTS] if goal.preferred else []
@@ -186,25 +262,31 @@ def _misfits(goal: Goal, calendar: WorkingTime) -> Iterator[tuple[str, str]]:
         return
     if any(wish >= end for wish, end in zip(wishes, ends, strict=False)):
         yield "preferred", f"is not always before the limit (calendar {calendar.name}); write a shorter one"
-    if goal.warnings and any(end - goal.warnings[0] <= start for start, end in zip(_STARTS, ends, strict=True)):
-        problem = f"the first would come before there is anything to warn of (calendar {calendar.name})"
-        yield "warnings", f"{problem}; write a shorter one"
+    for lead in goal.warnings:
+        if any(before(lead, end, calendar) <= start for start, end in zip(_STARTS, ends, strict=True)):
+            problem = f"one would come before there is anything to warn of (calendar {calendar.name})"
+            yield "warnings", f"{problem}; write a shorter one"
 
 
-def _check_order(policies: Sequence[Policy], places: Sequence[Fields]) -> None:
+def _check_order(book: PolicyBook, places: Sequence[Fields]) -> None:
     """Whether each is for any case that no policy above it takes."""
     seen: set[str] = set()
-    for index, (policy, place) in enumerate(zip(policies, places, strict=True)):
+    contradictory = set()
+    for policy, place in zip(book.policies, places, strict=True):
         if policy.name in seen:
             place.problem("name", f"{policy.name!r} is taken by a policy above; name every policy differently")
         seen.add(policy.name)
         if example(policy.when, []) is None:
             place.problem("when", "contradicts itself, so that it never holds; correct it")
-            continue
-        for metric in policy.goals:
-            above = [other for other in policies[:index] if metric in other.goals]
-            if example(policy.when, [other.when for other in above]) is None:
-                names = ", ".join(repr(other.name) for other in above)
-                place.section("targets").problem(
-                    metric, f"is never reached, as all its cases go to {names}; write it above, or leave it out"
+            contradictory.add(policy.name)
+    place_of = {policy.name: place for policy, place in zip(book.policies, places, strict=True)}
+    for metric in METRICS:
+        above: list[Rule] = []
+        for rule in book.rules(metric):
+            name = rule.policy.name
+            if name not in contradictory and example(rule.when, [other.when for other in above]) is None:
+                names = ", ".join(repr(other.policy.name) for other in above) or "none"
+                place_of[name].section("targets").problem(
+                    rule.metric, f"is never reached, as all its cases go to {names}; write it above, or leave it out"
                 )
+            above.append(rule)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.shared.settings import Port, Settings
-from services.sla.standards import BUILT_IN
+from services.sla.policies import BUILT_IN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,8 @@
     3 business days, end of day             until it closes on that day
     30 calendar days                        at the same time of day, whatever the calendar says
     30 calendar days, end of day            until that date ends
+    window                                  until the end of the window that was agreed (appointment_started)
+    2 contacts                              before the customer makes contact once more (contacts_to_resolve)
 
 "1 day" is no target: people mean three different things by it.
 """
@@ -14,12 +16,13 @@ import re
 from enum import Enum
 from typing import NamedTuple
 
-from services.shared.duration import parse_duration
+from services.shared.duration import format_duration, parse_duration
 from services.shared.instant import SECOND, Instant
 from services.shared.working_time import WorkingTime, add_calendar_days
 
 _END_OF_DAY = re.compile(r"\s*,\s*(end of day|same time)\s*$")
 _COUNTED = re.compile(r"(\d+)\s*(business|calendar)\s*(minute|hour|day)s?")
+_CONTACTS = re.compile(r"(\d+)\s*contacts?")
 _SPANS = {"minute": 60 * SECOND, "hour": 3600 * SECOND}
 _EXAMPLES = '"24h", "2 business hours", "3 business days", "3 business days, end of day" or "30 calendar days"'
 
@@ -31,13 +34,15 @@ class Unit(Enum):
     BUSINESS_TIME = "business time"
     BUSINESS_DAYS = "business days"
     CALENDAR_DAYS = "calendar days"
+    WINDOW = "window"
+    CONTACTS = "contacts"
 
 
 class Target(NamedTuple):
     """So much of a unit."""
 
     unit: Unit
-    #: Microseconds, or days.
+    #: Microseconds, days or contacts.
     amount: int
     #: Of days: until the end of the last one.
     to_end: bool = False
@@ -49,7 +54,11 @@ def parse_target(text: str) -> Target:
     if ending := _END_OF_DAY.search(body):
         body, to_end = body[: ending.start()], ending[1] == "end of day"
     counted = _COUNTED.fullmatch(body)
-    if counted is None:
+    if body == "window":
+        return Target(Unit.WINDOW, 1)
+    if contacts := _CONTACTS.fullmatch(body):
+        target = Target(Unit.CONTACTS, int(contacts[1]))
+    elif counted is None:
         target = Target(Unit.TIME, _duration(text, body))
     elif counted[3] == "day":
         unit = Unit.BUSINESS_DAYS if counted[2] == "business" else Unit.CALENDAR_DAYS
@@ -78,24 +87,52 @@ def _duration(text: str, body: str) -> int:
         raise ValueError(f"{text!r} is no target; write for example {_EXAMPLES}") from None
 
 
-def after(target: Target, start: Instant, calendar: WorkingTime) -> Instant:
-    """When what begins at `start` must be done. Raises NeverOpen."""
+def format_target(target: Target) -> str:
+    """As it would be written."""
     match target.unit:
+        case Unit.WINDOW:
+            return "the end of its window"
+        case Unit.CONTACTS:
+            return f"{target.amount} {_plural('contact', target.amount)}"
         case Unit.TIME:
-            return Instant(start + target.amount)
+            return format_duration(target.amount)
+        case Unit.BUSINESS_TIME:
+            return f"{format_duration(target.amount)} of business hours"
+    days = f"{target.amount} {_plural(target.unit.value.removesuffix('s'), target.amount)}"
+    return f"{days}, end of day" if target.to_end else days
+
+
+def _plural(word: str, amount: int) -> str:
+    return word if amount == 1 else f"{word}s"
+
+
+def after(target: Target, start: Instant, calendar: WorkingTime) -> Instant:
+    """When what begins at `start` must be done, for a target of time. Raises NeverOpen."""
+    match target.unit:
         case Unit.BUSINESS_TIME:
             return calendar.add(start, target.amount)
         case Unit.BUSINESS_DAYS:
             return calendar.add_days(start, target.amount, to_end=target.to_end)
         case Unit.CALENDAR_DAYS:
             return add_calendar_days(start, target.amount, calendar.zone, to_end=target.to_end)
+    return Instant(start + target.amount)
 
 
-def elapsed(target: Target, start: Instant, end: Instant, calendar: WorkingTime) -> int:
-    """How much of the time between two instants counts towards it, in microseconds."""
+def before(lead: Target, end: Instant, calendar: WorkingTime) -> Instant:
+    """When so much is left until `end`; of working time the last instant at which it is, when people are there."""
+    return calendar.back(end, lead.amount) if lead.unit == Unit.BUSINESS_TIME else Instant(end - lead.amount)
+
+
+def later(target: Target, due_at: Instant, pause_start: Instant, pause_end: Instant, calendar: WorkingTime) -> Instant:
+    """A limit as a pause moves it: by as much as would have counted towards it."""
     if target.unit in _BUSINESS:
-        return calendar.measure(start, end)
-    return end - start
+        return calendar.add(due_at, calendar.measure(pause_start, pause_end))
+    return Instant(due_at + pause_end - pause_start)
+
+
+def keeps_hours(target: Target) -> bool:
+    """Whether only time counts in which the calendar is open."""
+    return target.unit in _BUSINESS
 
 
 _BUSINESS = frozenset({Unit.BUSINESS_TIME, Unit.BUSINESS_DAYS})

@@ -15,7 +15,9 @@ from services.shared.instant import Instant, parse_instant
 from services.shared.keys import record_key, split_key
 from services.shared.publisher import checked, key_of
 from services.shared.topics import DEAD_LETTERS, INPUTS, PROMISES, SLA, TOPICS, Topic
-from services.sla import codec as sla, standards
+from services.sla import codec as sla
+from services.sla.policies import BUILT_IN, load_policies
+from services.sla.standards import InForce, Standards
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 FILES = sorted(file for topic in TOPICS for file in (EXAMPLES / topic.name).glob("*.json"))
@@ -24,7 +26,7 @@ LATER = parse_instant("2025-12-25T00:00:00Z")
 LIMITS = Limits(now=lambda: LATER)
 MACHINES: dict[Topic, Machine[Any, Any]] = {
     PROMISES: promises.machine(rules.read_rules(), LIMITS),
-    SLA: sla.machine(standards.load_standards(standards.BUILT_IN), LIMITS),
+    SLA: sla.machine(InForce(Standards.of(load_policies(BUILT_IN))), LIMITS),
 }
 # Record example → the event examples it is judged from, and the instant at which it stands so.
 STORIES = {
@@ -84,21 +86,23 @@ def test_a_record_is_what_its_service_makes_of_the_events(name: str) -> None:
     """The example events, folded and judged as of the instant, give the example record, under its own id."""
     events, at = STORIES[name]
     topic = TOPIC[name.partition("/")[0]]
-    key, value = judged(MACHINES[topic], events, at)
     expected: Any = read(name)
+    key = (expected.promise_id if topic is PROMISES else expected.clock_id).encode()
+    value = judged(MACHINES[topic], key, events, at)
     assert type(expected).FromString(value) == expected
     assert key == record_key(expected.customer_id, split_key(key)[1], expected.subject_id)
-    assert key.decode() == (expected.promise_id if topic is PROMISES else expected.clock_id)
 
 
-def judged(machine: Machine[Any, Any], events: list[str], at: Instant) -> tuple[bytes, bytes]:
-    """Key and packed record that a machine has for some example events, as of an instant."""
-    decoded = [
-        pair
+def judged(machine: Machine[Any, Any], key: bytes, events: list[str], at: Instant) -> bytes:
+    """The packed record that a machine has under a key for some example events, as of an instant."""
+    facts = [
+        fact
         for event in events
-        for pair in machine.inputs[TOPIC[event.partition("/")[0]].under()](read(event).SerializeToString(), False)
+        for found, fact in machine.inputs[TOPIC[event.partition("/")[0]].under()](
+            read(event).SerializeToString(), False
+        )
+        if found == key
     ]
-    [key] = {key for key, _ in decoded}
-    record = machine.due(machine.fold(key, None, [fact for _, fact in decoded]), at)
+    record = machine.due(machine.fold(key, None, facts), at)
     assert record is not None
-    return key, machine.pack(record)
+    return machine.pack(record)

@@ -237,6 +237,16 @@ class Runtime:
         self._meter.sweep(behind)
         self._measure_lag()
 
+    async def reconsider(self) -> None:
+        """Look again when each record wants to be judged: what that hangs on has changed. Others get their turn."""
+        for partition, store in list(self.keeper.stores.items()):
+            keys = store.keys()
+            for start in range(0, len(keys), SLICE):
+                if self.keeper.stores.get(partition) is not store:
+                    break  # whoever has it now restores it with what is known now
+                store.expect(keys[start : start + SLICE])
+                await asyncio.sleep(0)
+
     def _spoken(self, partition: int, clock: Instant, now: Instant) -> Instant:
         """How far announcements go: nowhere for a while where time is behind, as what is unread may take them back."""
         if self._event_clock or now - clock <= FRESH:

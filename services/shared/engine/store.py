@@ -64,6 +64,13 @@ class PartitionStore(Generic[R, F]):
                 yield done
         self._restored = {}  # the old one has kept its size
 
+    def expect(self, keys: Iterable[bytes]) -> None:
+        """Look at these records when they now want it: what their deadlines hang on has changed."""
+        for key in keys:
+            record = self.get(key)
+            if record is not None and (deadline := self._machine.next_deadline(record)) is not None:
+                self.deadlines.add(deadline, key)
+
     # --- records
 
     def keys(self) -> list[bytes]:

@@ -9,7 +9,7 @@ from kafka import KafkaProducer
 
 from puntual.events.v1.contact_event_pb2 import ContactEvent
 from puntual.sla.v1.clock_pb2 import CLOCK_STATE_MET, CLOCK_STATE_MISSED
-from puntual.sla.v1.sla_service_pb2 import GetClockRequest, ListClocksRequest
+from puntual.sla.v1.sla_service_pb2 import ExplainClockRequest, GetClockRequest, ListClocksRequest
 from puntual.sla.v1.sla_service_pb2_grpc import SlaServiceStub
 from services.shared.clock import set_timestamp, wall_clock
 from services.shared.instant import SECOND, Instant, format_instant
@@ -22,10 +22,16 @@ from tests.processes import ServiceProcess, wait_for
 PARTITIONS = 3
 STANDARDS = """
 version: "quick"
-standards:
-  - {metric: first_reply, name: answered at once, limit: 3s, warning: 1s}
-  - {metric: callback_returned, name: returned at once, limit: 3s}
-  - {metric: customer_told, name: told at once, limit: 3s}
+calendars: {always: {zone: UTC, hours: {mon-sun: "00:00-24:00"}}}
+policies:
+  - name: at once
+    calendar: always
+    pauses: {}
+    targets:
+      first_reply: {limit: 3s, warnings: [1s]}
+      callback_returned: {limit: 3s}
+      customer_told: {limit: 3s}
+      resolution: {limit: 3s}
 """
 
 
@@ -91,9 +97,27 @@ def test_callbacks_and_orders_have_clocks_and_grpc_serves_them(site: Site) -> No
     with grpc.insecure_channel(site.worker.address) as channel:
         stub = SlaServiceStub(channel)
         clock = stub.GetClock(GetClockRequest(clock_id="ana/customer_told/s1"), timeout=10).clock
-        assert (clock.state, clock.policy) == (CLOCK_STATE_MET, "told at once")
+        assert (clock.state, clock.policy) == (CLOCK_STATE_MET, "at once")
         clocks = stub.ListClocks(ListClocksRequest(customer_id="ana"), timeout=10).clocks
         assert {clock.state for clock in clocks} == {CLOCK_STATE_MISSED, CLOCK_STATE_MET}
+        told = stub.ExplainClock(ExplainClockRequest(clock_id="ana/callback_returned/s1"), timeout=10)
+        assert told.headline == "Return of callback s1 for customer ana: missed"
+        assert "Counted until it was stopped: 5 s. The limit: 3 s." in told.reasoning
+        assert [(interval.length, interval.counts) for interval in told.intervals] == [("5 s", True)]
+        assert told.picture.startswith("<svg ")
+
+
+def test_a_held_contact_waits_and_a_reopened_one_runs_anew(site: Site) -> None:
+    """Paused it breaches nothing; the first cycle is met, the second breached by the clock alone."""
+    start, case = Instant(wall_clock() - 10 * SECOND), b"ana/resolution/s1"
+    site.say(CONTACTS, "received", start)
+    site.say(CONTACTS, "held", Instant(start + SECOND))
+    wait_for(lambda: "paused" in site.transitions(case), 20, site.worker.output)
+    site.say(CONTACTS, "resolved", Instant(start + 9 * SECOND))
+    wait_for(lambda: "met" in site.transitions(case), 20, site.worker.output)
+    assert "breached" not in site.transitions(case)
+    site.say(CONTACTS, "reopened", Instant(start + 10 * SECOND))
+    wait_for(lambda: site.transitions(case)[-2:] == ["started", "breached"], 20, site.worker.output)
 
 
 def test_unusable_contacts_are_set_aside_once_and_orders_left_to_the_promise_service(site: Site) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -44,6 +45,8 @@ from services.shared.metrics import Registry
 from services.shared.records import Page, Records, routing_of
 from services.shared.rpc import OWNER, RpcServer, Service
 from services.sla.rpc import sla_service
+from services.sla.standards import InForce
+from tests.unit.sla.builders import STANDARDS
 from tests.views import MemoryView
 
 if TYPE_CHECKING:  # these exist for type checkers only
@@ -399,7 +402,7 @@ async def test_clocks_are_served_like_promises(view: MemoryView) -> None:
     """Get, list and watch over the records of the sla service."""
     clock = Clock(clock_id="ana/first_reply/mail%201", customer_id="ana")
     view.put("ana", clock.clock_id, clock.SerializeToString())
-    async with serving(sla_service, view) as channel:
+    async with serving(partial(sla_service, InForce(STANDARDS)), view) as channel:
         stub = SlaServiceStub(channel)
         assert (await stub.GetClock(GetClockRequest(clock_id=clock.clock_id))).clock == clock
         assert list((await stub.ListClocks(ListClocksRequest(customer_id="ana"))).clocks) == [clock]

@@ -202,7 +202,7 @@ def test_calendar_days_are_dates(start: str, same: str, end: str) -> None:
 
 
 def _anew(calendar: WorkingTime) -> WorkingTime:
-    return WorkingTime(calendar.name, calendar.zone.key, calendar._week, calendar._specials)  # noqa: SLF001
+    return WorkingTime(calendar.name, calendar.zone.key, calendar.week, calendar._specials)  # noqa: SLF001
 
 
 def _is_open(calendar: WorkingTime, moment: datetime) -> bool:
@@ -211,7 +211,7 @@ def _is_open(calendar: WorkingTime, moment: datetime) -> bool:
     for back in (0, 1):
         day = moment.date() - timedelta(days=back)
         special = calendar._specials(day.year).get(day)  # noqa: SLF001
-        spans = calendar._week[day.weekday()] if special is None else special.hours  # noqa: SLF001
+        spans = calendar.week[day.weekday()] if special is None else special.hours
         if any(span.opening <= minute + back * 1440 < span.closing for span in spans):
             return True
     return False

@@ -1,12 +1,15 @@
 """Any facts, in any shape that input can take."""
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 from hypothesis import strategies as st
 
 from services.shared.facts import NO_CONTEXT, Context, Stated
-from services.sla.model import Fact, FactKind
-from tests.unit.sla.builders import at
+from services.sla.model import NONE, Fact, FactKind
+from services.sla.policies import PolicyBook, read_policies
+from services.sla.standards import Standards, Version
+from tests.unit.sla.builders import STANDARDS, at
 
 #: Whole and broken minutes around the instants that matter: start, 20, 45, 60, 62, and what moves with the start.
 _MINUTES = st.one_of(
@@ -30,22 +33,72 @@ def contexts() -> st.SearchStrategy[Stated]:
     )
 
 
-def facts() -> st.SearchStrategy[Fact]:
+def cases() -> st.SearchStrategy[Stated]:
+    """A priority, or nothing stated."""
+    return st.sampled_from([NO_CONTEXT, ("email", "urgent"), ("", "low")])
+
+
+def _fact(minutes: float, source: str, event_id: str, kind: FactKind, context: Stated, case: Stated) -> Fact:
+    start = at(minutes)
+    window = (start, at(minutes + 60)) if kind == FactKind.SCHEDULED else (NONE, NONE)
+    what = event_id if kind == FactKind.HELD else "replied (automatic)"
+    return Fact(start, source, event_id, kind, what, context, case, *window)
+
+
+def facts(kinds: Iterable[FactKind] = FactKind) -> st.SearchStrategy[Fact]:
     """One fact. Few ids, so that some come twice, and a few of those with other content."""
     return st.builds(
-        lambda minutes, source, event_id, kind, what, context: Fact(at(minutes), source, event_id, kind, what, context),
+        _fact,
         _MINUTES,
         st.sampled_from(["crm", "operator"]),
         st.sampled_from("abcdefg"),
-        st.sampled_from(FactKind),
-        st.sampled_from(["", "replied (automatic)"]),
+        st.sampled_from(list(kinds)),
         contexts(),
+        cases(),
     )
 
 
-def fact_sets() -> st.SearchStrategy[list[Fact]]:
+def fact_sets(kinds: Iterable[FactKind] = FactKind) -> st.SearchStrategy[list[Fact]]:
     """At least one fact."""
-    return st.lists(facts(), min_size=1, max_size=7)
+    return st.lists(facts(kinds), min_size=1, max_size=7)
+
+
+def _standards(text: str) -> PolicyBook:
+    return read_policies(CALENDARS + text, "test", lambda _place, _year: {})
+
+
+CALENDARS = """
+calendars:
+  always: {zone: UTC, hours: {mon-sun: "00:00-24:00"}}
+  office: {zone: Europe/Madrid, hours: {mon-fri: "09:00-13:15, 13:30-14:00, 14:40-18:00"}}
+"""
+_GOAL = "{limit: 60min, preferred: 20min, warnings: [30min, 15min], grace: 2min}"
+_PAUSED = _standards(f"""
+version: "paused"
+policies: [{{name: all, calendar: always, pauses: {{reasons: [a, b, c]}}, targets: {{first_reply: {_GOAL}}}}}]
+""")
+_OFFICE = _standards("""
+version: "office"
+policies:
+  - name: urgent
+    when: {any: [{priority: urgent}, {team: blue}]}
+    calendar: office
+    pauses: {longest: 30 business minutes}
+    targets: {first_reply: {limit: 40 business minutes, warnings: [10 business minutes], grace: 1min}}
+  - name: others
+    when: {not: {site: Vigo}}
+    calendar: office
+    pauses: {longest: 20min}
+    targets: {first_reply: {limit: 1 business hour, preferred: 10 business minutes}}
+""")
+_OPEN = _OFFICE._replace(version="moving", apply_to_open=True)
+#: Whatever a clock may be judged by.
+ALL_STANDARDS = (
+    STANDARDS,
+    Standards.of(_PAUSED),
+    Standards.of(_OFFICE),
+    Standards((Version(_PAUSED, NONE), Version(_OPEN, at(30)), Version(_OFFICE, at(60)))),
+)
 
 
 @st.composite

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import example, given, strategies as st
 from msgspec.structs import replace
 
+from puntual.events.v1.appointment_event_pb2 import AppointmentEvent
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.contact_event_pb2 import ContactEvent
 from puntual.events.v1.order_event_pb2 import OrderEvent
@@ -21,38 +22,49 @@ from services.shared.facts import Context
 from services.shared.instant import Instant, parse_instant
 from services.shared.partitioner import partition_of
 from services.sla import codec, model
-from services.sla.model import Clock, Fact, FactKind, Metric, Standard, Standards
+from services.sla.model import Clock, Cycle, Fact, FactKind, Metric
+from services.sla.policies import METRICS, Goal
+from services.sla.standards import InForce, Standards
 from tests.unit.shared.mutants import chunk, mutants
-from tests.unit.sla.builders import MINUTE, STANDARDS, a_fact, at, judged
-from tests.unit.sla.strategies import fact_sets, instants
+from tests.unit.sla.builders import MINUTE, STANDARDS, a_fact, at, judged, minutes, standards
+from tests.unit.sla.strategies import ALL_STANDARDS, fact_sets, instants
 
 HEAD = {"eventId": "e-1", "source": "crm", "occurredAt": "2026-03-02T12:00:00.000001Z", "subjectId": "s/9"}
 STARTED, STOPPED, CANCELLED, OTHER = FactKind.STARTED, FactKind.STOPPED, FactKind.CANCELLED, FactKind.OTHER
 NOW = parse_instant("2026-03-02T12:30:00Z")
 #: A limit and nothing else.
-BARE = Standards("", dict.fromkeys(Metric, Standard("answered", 60 * MINUTE)))
-MACHINE = codec.machine(STANDARDS, Limits(now=lambda: NOW, horizon=10_000 * MINUTE))
+BARE = standards(Goal(minutes(60)))
+MACHINE = codec.machine(InForce(STANDARDS), Limits(now=lambda: NOW, horizon=10_000 * MINUTE))
 TOPICS = {
     ContactEvent: ("puntual.contacts.v1", "first_reply"),
     CallbackEvent: ("puntual.callbacks.v1", "callback_returned"),
     OrderEvent: ("puntual.orders.v1", "customer_told"),
+    AppointmentEvent: ("puntual.appointments.v1", "appointment_started"),
 }
-Message = type[ContactEvent] | type[CallbackEvent] | type[OrderEvent]
+Message = type[ContactEvent] | type[CallbackEvent] | type[OrderEvent] | type[AppointmentEvent]
 CONTEXT = Context("Ana", "es-ES", "Europe/Madrid", "gold", "Vigo", "blue", "phone")
 FACT = Fact(NOW, "crm", "e-1", 2, "ñ", CONTEXT)
 NEVER = Instant(0)
-FACTS = FACT, Fact(NEVER, "", "", 0), replace(FACT, event_id="e-2", what="")
+FACTS = (
+    replace(FACT, case=("email", "high"), window_start=Instant(21), window_end=Instant(22)),
+    Fact(NEVER, "", "", 0),
+    replace(FACT, event_id="e-2", what=""),
+)
 #: Whatever a record can say, each to be told from the others; and nothing.
-FULL = Clock(
-    b"c1/first_reply/s1", 1, "c1", "s1", 6, "answered", "7", Instant(11), Instant(12), Instant(13), Instant(14),
-    Instant(15), Instant(16), False, CONTEXT._replace(team="red"), FACTS,
+CYCLE = Cycle(
+    6, "everybody", "7", "6", "office", Instant(11), Instant(12), Instant(13), (Instant(14), Instant(15)), Instant(16),
+    Instant(17), False,
 )  # fmt: skip
-EMPTY = Clock(b"", 0, "", "", 0, "", "", NEVER, NEVER, NEVER, NEVER, NEVER, NEVER, None, (), ())
+FULL = Clock(
+    b"c1/first_reply/s1", 1, "c1", "s1", CYCLE, (Cycle(0), replace(CYCLE, state=5)), Instant(18), Instant(19),
+    CONTEXT._replace(team="red"), FACTS,
+)  # fmt: skip
+EMPTY = Clock(b"", 0, "", "", Cycle(0), (), NEVER, NEVER, (), ())
 RECORDS = st.builds(
-    lambda facts, now, standards: judged(*facts, minutes=now, standards=standards),
+    lambda facts, now, by: judged(*facts, minutes=now, by=by),
     fact_sets(),
     instants(),
-    st.sampled_from([STANDARDS, BARE]),
+    st.sampled_from([BARE, *ALL_STANDARDS]),
 )
 
 
@@ -61,13 +73,16 @@ def encoded(message: Message, **fields: object) -> bytes:
 
 
 def decoded(message: Message, value: bytes, *, is_json: bool = False) -> list[tuple[bytes, Fact]]:
-    return list(MACHINE.inputs[TOPICS[message][0]](value, is_json))
+    """The facts for the topic's first metric."""
+    topic, metric = TOPICS[message]
+    found = MACHINE.inputs[topic](value, is_json)
+    return [(key, fact) for key, fact in found if codec.identity(key)[1] == Metric[metric.upper()]]
 
 
 @pytest.mark.parametrize(
     ("message", "event", "kind", "what"),
     [
-        (ContactEvent, {"received": {"kind": "CONTACT_KIND_EMAIL"}}, STARTED, "received"),
+        (ContactEvent, {"received": {}}, STARTED, "received"),
         (ContactEvent, {"replied": {}}, STOPPED, "replied"),
         (ContactEvent, {"replied": {"author": "AUTHOR_HUMAN"}}, STOPPED, "replied"),
         (ContactEvent, {"replied": {"author": "AUTHOR_AUTOMATIC"}}, OTHER, "replied (automatic)"),
@@ -87,6 +102,15 @@ def decoded(message: Message, value: bytes, *, is_json: bool = False) -> list[tu
         (OrderEvent, {"delivered": {"inFull": False}}, OTHER, "delivered in part"),
         (OrderEvent, {"cancelled": {"by": "PARTY_COMPANY"}}, CANCELLED, "cancelled"),
         (OrderEvent, {"waived": {}}, CANCELLED, "waived"),
+        (ContactEvent, {"held": {"reason": "parts"}}, FactKind.HELD, "parts"),
+        (ContactEvent, {"resumed": {}}, FactKind.RESUMED, "resumed"),
+        (ContactEvent, {"updated": {}}, OTHER, "updated"),
+        (AppointmentEvent, {"started": {}}, STOPPED, "started"),
+        (AppointmentEvent, {"completed": {}}, STOPPED, "completed"),
+        (AppointmentEvent, {"cancelled": {"by": "PARTY_CUSTOMER"}}, CANCELLED, "cancelled by the customer"),
+        (AppointmentEvent, {"noShow": {"by": "PARTY_CUSTOMER"}}, CANCELLED, "the customer did not come"),
+        (AppointmentEvent, {"noShow": {"by": "PARTY_COMPANY"}}, OTHER, "nobody came"),
+        (AppointmentEvent, {"waived": {}}, CANCELLED, "waived"),
     ],
 )
 def test_an_event_becomes_a_fact(message: Message, event: dict[str, object], kind: FactKind, what: str) -> None:
@@ -97,6 +121,62 @@ def test_an_event_becomes_a_fact(message: Message, event: dict[str, object], kin
     assert decoded(message, json.dumps(HEAD | {"customerId": "c 1"} | event).encode(), is_json=True) == expected
 
 
+RESOLVING = {"resolution": STARTED, "requester_wait": STARTED, "contacts_to_resolve": STARTED}
+CALLED_OFF = {"first_reply": CANCELLED, "next_reply": CANCELLED, "periodic_update": CANCELLED}
+
+
+@pytest.mark.parametrize(
+    ("event", "kinds"),
+    [
+        ({"received": {}}, {"first_reply": STARTED} | RESOLVING),
+        ({"customerWrote": {}}, {"next_reply": FactKind.FOLLOWED_UP, "contacts_to_resolve": STARTED}),
+        (
+            {"customerWrote": {"expectsReply": True}},
+            {"next_reply": FactKind.FOLLOWED_UP, "contacts_to_resolve": STARTED},
+        ),
+        ({"customerWrote": {"expectsReply": False}}, {"next_reply": OTHER}),
+        (
+            {"replied": {}},
+            {"first_reply": STOPPED, "next_reply": FactKind.ANSWERED, "periodic_update": FactKind.RENEWED},
+        ),
+        ({"replied": {"author": "AUTHOR_AUTOMATIC"}}, dict.fromkeys(CALLED_OFF, OTHER)),
+        ({"resolved": {}}, CALLED_OFF | dict.fromkeys(RESOLVING, STOPPED)),
+        ({"closed": {}}, CALLED_OFF | dict.fromkeys(RESOLVING, STOPPED)),
+        (
+            {"reopened": {}},
+            {"next_reply": FactKind.OPENED, "periodic_update": FactKind.OPENED}
+            | dict.fromkeys(RESOLVING, FactKind.REOPENED),
+        ),
+        ({"updated": {}}, dict.fromkeys({**CALLED_OFF, **RESOLVING}, OTHER)),
+    ],
+)
+def test_an_event_of_a_contact_moves_several_clocks(event: dict[str, object], kinds: dict[str, FactKind]) -> None:
+    """Each in its own way."""
+    found = MACHINE.inputs["puntual.contacts.v1"](encoded(ContactEvent, **event), False)
+    assert {_METRICS[codec.identity(key)[1]]: fact.kind for key, fact in found} == kinds
+
+
+_METRICS: dict[int, str] = {metric: metric.name.lower() for metric in Metric}
+
+
+def test_every_metric_of_the_standards_has_its_clock() -> None:
+    """But for complaints, which are resolved as other contacts are."""
+    assert {*_METRICS.values(), "complaint_resolved"} == set(METRICS)
+
+
+def test_what_is_stated_of_a_case_and_of_a_window_comes_along() -> None:
+    """In the words of the standards; what this version does not know is not stated."""
+    received = {"kind": "CONTACT_KIND_EMAIL", "priority": "PRIORITY_HIGH"}
+    [(_, fact)] = decoded(ContactEvent, encoded(ContactEvent, received=received))
+    assert fact.case == ("email", "high")
+    [(_, fact)] = decoded(ContactEvent, encoded(ContactEvent, updated={"priority": "PRIORITY_URGENT"}))
+    assert fact.case == ("", "urgent")
+    window = {"windowStart": "2026-03-02T12:00:00Z", "windowEnd": "2026-03-02T13:00:00Z"}
+    for event in ("booked", "rescheduled"):
+        [(_, fact)] = decoded(AppointmentEvent, encoded(AppointmentEvent, **{event: window}))
+        assert (fact.kind, fact.window_start, fact.window_end) == (FactKind.SCHEDULED, at(0), at(60))
+
+
 @pytest.mark.parametrize(
     ("message", "event"),
     [
@@ -104,8 +184,13 @@ def test_an_event_becomes_a_fact(message: Message, event: dict[str, object], kin
         (OrderEvent, {"promised": {"milestone": "MILESTONE_READY"}}),
         (OrderEvent, {"waived": {"milestone": "MILESTONE_READY"}}),
         (CallbackEvent, {"promised": {}}),
-        (ContactEvent, {"held": {}}),
         (ContactEvent, {"reopened": {}}),
+        (ContactEvent, {"customerWrote": {}}),
+        (AppointmentEvent, {"booked": {}}),
+        (
+            AppointmentEvent,
+            {"rescheduled": {"windowStart": "2026-03-02T12:00:00Z", "windowEnd": "2026-03-02T11:00:00Z"}},
+        ),
     ],
 )
 def test_events_that_move_no_clock_leave_no_fact(message: Message, event: dict[str, object]) -> None:
@@ -152,7 +237,7 @@ def test_contacts_that_cannot_be_used_are_refused_with_the_reason(
     assert error.value.reason == reason
 
 
-@pytest.mark.parametrize("event", [{"received": {"kind": 99, "priority": 99}}, {"held": {}}])
+@pytest.mark.parametrize("event", [{"received": {"kind": 99, "priority": 99}}, {"updated": {"priority": 99}}])
 def test_numbers_of_a_newer_publisher_that_decide_nothing_do_no_harm(event: dict[str, object]) -> None:
     """An enum value this version does not know counts as not stated."""
     assert decoded(ContactEvent, encoded(ContactEvent, **event)) == decoded(
@@ -182,8 +267,10 @@ def test_orders_and_callbacks_that_cannot_be_used_are_left_to_the_promise_servic
 
 def test_what_no_standard_times_leaves_no_fact() -> None:
     """A company may promise nothing of a kind; its events are no dead letters, but those that cannot be used are."""
-    bare = STANDARDS._replace(metrics={model.Metric.CALLBACK_RETURNED: STANDARDS.metrics[1]})
-    inputs = codec.machine(bare, Limits(now=lambda: NOW)).inputs
+    book = STANDARDS.versions[0].book
+    callbacks = book.policies[0]._replace(goals={"callback_returned": book.policies[0].goals["callback_returned"]})
+    bare = Standards.of(book._replace(policies=[callbacks]))
+    inputs = codec.machine(InForce(bare), Limits(now=lambda: NOW)).inputs
     assert list(inputs["puntual.contacts.v1"](encoded(ContactEvent, received={}), False)) == []
     assert len(list(inputs["puntual.callbacks.v1"](encoded(CallbackEvent, requested={}), False))) == 1
     with pytest.raises(Unusable):
@@ -202,11 +289,10 @@ def test_a_record_survives_its_bytes(compiled: bool, clock: Clock) -> None:
     assert pb.Clock.FromString(packed).SerializeToString(deterministic=True) == packed
 
 
-@example(facts=[a_fact(STARTED, 0)], now=70, standards=STANDARDS)
-@given(facts=fact_sets(), now=instants(), standards=st.sampled_from([STANDARDS, BARE]))
-def test_a_record_survives_in_memory(facts: list[Fact], now: float, standards: Standards) -> None:
+@example(clock=judged(a_fact(STARTED, 0), minutes=70))
+@given(clock=RECORDS)
+def test_a_record_survives_in_memory(clock: Clock) -> None:
     """Put or restored, the store has what it was, and gives it out as the changelog has it."""
-    clock = judged(*facts, minutes=now, standards=standards)
     packed = codec.pack(clock)
     put, restored = PartitionStore(MACHINE), PartitionStore(MACHINE)
     put.put(clock.key, clock)
@@ -225,7 +311,7 @@ def test_the_machine_runs_a_clock_from_start_to_retraction() -> None:
     assert [MACHINE.home(key, count) for count in (1, 12, 50)] == [partition_of("s/9", count) for count in (1, 12, 50)]
     assert MACHINE.labels(running) == ("first_reply", "running")
     assert MACHINE.step(key, None, running) == Step(
-        b"started", b"%b:started:%d" % (key, running.due_at), None, ("first_reply", "running")
+        b"started", b"%b:started:%d" % (key, running.cycle.due_at), None, ("first_reply", "running")
     )
     breached = MACHINE.due(running, at(63))
     assert breached is not None
@@ -235,7 +321,7 @@ def test_the_machine_runs_a_clock_from_start_to_retraction() -> None:
         MACHINE.labels(running),
         MACHINE.labels(breached),
     )
-    assert (breach.breached_at, breach.margin) == (running.breach_at + 1, None)
+    assert (breach.breached_at, breach.margin) == (running.cycle.breach_at + 1, None)
     met = MACHINE.fold(key, breached, [a_fact(STOPPED, 5)])
     assert met is not None
     retraction = MACHINE.step(key, breached, met)
@@ -332,10 +418,11 @@ def test_a_record_that_is_not_plain_is_read_all_the_same(compiled: bool, clock: 
     """With fields of a newer version, wherever they stand, or with its facts before the rest."""
     packed, rest = codec.pack(clock), codec.pack(replace(clock, facts=()))
     newer = pb.Clock.FromString(packed)
+    facts = b"".join(chunk(16, fact.SerializeToString(deterministic=True)) for fact in newer.facts)
     for one in (*newer.facts, *(fact.context for fact in newer.facts), newer.context):
         one.MergeFromString(chunk(99, b"new"))
     with patch.object(codec, "COMPILED", compiled):
-        for value in (newer.SerializeToString(), packed + chunk(99, b"new"), packed[len(rest) :] + rest):
+        for value in (newer.SerializeToString(), packed + chunk(99, b"new"), facts + rest):
             assert codec.unpack(value) == clock
 
 

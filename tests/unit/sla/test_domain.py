@@ -4,16 +4,18 @@ import pytest
 
 from services.shared.facts import Context
 from services.shared.instant import Instant
-from services.sla.domain import breached_at, due, fold, margin, next_deadline, transition
+from services.sla.domain import breached_at, change, due, fold, margin, next_deadline
 from services.sla.model import NONE, Clock, Fact, FactKind, State, Transition
-from tests.unit.sla.builders import CLOCK, MINUTE, STANDARD, STANDARDS, a_fact, at, judged
+from services.sla.policies import Goal
+from services.sla.standards import Standards
+from tests.unit.sla.builders import GOAL, MINUTE, STANDARDS, a_fact, at, judged, minutes, standards
 
 STARTED, STOPPED, CANCELLED, OTHER = FactKind.STARTED, FactKind.STOPPED, FactKind.CANCELLED, FactKind.OTHER
 START = a_fact(STARTED, 0)
 
 
 @pytest.mark.parametrize(
-    ("facts", "minutes", "state"),
+    ("facts", "now", "state"),
     [
         ([(STOPPED, 5)], 99, State.NOTED),
         ([(STARTED, 0)], 0, State.RUNNING),
@@ -38,22 +40,22 @@ START = a_fact(STARTED, 0)
     ],
 )
 def test_the_verdict_follows_from_the_facts_and_the_instant(
-    facts: list[tuple[FactKind, float]], minutes: float, state: State
+    facts: list[tuple[FactKind, float]], now: float, state: State
 ) -> None:
     """Each case states the facts (minutes after noon), the instant they are judged at, and the verdict."""
-    assert judged(*(a_fact(*fact) for fact in facts), minutes=minutes).state == state
+    assert judged(*(a_fact(*fact) for fact in facts), minutes=now).cycle.state == state
 
 
 def test_a_running_clock_names_every_instant_that_follows_from_its_start() -> None:
     """Limit, preferred level, warning and announcement are counted from the start."""
-    clock = judged(START)
-    assert (clock.started_at, clock.due_at) == (at(0), at(60))
-    assert (clock.preferred_due_at, clock.warn_at, clock.breach_at) == (at(20), at(45), at(62))
-    assert (clock.policy, clock.standards_version) == ("answered within the hour", "7")
+    cycle = judged(START).cycle
+    assert (cycle.started_at, cycle.due_at) == (at(0), at(60))
+    assert (cycle.preferred_due_at, cycle.warn_at, cycle.breach_at) == (at(20), (at(45),), at(62))
+    assert (cycle.policy, cycle.version, cycle.first_version, cycle.calendar) == ("within the hour", "7", "", "always")
 
 
 @pytest.mark.parametrize(
-    ("facts", "minutes", "preferred_met"),
+    ("facts", "now", "preferred_met"),
     [
         ([START], 30, None),
         ([START], 63, False),
@@ -65,21 +67,21 @@ def test_a_running_clock_names_every_instant_that_follows_from_its_start() -> No
     ],
 )
 def test_the_preferred_level_is_answered_once_the_clock_ends(
-    facts: list[Fact], minutes: float, preferred_met: bool | None
+    facts: list[Fact], now: float, preferred_met: bool | None
 ) -> None:
     """While it runs the answer is open; a cancelled clock has none."""
-    assert judged(*facts, minutes=minutes).preferred_met is preferred_met
+    assert judged(*facts, minutes=now).cycle.preferred_met is preferred_met
 
 
 def test_a_standard_may_do_without_preferred_level_warning_and_grace() -> None:
     """Then the clock goes straight from running to breached, a microsecond after the limit."""
-    bare = STANDARDS._replace(metrics={CLOCK[1]: STANDARD._replace(preferred=0, warning=0, grace=0)})
-    clock = judged(START, minutes=60, standards=bare)
-    assert (clock.state, clock.preferred_due_at, clock.warn_at) == (State.RUNNING, NONE, NONE)
+    bare = standards(Goal(minutes(60)))
+    clock = judged(START, minutes=60, by=bare)
+    assert (clock.cycle.state, clock.cycle.preferred_due_at, clock.cycle.warn_at) == (State.RUNNING, NONE, ())
     assert next_deadline(clock, bare) == at(60) + 1
     breached = due(clock, Instant(at(60) + 1), bare)
     assert breached is not None
-    assert (breached.state, breached.preferred_met) == (State.BREACHED, None)
+    assert (breached.cycle.state, breached.cycle.preferred_met) == (State.BREACHED, None)
 
 
 def test_each_field_of_the_context_is_the_one_last_stated() -> None:
@@ -97,7 +99,7 @@ def test_facts_that_are_known_already_leave_the_very_same_record() -> None:
 
 def test_of_two_facts_with_one_id_the_smaller_is_kept_whichever_came_first() -> None:
     """Repaired or garbled repeats cannot make the verdict depend on arrival."""
-    early, late = (a_fact(STOPPED, minutes, event_id="e1") for minutes in (10, 90))
+    early, late = (a_fact(STOPPED, minute, event_id="e1") for minute in (10, 90))
     for facts in ([early, late], [late, early]):
         assert fold(judged(START), facts, STANDARDS).facts == (START, early)
         assert fold(judged(START, facts[0]), facts[1:], STANDARDS).facts == (START, early)
@@ -106,13 +108,14 @@ def test_of_two_facts_with_one_id_the_smaller_is_kept_whichever_came_first() -> 
 def test_an_earlier_start_never_lets_fold_announce_a_breach_by_the_clock() -> None:
     """The stop may still be unread; only `due` says breached, and it is asked at once."""
     clock = fold(judged(a_fact(STARTED, 30), minutes=80), [START], STANDARDS)
-    assert (clock.state, clock.due_at, clock.preferred_met) == (State.AT_RISK, at(60), None)
+    cycle = clock.cycle
+    assert (cycle.state, cycle.due_at, cycle.preferred_met) == (State.AT_RISK, at(60), None)
     assert next_deadline(clock, STANDARDS) == at(62) + 1
 
 
 def test_a_record_is_forgotten_a_horizon_after_its_last_fact_and_limit() -> None:
     """Not before either, and never where there is no horizon."""
-    mortal = STANDARDS._replace(horizon=100 * MINUTE)
+    mortal = standards(GOAL, horizon=100 * MINUTE)
     breached = judged(START, minutes=63)
     assert next_deadline(breached, mortal) == at(162)
     assert due(breached, Instant(at(162) - 1), mortal) == breached
@@ -122,9 +125,12 @@ def test_a_record_is_forgotten_a_horizon_after_its_last_fact_and_limit() -> None
     assert next_deadline(late, STANDARDS) is None
 
 
-def test_a_clock_whose_standard_is_no_more_is_forgotten() -> None:
+def test_a_clock_that_nothing_times_any_more_is_forgotten() -> None:
     """Editing the standards cannot stop the service."""
-    assert due(judged(START), at(10), STANDARDS._replace(metrics={})) is None
+    book = STANDARDS.versions[0].book
+    policy = book.policies[0]
+    others = [policy._replace(goals={"resolution": GOAL})]
+    assert due(judged(START), at(10), Standards.of(book._replace(policies=others))) is None
 
 
 NOTED, RUNNING, AT_RISK = judged(a_fact(OTHER, 1)), judged(START), judged(START, minutes=50)
@@ -154,19 +160,19 @@ MISSED, CALLED_OFF = judged(START, a_fact(STOPPED, 90)), judged(START, a_fact(CA
 )
 def test_a_transition_is_named_by_where_it_leads(old: Clock | None, new: Clock, announced: Transition) -> None:
     """Except where it takes back a breach: that is what must reach whoever was told."""
-    assert transition(old, new) == announced
+    assert change(old, new).transition == announced
 
 
 def test_a_breach_says_since_when_it_could_be_announced() -> None:
     """Measured once, where it is announced."""
-    assert breached_at(AT_RISK, BREACHED) == at(62) + 1
-    assert breached_at(BREACHED, BREACHED) is None
-    assert breached_at(RUNNING, MISSED) is None
+    assert breached_at(change(AT_RISK, BREACHED)) == at(62) + 1
+    assert breached_at(change(BREACHED, BREACHED)) is None
+    assert breached_at(change(RUNNING, MISSED)) is None
 
 
 def test_the_margin_is_told_once_by_the_step_that_stops_the_clock() -> None:
     """Seconds after due; below zero in time."""
-    assert margin(RUNNING, MET) == -51 * 60
-    assert margin(BREACHED, MISSED) == 30 * 60
-    assert margin(MISSED, MISSED) is None
-    assert margin(RUNNING, CALLED_OFF) is None
+    assert margin(change(RUNNING, MET)) == -51 * 60
+    assert margin(change(BREACHED, MISSED)) == 30 * 60
+    assert margin(change(MISSED, MISSED)) is None
+    assert margin(change(RUNNING, CALLED_OFF)) is None

@@ -7,7 +7,7 @@ from services.shared.explanation import Step
 from services.shared.facts import Context
 from services.sla.explain import explain
 from services.sla.model import Fact, FactKind
-from tests.unit.sla.builders import STANDARD, STANDARDS, a_fact, judged
+from tests.unit.sla.builders import GOAL, a_fact, judged, standards
 
 STARTED, STOPPED, CANCELLED, OTHER = FactKind.STARTED, FactKind.STOPPED, FactKind.CANCELLED, FactKind.OTHER
 START = a_fact(STARTED, 0)
@@ -23,10 +23,10 @@ def test_a_breach_is_told_with_its_timeline_and_its_arithmetic() -> None:
         Step("2026-03-02 13:01:00 CET", "other", "changes nothing", "crm/OTHER@1"),
     )
     assert explanation.reasoning == (
-        "Started 2026-03-02 13:00:00 CET, due 1 h 00 min later: 2026-03-02 14:00:00 CET.",
+        "Started 2026-03-02 13:00:00 CET, due 2026-03-02 14:00:00 CET.",
         "Nothing had stopped it by 2026-03-02 14:02:00 CET (2 min after due), so it is breached.",
         "The preferred level, 2026-03-02 13:20:00 CET, was not met; it is reported apart.",
-        "Judged by standards version 7: answered within the hour.",
+        "Judged by standards version 7: policy within the hour, calendar always.",
     )
 
 
@@ -65,25 +65,25 @@ def test_each_fact_is_told_with_what_it_did(facts: list[Fact], effect: str) -> N
 
 def test_before_a_start_there_is_nothing_to_count() -> None:
     """And nothing is made up."""
-    assert explain(judged(a_fact(OTHER, 1))).reasoning == (
-        "Something is known of it, but nothing started the clock yet.",
-        "Judged by standards version 7: answered within the hour.",
-    )
+    explanation = explain(judged(a_fact(OTHER, 1)))
+    assert explanation.reasoning == ("Something is known of it, but nothing started the clock yet.",)
 
 
 def test_without_preferred_level_none_is_told() -> None:
     """Nor grace, where there is none."""
-    bare = STANDARDS._replace(metrics={judged(START).metric: STANDARD._replace(preferred=0, grace=0)})
-    assert explain(judged(START, minutes=10, standards=bare)).reasoning[1:] == (
+    bare = standards(GOAL._replace(preferred=None, grace=0))
+    assert explain(judged(START, minutes=10, by=bare)).reasoning[1:] == (
         "Breached if nothing stops it by 2026-03-02 13:00:00 UTC.",
-        "Judged by standards version 7: answered within the hour.",
+        "Judged by standards version 7: policy within the hour, calendar always.",
     )
 
 
 def test_what_a_newer_version_wrote_is_told_as_far_as_it_is_understood() -> None:
     """Numbers without a name here: in the record's metric and state, and in the kind of a fact."""
     clock = judged(START, a_fact(CANCELLED, 5), minutes=10)
-    newer = replace(clock, metric=99, state=99, facts=(START, replace(clock.facts[1], kind=99)))
+    newer = replace(
+        clock, metric=99, cycle=replace(clock.cycle, state=99), facts=(START, replace(clock.facts[1], kind=99))
+    )
     explanation = explain(newer)
     assert explanation.headline == "mail-9 for customer c-1: in a state that this version does not know"
     assert [step.effect for step in explanation.timeline] == ["starts the clock", "not understood by this version"]

@@ -4,7 +4,7 @@ import pytest
 
 from services.shared.instant import SECOND, Instant, parse_instant
 from services.shared.working_time import Hours, WorkingTime
-from services.sla.targets import Target, Unit, after, elapsed, parse_target
+from services.sla.targets import Target, Unit, after, before, later, parse_target
 
 HOUR = 3600 * SECOND
 OFFICE = WorkingTime("office", "Europe/Madrid", [[Hours(9 * 60, 17 * 60)]] * 5 + [[], []])
@@ -25,6 +25,9 @@ FRIDAY = parse_instant("2026-10-23T14:00:00Z")
         ("1 business day, end of day", Target(Unit.BUSINESS_DAYS, 1, to_end=True)),
         ("30 calendar days", Target(Unit.CALENDAR_DAYS, 30)),
         (" 30 calendar days , end of day ", Target(Unit.CALENDAR_DAYS, 30, to_end=True)),
+        ("window", Target(Unit.WINDOW, 1)),
+        ("1 contact", Target(Unit.CONTACTS, 1)),
+        ("2 contacts", Target(Unit.CONTACTS, 2)),
     ],
 )
 def test_a_target_is_read(text: str, target: Target) -> None:
@@ -48,6 +51,7 @@ def test_a_target_is_read(text: str, target: Target) -> None:
         ("2h, end of day", "only days have an end"),
         ("2 business hours, end of day", "only days have an end"),
         ("2 business weeks", "is no target"),
+        ("0 contacts", "is no time at all"),
     ],
 )
 def test_what_is_no_target_is_refused_in_words(text: str, said: str) -> None:
@@ -74,9 +78,27 @@ def test_when_a_target_is_over(text: str, due: str) -> None:
     assert after(parse_target(text), FRIDAY, OFFICE) == parse_instant(due)
 
 
-def test_business_targets_count_what_is_open() -> None:
-    """The others count everything."""
-    monday = Instant(FRIDAY + 72 * HOUR)
-    assert elapsed(parse_target("1 business day"), FRIDAY, monday, OFFICE) == 7 * HOUR
-    assert elapsed(parse_target("8 business hours"), FRIDAY, monday, OFFICE) == 7 * HOUR
-    assert elapsed(parse_target("24h"), FRIDAY, monday, OFFICE) == 72 * HOUR
+@pytest.mark.parametrize(
+    ("target", "due"),
+    [("1 business day", 49 * HOUR), ("8 business hours", 49 * HOUR), ("24h", 72 * HOUR), ("1 calendar day", 72 * HOUR)],
+)
+def test_a_pause_moves_a_limit_by_what_would_have_counted(target: str, due: int) -> None:
+    """Friday 16:00 to Monday 15:00: seven hours of the office, three days of the others; here of a limit on Monday."""
+    monday = parse_instant("2026-10-26T15:00:00Z")
+    pause_end = Instant(FRIDAY + 72 * HOUR)
+    moved = later(parse_target(target), monday, FRIDAY, pause_end, OFFICE)
+    assert moved == (parse_instant("2026-10-27T14:00:00Z") if due == 49 * HOUR else monday + 72 * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("lead", "warn_at"),
+    [
+        ("1h", "2026-10-26T08:00:00Z"),
+        ("30 business minutes", "2026-10-26T08:30:00Z"),
+        ("1 business hour", "2026-10-26T08:00:00Z"),  # when the office opens, not when it closed on Friday
+        ("2 business hours", "2026-10-23T14:00:00Z"),
+    ],
+)
+def test_a_warning_comes_when_so_much_is_left(lead: str, warn_at: str) -> None:
+    """Before Monday 10:00; the office closes at 17:00 on Friday and opens at 9:00."""
+    assert before(parse_target(lead), parse_instant("2026-10-26T09:00:00Z"), OFFICE) == parse_instant(warn_at)

@@ -102,6 +102,8 @@ class ContactEvent(_message.Message):
     RESOLVED_FIELD_NUMBER: _builtins.int
     REOPENED_FIELD_NUMBER: _builtins.int
     CLOSED_FIELD_NUMBER: _builtins.int
+    CUSTOMER_WROTE_FIELD_NUMBER: _builtins.int
+    UPDATED_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """Unique within `source`; a repeated id is the same event and changes nothing. Ids and source: 255 characters at most."""
     source: _builtins.str
@@ -137,6 +139,10 @@ class ContactEvent(_message.Message):
     def reopened(self) -> Global___ContactReopened: ...
     @_builtins.property
     def closed(self) -> Global___ContactClosed: ...
+    @_builtins.property
+    def customer_wrote(self) -> Global___ContactCustomerWrote: ...
+    @_builtins.property
+    def updated(self) -> Global___ContactUpdated: ...
     def __init__(
         self,
         *,
@@ -159,12 +165,14 @@ class ContactEvent(_message.Message):
         resolved: Global___ContactResolved | None = ...,
         reopened: Global___ContactReopened | None = ...,
         closed: Global___ContactClosed | None = ...,
+        customer_wrote: Global___ContactCustomerWrote | None = ...,
+        updated: Global___ContactUpdated | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "event", b"event", "held", b"held", "occurred_at", b"occurred_at", "received", b"received", "reopened", b"reopened", "replied", b"replied", "resolved", b"resolved", "resumed", b"resumed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "customer_wrote", b"customer_wrote", "event", b"event", "held", b"held", "occurred_at", b"occurred_at", "received", b"received", "reopened", b"reopened", "replied", b"replied", "resolved", b"resolved", "resumed", b"resumed", "updated", b"updated"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "closed", b"closed", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "event", b"event", "event_id", b"event_id", "held", b"held", "occurred_at", b"occurred_at", "received", b"received", "reopened", b"reopened", "replied", b"replied", "resolved", b"resolved", "resumed", b"resumed", "site", b"site", "source", b"source", "subject_id", b"subject_id", "team", b"team"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "closed", b"closed", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "customer_wrote", b"customer_wrote", "event", b"event", "event_id", b"event_id", "held", b"held", "occurred_at", b"occurred_at", "received", b"received", "reopened", b"reopened", "replied", b"replied", "resolved", b"resolved", "resumed", b"resumed", "site", b"site", "source", b"source", "subject_id", b"subject_id", "team", b"team", "updated", b"updated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["received", "replied", "held", "resumed", "resolved", "reopened", "closed"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["received", "replied", "held", "resumed", "resolved", "reopened", "closed", "customer_wrote", "updated"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -214,10 +222,15 @@ Global___ContactReplied: _TypeAlias = ContactReplied  # noqa: Y015
 
 @_typing.final
 class ContactHeld(_message.Message):
+    """The case waits for somebody else: clocks that the standards let pause stand still. Held again, the first hold ends;
+    so it does when the contact is resolved, closed or reopened.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REASON_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
+    """As the standards name it, for example "waiting for the customer"."""
     def __init__(
         self,
         *,
@@ -263,6 +276,8 @@ Global___ContactResolved: _TypeAlias = ContactResolved  # noqa: Y015
 
 @_typing.final
 class ContactReopened(_message.Message):
+    """Resolved it was not: what is timed until it is begins anew."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
@@ -290,3 +305,51 @@ class ContactClosed(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ContactClosed: _TypeAlias = ContactClosed  # noqa: Y015
+
+@_typing.final
+class ContactCustomerWrote(_message.Message):
+    """The customer made contact again about the same."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPECTS_REPLY_FIELD_NUMBER: _builtins.int
+    expects_reply: _builtins.bool
+    """False for a mere "thank you"; absent means that the customer waits for a reply. What is written when the contact is
+    resolved or closed waits for a reply only if it is reopened.
+    """
+    def __init__(
+        self,
+        *,
+        expects_reply: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expects_reply", b"_expects_reply", "expects_reply", b"expects_reply"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expects_reply", b"_expects_reply", "expects_reply", b"expects_reply"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expects_reply: _TypeAlias = _typing.Literal["expects_reply"]  # noqa: Y015
+    _WhichOneofArgType__expects_reply: _TypeAlias = _typing.Literal["_expects_reply", b"_expects_reply"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expects_reply) -> _WhichOneofReturnType__expects_reply | None: ...
+
+Global___ContactCustomerWrote: _TypeAlias = ContactCustomerWrote  # noqa: Y015
+
+@_typing.final
+class ContactUpdated(_message.Message):
+    """More is known, or other: a priority, or, by the fields that all events have, a team, site or tier."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    priority: Global___Priority.ValueType
+    """Unspecified: as it was."""
+    def __init__(
+        self,
+        *,
+        priority: Global___Priority.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["priority", b"priority"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContactUpdated: _TypeAlias = ContactUpdated  # noqa: Y015

@@ -33,6 +33,18 @@ class _MetricEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Metric.ValueTy
     """Callback requested to customer reached."""
     METRIC_CUSTOMER_TOLD: _Metric.ValueType  # 3
     """Order ready to customer told."""
+    METRIC_NEXT_REPLY: _Metric.ValueType  # 4
+    """The customer writes again to human reply."""
+    METRIC_PERIODIC_UPDATE: _Metric.ValueType  # 5
+    """Human reply to the next one, until it is resolved."""
+    METRIC_RESOLUTION: _Metric.ValueType  # 6
+    """Contact received to resolved."""
+    METRIC_REQUESTER_WAIT: _Metric.ValueType  # 7
+    """The same without the time in which the company waits for the customer."""
+    METRIC_APPOINTMENT_STARTED: _Metric.ValueType  # 8
+    """Start of the window to start of the appointment."""
+    METRIC_CONTACTS_TO_RESOLVE: _Metric.ValueType  # 9
+    """How often the customer makes contact until it is resolved."""
 
 class Metric(_Metric, metaclass=_MetricEnumTypeWrapper):
     """What is timed."""
@@ -44,6 +56,18 @@ METRIC_CALLBACK_RETURNED: Metric.ValueType  # 2
 """Callback requested to customer reached."""
 METRIC_CUSTOMER_TOLD: Metric.ValueType  # 3
 """Order ready to customer told."""
+METRIC_NEXT_REPLY: Metric.ValueType  # 4
+"""The customer writes again to human reply."""
+METRIC_PERIODIC_UPDATE: Metric.ValueType  # 5
+"""Human reply to the next one, until it is resolved."""
+METRIC_RESOLUTION: Metric.ValueType  # 6
+"""Contact received to resolved."""
+METRIC_REQUESTER_WAIT: Metric.ValueType  # 7
+"""The same without the time in which the company waits for the customer."""
+METRIC_APPOINTMENT_STARTED: Metric.ValueType  # 8
+"""Start of the window to start of the appointment."""
+METRIC_CONTACTS_TO_RESOLVE: Metric.ValueType  # 9
+"""How often the customer makes contact until it is resolved."""
 Global___Metric: _TypeAlias = Metric  # noqa: Y015
 
 class _ClockState:
@@ -61,9 +85,11 @@ class _ClockStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClockState
     """The limit passed without a stop."""
     CLOCK_STATE_MET: _ClockState.ValueType  # 5
     CLOCK_STATE_MISSED: _ClockState.ValueType  # 6
-    """Stopped after the limit."""
+    """Stopped after the limit; or called off after it, and started again."""
     CLOCK_STATE_CANCELLED: _ClockState.ValueType  # 7
     """Does not count: called off before the limit."""
+    CLOCK_STATE_PAUSED: _ClockState.ValueType  # 8
+    """Held: it stands still, and is neither met nor missed by that."""
 
 class ClockState(_ClockState, metaclass=_ClockStateEnumTypeWrapper): ...
 
@@ -76,9 +102,11 @@ CLOCK_STATE_BREACHED: ClockState.ValueType  # 4
 """The limit passed without a stop."""
 CLOCK_STATE_MET: ClockState.ValueType  # 5
 CLOCK_STATE_MISSED: ClockState.ValueType  # 6
-"""Stopped after the limit."""
+"""Stopped after the limit; or called off after it, and started again."""
 CLOCK_STATE_CANCELLED: ClockState.ValueType  # 7
 """Does not count: called off before the limit."""
+CLOCK_STATE_PAUSED: ClockState.ValueType  # 8
+"""Held: it stands still, and is neither met nor missed by that."""
 Global___ClockState: _TypeAlias = ClockState  # noqa: Y015
 
 class _ClockTransition:
@@ -96,6 +124,8 @@ class _ClockTransitionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Clock
     CLOCK_TRANSITION_MISSED: _ClockTransition.ValueType  # 6
     CLOCK_TRANSITION_CANCELLED: _ClockTransition.ValueType  # 7
     CLOCK_TRANSITION_RETRACTED: _ClockTransition.ValueType  # 8
+    CLOCK_TRANSITION_PAUSED: _ClockTransition.ValueType  # 9
+    CLOCK_TRANSITION_RESUMED: _ClockTransition.ValueType  # 10
 
 class ClockTransition(_ClockTransition, metaclass=_ClockTransitionEnumTypeWrapper): ...
 
@@ -108,6 +138,8 @@ CLOCK_TRANSITION_MET: ClockTransition.ValueType  # 5
 CLOCK_TRANSITION_MISSED: ClockTransition.ValueType  # 6
 CLOCK_TRANSITION_CANCELLED: ClockTransition.ValueType  # 7
 CLOCK_TRANSITION_RETRACTED: ClockTransition.ValueType  # 8
+CLOCK_TRANSITION_PAUSED: ClockTransition.ValueType  # 9
+CLOCK_TRANSITION_RESUMED: ClockTransition.ValueType  # 10
 Global___ClockTransition: _TypeAlias = ClockTransition  # noqa: Y015
 
 class _FactKind:
@@ -122,6 +154,20 @@ class _FactKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FactKind.Val
     FACT_KIND_CANCELLED: _FactKind.ValueType  # 3
     FACT_KIND_OTHER: _FactKind.ValueType  # 4
     """Seen, but it moves no clock: an automatic reply, a call not answered."""
+    FACT_KIND_ANSWERED: _FactKind.ValueType  # 5
+    """Ends the cycle; another can begin."""
+    FACT_KIND_RENEWED: _FactKind.ValueType  # 6
+    """Ends the cycle and begins the next."""
+    FACT_KIND_REOPENED: _FactKind.ValueType  # 7
+    """Opens what was stopped or cancelled, and begins the next cycle."""
+    FACT_KIND_OPENED: _FactKind.ValueType  # 8
+    """Opens it; the next cycle begins if something waits for it."""
+    FACT_KIND_HELD: _FactKind.ValueType  # 9
+    FACT_KIND_RESUMED: _FactKind.ValueType  # 10
+    FACT_KIND_SCHEDULED: _FactKind.ValueType  # 11
+    """Says when the cycle is to begin and end."""
+    FACT_KIND_FOLLOWED_UP: _FactKind.ValueType  # 12
+    """As started, if something was answered before."""
 
 class FactKind(_FactKind, metaclass=_FactKindEnumTypeWrapper): ...
 
@@ -131,6 +177,20 @@ FACT_KIND_STOPPED: FactKind.ValueType  # 2
 FACT_KIND_CANCELLED: FactKind.ValueType  # 3
 FACT_KIND_OTHER: FactKind.ValueType  # 4
 """Seen, but it moves no clock: an automatic reply, a call not answered."""
+FACT_KIND_ANSWERED: FactKind.ValueType  # 5
+"""Ends the cycle; another can begin."""
+FACT_KIND_RENEWED: FactKind.ValueType  # 6
+"""Ends the cycle and begins the next."""
+FACT_KIND_REOPENED: FactKind.ValueType  # 7
+"""Opens what was stopped or cancelled, and begins the next cycle."""
+FACT_KIND_OPENED: FactKind.ValueType  # 8
+"""Opens it; the next cycle begins if something waits for it."""
+FACT_KIND_HELD: FactKind.ValueType  # 9
+FACT_KIND_RESUMED: FactKind.ValueType  # 10
+FACT_KIND_SCHEDULED: FactKind.ValueType  # 11
+"""Says when the cycle is to begin and end."""
+FACT_KIND_FOLLOWED_UP: FactKind.ValueType  # 12
+"""As started, if something was answered before."""
 Global___FactKind: _TypeAlias = FactKind  # noqa: Y015
 
 @_typing.final
@@ -157,6 +217,12 @@ class Clock(_message.Message):
     PREFERRED_MET_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
+    FIRST_VERSION_FIELD_NUMBER: _builtins.int
+    CALENDAR_FIELD_NUMBER: _builtins.int
+    LATER_WARNINGS_FIELD_NUMBER: _builtins.int
+    CHANGED_AT_FIELD_NUMBER: _builtins.int
+    CHANGES_AT_FIELD_NUMBER: _builtins.int
+    EARLIER_FIELD_NUMBER: _builtins.int
     clock_id: _builtins.str
     """"customer/metric/subject", each part percent-encoded."""
     metric: Global___Metric.ValueType
@@ -164,22 +230,29 @@ class Clock(_message.Message):
     subject_id: _builtins.str
     state: Global___ClockState.ValueType
     policy: _builtins.str
-    """The standard that applies, and the version of the standards document."""
+    """Fields 5 to 14 and 17 to 19 are those of the last cycle; a clock that is started again begins another.
+    The policy it is judged by (empty: none is for it), and the version of the standards document.
+    """
     standards_version: _builtins.str
     preferred_met: _builtins.bool
     """Whether the preferred level was met, once that is known."""
+    first_version: _builtins.str
+    """The version in force when it started, where it was moved on to another since."""
+    calendar: _builtins.str
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def due_at(self) -> _timestamp_pb2.Timestamp:
-        """The binding limit."""
+        """The binding limit. Absent while the clock is paused without an end."""
 
     @_builtins.property
     def preferred_due_at(self) -> _timestamp_pb2.Timestamp:
-        """The stricter, non-binding level. Absent where the standard has none."""
+        """The stricter, non-binding level. Absent where the policy has none."""
 
     @_builtins.property
-    def warn_at(self) -> _timestamp_pb2.Timestamp: ...
+    def warn_at(self) -> _timestamp_pb2.Timestamp:
+        """The first warning."""
+
     @_builtins.property
     def breach_at(self) -> _timestamp_pb2.Timestamp:
         """due_at plus grace: a breach is announced after it. Grace excuses nothing; a stop after due_at is late."""
@@ -191,6 +264,20 @@ class Clock(_message.Message):
     @_builtins.property
     def facts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fact]:
         """In the order of occurred_at, source, event_id."""
+
+    @_builtins.property
+    def later_warnings(self) -> _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]:
+        """The warnings after the first."""
+
+    @_builtins.property
+    def changed_at(self) -> _timestamp_pb2.Timestamp:
+        """When time alone changed the verdict last, and when it will next; absent: it did not, or will not."""
+
+    @_builtins.property
+    def changes_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def earlier(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cycle]:
+        """The cycles before the last, in order."""
 
     def __init__(
         self,
@@ -211,16 +298,84 @@ class Clock(_message.Message):
         preferred_met: _builtins.bool | None = ...,
         context: Global___Context | None = ...,
         facts: _abc.Iterable[Global___Fact] | None = ...,
+        first_version: _builtins.str = ...,
+        calendar: _builtins.str = ...,
+        later_warnings: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
+        changed_at: _timestamp_pb2.Timestamp | None = ...,
+        changes_at: _timestamp_pb2.Timestamp | None = ...,
+        earlier: _abc.Iterable[Global___Cycle] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_preferred_met", b"_preferred_met", "breach_at", b"breach_at", "context", b"context", "due_at", b"due_at", "preferred_due_at", b"preferred_due_at", "preferred_met", b"preferred_met", "started_at", b"started_at", "stopped_at", b"stopped_at", "warn_at", b"warn_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_preferred_met", b"_preferred_met", "breach_at", b"breach_at", "changed_at", b"changed_at", "changes_at", b"changes_at", "context", b"context", "due_at", b"due_at", "preferred_due_at", b"preferred_due_at", "preferred_met", b"preferred_met", "started_at", b"started_at", "stopped_at", b"stopped_at", "warn_at", b"warn_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_preferred_met", b"_preferred_met", "breach_at", b"breach_at", "clock_id", b"clock_id", "context", b"context", "customer_id", b"customer_id", "due_at", b"due_at", "facts", b"facts", "metric", b"metric", "policy", b"policy", "preferred_due_at", b"preferred_due_at", "preferred_met", b"preferred_met", "standards_version", b"standards_version", "started_at", b"started_at", "state", b"state", "stopped_at", b"stopped_at", "subject_id", b"subject_id", "warn_at", b"warn_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_preferred_met", b"_preferred_met", "breach_at", b"breach_at", "calendar", b"calendar", "changed_at", b"changed_at", "changes_at", b"changes_at", "clock_id", b"clock_id", "context", b"context", "customer_id", b"customer_id", "due_at", b"due_at", "earlier", b"earlier", "facts", b"facts", "first_version", b"first_version", "later_warnings", b"later_warnings", "metric", b"metric", "policy", b"policy", "preferred_due_at", b"preferred_due_at", "preferred_met", b"preferred_met", "standards_version", b"standards_version", "started_at", b"started_at", "state", b"state", "stopped_at", b"stopped_at", "subject_id", b"subject_id", "warn_at", b"warn_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__preferred_met: _TypeAlias = _typing.Literal["preferred_met"]  # noqa: Y015
     _WhichOneofArgType__preferred_met: _TypeAlias = _typing.Literal["_preferred_met", b"_preferred_met"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__preferred_met) -> _WhichOneofReturnType__preferred_met | None: ...
 
 Global___Clock: _TypeAlias = Clock  # noqa: Y015
+
+@_typing.final
+class Cycle(_message.Message):
+    """One run of a clock; fields as in Clock."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    STANDARDS_VERSION_FIELD_NUMBER: _builtins.int
+    FIRST_VERSION_FIELD_NUMBER: _builtins.int
+    CALENDAR_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    DUE_AT_FIELD_NUMBER: _builtins.int
+    PREFERRED_DUE_AT_FIELD_NUMBER: _builtins.int
+    WARN_AT_FIELD_NUMBER: _builtins.int
+    BREACH_AT_FIELD_NUMBER: _builtins.int
+    STOPPED_AT_FIELD_NUMBER: _builtins.int
+    PREFERRED_MET_FIELD_NUMBER: _builtins.int
+    state: Global___ClockState.ValueType
+    policy: _builtins.str
+    standards_version: _builtins.str
+    first_version: _builtins.str
+    calendar: _builtins.str
+    preferred_met: _builtins.bool
+    @_builtins.property
+    def started_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def due_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def preferred_due_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def warn_at(self) -> _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]: ...
+    @_builtins.property
+    def breach_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def stopped_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        state: Global___ClockState.ValueType = ...,
+        policy: _builtins.str = ...,
+        standards_version: _builtins.str = ...,
+        first_version: _builtins.str = ...,
+        calendar: _builtins.str = ...,
+        started_at: _timestamp_pb2.Timestamp | None = ...,
+        due_at: _timestamp_pb2.Timestamp | None = ...,
+        preferred_due_at: _timestamp_pb2.Timestamp | None = ...,
+        warn_at: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
+        breach_at: _timestamp_pb2.Timestamp | None = ...,
+        stopped_at: _timestamp_pb2.Timestamp | None = ...,
+        preferred_met: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_preferred_met", b"_preferred_met", "breach_at", b"breach_at", "due_at", b"due_at", "preferred_due_at", b"preferred_due_at", "preferred_met", b"preferred_met", "started_at", b"started_at", "stopped_at", b"stopped_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_preferred_met", b"_preferred_met", "breach_at", b"breach_at", "calendar", b"calendar", "due_at", b"due_at", "first_version", b"first_version", "policy", b"policy", "preferred_due_at", b"preferred_due_at", "preferred_met", b"preferred_met", "standards_version", b"standards_version", "started_at", b"started_at", "state", b"state", "stopped_at", b"stopped_at", "warn_at", b"warn_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__preferred_met: _TypeAlias = _typing.Literal["preferred_met"]  # noqa: Y015
+    _WhichOneofArgType__preferred_met: _TypeAlias = _typing.Literal["_preferred_met", b"_preferred_met"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__preferred_met) -> _WhichOneofReturnType__preferred_met | None: ...
+
+Global___Cycle: _TypeAlias = Cycle  # noqa: Y015
 
 @_typing.final
 class Context(_message.Message):
@@ -269,15 +424,26 @@ class Fact(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     WHAT_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
+    CONTACT_KIND_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    WINDOW_START_FIELD_NUMBER: _builtins.int
+    WINDOW_END_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     source: _builtins.str
     kind: Global___FactKind.ValueType
     what: _builtins.str
-    """What it was, for people: "replied (automatic)"."""
+    """What it was, for people: "replied (automatic)"; of a hold its reason."""
+    contact_kind: _builtins.str
+    """What the contact is and how urgent, where the event says so: "email", "high"."""
+    priority: _builtins.str
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def context(self) -> Global___Context: ...
+    @_builtins.property
+    def window_start(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def window_end(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -287,10 +453,14 @@ class Fact(_message.Message):
         kind: Global___FactKind.ValueType = ...,
         what: _builtins.str = ...,
         context: Global___Context | None = ...,
+        contact_kind: _builtins.str = ...,
+        priority: _builtins.str = ...,
+        window_start: _timestamp_pb2.Timestamp | None = ...,
+        window_end: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "occurred_at", b"occurred_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "occurred_at", b"occurred_at", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "event_id", b"event_id", "kind", b"kind", "occurred_at", b"occurred_at", "source", b"source", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_kind", b"contact_kind", "context", b"context", "event_id", b"event_id", "kind", b"kind", "occurred_at", b"occurred_at", "priority", b"priority", "source", b"source", "what", b"what", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

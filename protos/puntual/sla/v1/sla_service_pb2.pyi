@@ -60,6 +60,126 @@ class GetClockResponse(_message.Message):
 Global___GetClockResponse: _TypeAlias = GetClockResponse  # noqa: Y015
 
 @_typing.final
+class ExplainClockRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLOCK_ID_FIELD_NUMBER: _builtins.int
+    clock_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        clock_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_id", b"clock_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainClockRequest: _TypeAlias = ExplainClockRequest  # noqa: Y015
+
+@_typing.final
+class ExplainClockResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Step(_message.Message):
+        """One event, and what it did."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        AT_FIELD_NUMBER: _builtins.int
+        WHAT_FIELD_NUMBER: _builtins.int
+        EFFECT_FIELD_NUMBER: _builtins.int
+        EVENT_FIELD_NUMBER: _builtins.int
+        at: _builtins.str
+        what: _builtins.str
+        effect: _builtins.str
+        event: _builtins.str
+        """"source/event_id" """
+        def __init__(
+            self,
+            *,
+            at: _builtins.str = ...,
+            what: _builtins.str = ...,
+            effect: _builtins.str = ...,
+            event: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "effect", b"effect", "event", b"event", "what", b"what"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Interval(_message.Message):
+        """A stretch of time of the last cycle."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        START_FIELD_NUMBER: _builtins.int
+        END_FIELD_NUMBER: _builtins.int
+        LENGTH_FIELD_NUMBER: _builtins.int
+        COUNTS_FIELD_NUMBER: _builtins.int
+        WHY_FIELD_NUMBER: _builtins.int
+        start: _builtins.str
+        end: _builtins.str
+        length: _builtins.str
+        counts: _builtins.bool
+        """Whether it counts towards the limit."""
+        why: _builtins.str
+        """"open", "closed: Labor Day", "held: waiting for parts"."""
+        def __init__(
+            self,
+            *,
+            start: _builtins.str = ...,
+            end: _builtins.str = ...,
+            length: _builtins.str = ...,
+            counts: _builtins.bool = ...,
+            why: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "end", b"end", "length", b"length", "start", b"start", "why", b"why"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CLOCK_FIELD_NUMBER: _builtins.int
+    HEADLINE_FIELD_NUMBER: _builtins.int
+    TIMELINE_FIELD_NUMBER: _builtins.int
+    REASONING_FIELD_NUMBER: _builtins.int
+    INTERVALS_FIELD_NUMBER: _builtins.int
+    PICTURE_FIELD_NUMBER: _builtins.int
+    headline: _builtins.str
+    picture: _builtins.str
+    """A timeline of the last cycle, as SVG."""
+    @_builtins.property
+    def clock(self) -> _clock_pb2.Clock: ...
+    @_builtins.property
+    def timeline(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainClockResponse.Step]: ...
+    @_builtins.property
+    def reasoning(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def intervals(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainClockResponse.Interval]: ...
+    def __init__(
+        self,
+        *,
+        clock: _clock_pb2.Clock | None = ...,
+        headline: _builtins.str = ...,
+        timeline: _abc.Iterable[Global___ExplainClockResponse.Step] | None = ...,
+        reasoning: _abc.Iterable[_builtins.str] | None = ...,
+        intervals: _abc.Iterable[Global___ExplainClockResponse.Interval] | None = ...,
+        picture: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "headline", b"headline", "intervals", b"intervals", "picture", b"picture", "reasoning", b"reasoning", "timeline", b"timeline"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainClockResponse: _TypeAlias = ExplainClockResponse  # noqa: Y015
+
+@_typing.final
 class ListClocksRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

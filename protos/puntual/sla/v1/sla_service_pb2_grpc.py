@@ -40,6 +40,11 @@ class SlaServiceStub:
                 request_serializer=puntual_dot_sla_dot_v1_dot_sla__service__pb2.GetClockRequest.SerializeToString,
                 response_deserializer=puntual_dot_sla_dot_v1_dot_sla__service__pb2.GetClockResponse.FromString,
                 _registered_method=True)
+        self.ExplainClock = channel.unary_unary(
+                '/puntual.sla.v1.SlaService/ExplainClock',
+                request_serializer=puntual_dot_sla_dot_v1_dot_sla__service__pb2.ExplainClockRequest.SerializeToString,
+                response_deserializer=puntual_dot_sla_dot_v1_dot_sla__service__pb2.ExplainClockResponse.FromString,
+                _registered_method=True)
         self.ListClocks = channel.unary_unary(
                 '/puntual.sla.v1.SlaService/ListClocks',
                 request_serializer=puntual_dot_sla_dot_v1_dot_sla__service__pb2.ListClocksRequest.SerializeToString,
@@ -58,6 +63,13 @@ class SlaServiceServicer:
 
     def GetClock(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainClock(self, request, context):
+        """Why its verdict is what it is: for people, in English.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -81,6 +93,11 @@ def add_SlaServiceServicer_to_server(servicer, server):
                     servicer.GetClock,
                     request_deserializer=puntual_dot_sla_dot_v1_dot_sla__service__pb2.GetClockRequest.FromString,
                     response_serializer=puntual_dot_sla_dot_v1_dot_sla__service__pb2.GetClockResponse.SerializeToString,
+            ),
+            'ExplainClock': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainClock,
+                    request_deserializer=puntual_dot_sla_dot_v1_dot_sla__service__pb2.ExplainClockRequest.FromString,
+                    response_serializer=puntual_dot_sla_dot_v1_dot_sla__service__pb2.ExplainClockResponse.SerializeToString,
             ),
             'ListClocks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListClocks,
@@ -121,6 +138,33 @@ class SlaService:
             '/puntual.sla.v1.SlaService/GetClock',
             puntual_dot_sla_dot_v1_dot_sla__service__pb2.GetClockRequest.SerializeToString,
             puntual_dot_sla_dot_v1_dot_sla__service__pb2.GetClockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainClock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/puntual.sla.v1.SlaService/ExplainClock',
+            puntual_dot_sla_dot_v1_dot_sla__service__pb2.ExplainClockRequest.SerializeToString,
+            puntual_dot_sla_dot_v1_dot_sla__service__pb2.ExplainClockResponse.FromString,
             options,
             channel_credentials,
             insecure,

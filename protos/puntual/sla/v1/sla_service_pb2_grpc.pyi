@@ -34,6 +34,8 @@ class SlaServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SlaServiceAsyncStub: ...
     GetClock: _grpc.UnaryUnaryMultiCallable[_sla_service_pb2.GetClockRequest, _sla_service_pb2.GetClockResponse]
+    ExplainClock: _grpc.UnaryUnaryMultiCallable[_sla_service_pb2.ExplainClockRequest, _sla_service_pb2.ExplainClockResponse]
+    """Why its verdict is what it is: for people, in English."""
     ListClocks: _grpc.UnaryUnaryMultiCallable[_sla_service_pb2.ListClocksRequest, _sla_service_pb2.ListClocksResponse]
     WatchClocks: _grpc.UnaryStreamMultiCallable[_sla_service_pb2.WatchClocksRequest, _sla_service_pb2.WatchClocksResponse]
 
@@ -43,6 +45,8 @@ class SlaServiceAsyncStub(SlaServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetClock: _aio.UnaryUnaryMultiCallable[_sla_service_pb2.GetClockRequest, _sla_service_pb2.GetClockResponse]  # type: ignore[assignment]
+    ExplainClock: _aio.UnaryUnaryMultiCallable[_sla_service_pb2.ExplainClockRequest, _sla_service_pb2.ExplainClockResponse]  # type: ignore[assignment]
+    """Why its verdict is what it is: for people, in English."""
     ListClocks: _aio.UnaryUnaryMultiCallable[_sla_service_pb2.ListClocksRequest, _sla_service_pb2.ListClocksResponse]  # type: ignore[assignment]
     WatchClocks: _aio.UnaryStreamMultiCallable[_sla_service_pb2.WatchClocksRequest, _sla_service_pb2.WatchClocksResponse]  # type: ignore[assignment]
 
@@ -55,6 +59,14 @@ class SlaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sla_service_pb2.GetClockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sla_service_pb2.GetClockResponse, _abc.Awaitable[_sla_service_pb2.GetClockResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ExplainClock(
+        self,
+        request: _sla_service_pb2.ExplainClockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sla_service_pb2.ExplainClockResponse, _abc.Awaitable[_sla_service_pb2.ExplainClockResponse]]:
+        """Why its verdict is what it is: for people, in English."""
 
     @_abc_1.abstractmethod
     def ListClocks(

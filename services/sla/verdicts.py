@@ -1,0 +1,141 @@
+"""What a run of a clock is worth: by when it is due, and where it stands as of an instant. Pure.
+
+* met: ended at or before `due_at`; what ended before the start counts as met, with nothing elapsed;
+* missed: ended after it, or never: called off after it and begun again;
+* breached: not ended, and `breach_at` has passed. Grace only delays the announcement, for facts still on their way;
+* cancelled: called off at or before `due_at` and not ended before that. Called off later, it excuses nothing;
+* paused: held. A hold moves the limit by as much of it as would have counted. It ends with the run, or where the
+  policy's longest pause does; until then, where there is no longest pause, nothing is due. What is paused is not met.
+
+A hold that begins when the limit has passed changes nothing, and nor does a priority or a team stated only then.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from services.shared.instant import Instant
+from services.shared.working_time import WorkingTime
+from services.sla.model import NONE, State
+from services.sla.policies import Goal, Pauses
+from services.sla.runs import Case, Hold, Run
+from services.sla.targets import Target, Unit, after, before, later
+
+_RUNNING, _AT_RISK, _BREACHED, _PAUSED = State.RUNNING, State.AT_RISK, State.BREACHED, State.PAUSED
+
+
+class Pause(NamedTuple):
+    """A hold, as far as it makes a run stand still."""
+
+    start: Instant
+    #: NONE: not known yet.
+    end: Instant
+    reason: str
+    #: No fact has ended it: it lasts until `end`, if that is known.
+    is_open: bool
+
+
+class Verdict(NamedTuple):
+    """Where a run stands. Instants are NONE where there is no such instant."""
+
+    state: State
+    due_at: Instant
+    preferred_due_at: Instant
+    warn_at: tuple[Instant, ...]
+    breach_at: Instant
+    stopped_at: Instant
+    preferred_met: bool | None
+    #: The last instant at which time alone changed the verdict, and the next.
+    changed_at: Instant
+    changes_at: Instant
+
+
+def judge(run: Run, case: Case, goal: Goal, calendar: WorkingTime, now: Instant) -> Verdict:
+    """As of an instant."""
+    stops = pauses(run, case.holds, goal.pauses, calendar) if case.holds and goal.pauses else ()
+    due_at = _after(run, stops, case.contacts, goal.limit, calendar)
+    preferred = _after(run, stops, case.contacts, goal.preferred, calendar) if goal.preferred else NONE
+    warn_at = tuple(sorted([before(lead, due_at, calendar) for lead in goal.warnings])) if due_at else ()
+    breach_at = Instant(due_at + goal.grace) if due_at else NONE
+    state, changed_at, changes_at = _settled(run, due_at), NONE, NONE
+    if not state:
+        until = stops[-1].end if stops and stops[-1].is_open and not NONE < due_at <= stops[-1].start else None
+        state, changed_at, changes_at = _open(until, warn_at, breach_at, now)
+    stopped_at = run.ended_at if state in _ENDED else NONE
+    preferred_met = stopped_at != NONE and (not preferred or stopped_at <= preferred)
+    return Verdict(
+        state, due_at, preferred, warn_at, breach_at, stopped_at,
+        preferred_met if goal.preferred and state in _ANSWERABLE else None, changed_at, changes_at,
+    )  # fmt: skip
+
+
+_ENDED = frozenset({State.MET, State.MISSED})
+#: States in which it is known whether the preferred level was met.
+_ANSWERABLE = frozenset({State.BREACHED, State.MET, State.MISSED})
+
+
+def _settled(run: Run, due_at: Instant) -> State | None:
+    """What facts have decided; None where only time can tell."""
+    ended_at, cancelled_at = run.ended_at, run.cancelled_at
+    if cancelled_at and not (due_at and cancelled_at > due_at) and not NONE < ended_at <= cancelled_at:
+        return State.CANCELLED
+    if not ended_at:
+        # Called off too late, and begun again since: nothing ends it any more.
+        return State.MISSED if run.is_past else None
+    return State.MISSED if due_at and ended_at > due_at else State.MET
+
+
+def _open(
+    until: Instant | None, warn_at: Sequence[Instant], breach_at: Instant, now: Instant
+) -> tuple[State, Instant, Instant]:
+    """Where it stands, and when that changed and changes by time. `until`: it is held until then, NONE for ever."""
+    changes = [(at, _AT_RISK) for at in warn_at]
+    if breach_at:
+        changes.append((Instant(breach_at + 1), _BREACHED))
+    state, changed_at = _RUNNING, NONE
+    if until is not None:
+        if not until or now < until:
+            return _PAUSED, NONE, until
+        state = max((then for at, then in changes if at <= until), default=_RUNNING)
+        changes, changed_at = [change for change in changes if change[0] > until], until
+    for at, then in changes:
+        if at > now:
+            return state, changed_at, at
+        state, changed_at = then, at
+    return state, changed_at, NONE
+
+
+def limit(run: Run, case: Case, goal: Goal, calendar: WorkingTime) -> Instant:
+    """By when a run must be ended; NONE: not yet known."""
+    stops = pauses(run, case.holds, goal.pauses, calendar) if case.holds and goal.pauses else ()
+    return _after(run, stops, case.contacts, goal.limit, calendar)
+
+
+def _after(
+    run: Run, stops: Sequence[Pause], contacts: Sequence[Instant], target: Target, calendar: WorkingTime
+) -> Instant:
+    if target.unit == Unit.WINDOW:
+        return run.window_end
+    if target.unit == Unit.CONTACTS:
+        return Instant(max(run.started_at, contacts[target.amount])) if len(contacts) > target.amount else NONE
+    due_at = after(target, run.started_at, calendar)
+    for stop in stops:
+        if stop.start >= due_at:
+            break
+        if not stop.end:
+            return NONE
+        due_at = later(target, due_at, stop.start, stop.end, calendar)
+    return due_at
+
+
+def pauses(run: Run, held: Sequence[Hold], rule: Pauses, calendar: WorkingTime) -> list[Pause]:
+    """The holds that make a run stand still, each cut to the run and to the longest that is allowed."""
+    found = []
+    for start, end, reason in held:
+        if rule.reasons is not None and reason not in rule.reasons:
+            continue
+        longest = after(rule.longest, start, calendar) if rule.longest else NONE
+        stop = min((at for at in (end, run.ended_at, longest) if at), default=NONE)
+        begin = Instant(max(start, run.started_at))
+        if not stop or stop > begin:
+            found.append(Pause(begin, stop, reason, is_open=not end))
+    return found

@@ -1,0 +1,122 @@
+"""When a clock runs: cycles, holds, windows. Minutes after noon."""
+
+import pytest
+
+from services.sla.model import Fact, FactKind
+from services.sla.runs import case_of
+from tests.unit.sla.builders import a_fact, at
+
+STARTED, STOPPED, CANCELLED, OTHER = FactKind.STARTED, FactKind.STOPPED, FactKind.CANCELLED, FactKind.OTHER
+ANSWERED, RENEWED, REOPENED, OPENED = FactKind.ANSWERED, FactKind.RENEWED, FactKind.REOPENED, FactKind.OPENED
+HELD, RESUMED, FOLLOWED_UP = FactKind.HELD, FactKind.RESUMED, FactKind.FOLLOWED_UP
+Told = list[tuple[FactKind, float]]
+
+
+def told(events: Told) -> list[Fact]:
+    return [a_fact(kind, minutes, f"e{number}") for number, (kind, minutes) in enumerate(events)]
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([], []),
+        ([(STARTED, 0)], [(0, None, None)]),
+        ([(STARTED, 0), (STARTED, 5), (STOPPED, 9), (STOPPED, 10)], [(0, 9, None)]),
+        ([(STOPPED, 5)], []),
+        ([(STOPPED, -5), (STARTED, 0)], [(0, -5, None)]),
+        ([(CANCELLED, -5), (STARTED, 0)], [(0, None, -5)]),
+        ([(STARTED, 0), (CANCELLED, 5), (CANCELLED, 6), (STOPPED, 9)], [(0, 9, 5)]),
+        # what comes after the end begins nothing by itself
+        ([(STARTED, 0), (STOPPED, 5), (STARTED, 9)], [(0, 5, None)]),
+        # reopened: another cycle
+        ([(STARTED, 0), (STOPPED, 5), (REOPENED, 9)], [(0, 5, None), (9, None, None)]),
+        ([(STARTED, 0), (STOPPED, 5), (REOPENED, 9), (REOPENED, 10), (STOPPED, 12)], [(0, 5, None), (9, 12, None)]),
+        ([(STARTED, 0), (CANCELLED, 5), (REOPENED, 9)], [(0, None, 5), (9, None, None)]),
+        ([(STARTED, 0), (REOPENED, 9)], [(0, None, None)]),
+        ([(REOPENED, 9), (STOPPED, 12)], [(9, 12, None)]),
+        ([(STARTED, 5), (STOPPED, 5), (REOPENED, 5)], [(5, 5, None), (5, None, None)]),
+        # a reply answers, and the case stays open
+        ([(STARTED, 0), (ANSWERED, 5), (STARTED, 9)], [(0, 5, None), (9, None, None)]),
+        ([(ANSWERED, 5), (ANSWERED, 6)], []),
+        # what follows up waits for a first answer, or there are two clocks for one delay
+        ([(FOLLOWED_UP, 0)], []),
+        ([(ANSWERED, 0), (FOLLOWED_UP, 5), (FOLLOWED_UP, 6), (ANSWERED, 9)], [(5, 9, None)]),
+        ([(ANSWERED, 5), (FOLLOWED_UP, 5)], []),  # of one instant: what begins counts before what ends
+        # "thank you", when all is settled
+        ([(ANSWERED, 0), (CANCELLED, 5), (FOLLOWED_UP, 6)], []),
+        ([(ANSWERED, 0), (FOLLOWED_UP, 3), (CANCELLED, 5), (FOLLOWED_UP, 6)], [(3, None, 5)]),
+        # but for what was written when it was closed there is a wait once it is open again
+        ([(ANSWERED, 0), (CANCELLED, 5), (FOLLOWED_UP, 6), (OPENED, 8)], [(8, None, None)]),
+        ([(ANSWERED, 0), (CANCELLED, 5), (OPENED, 8)], []),
+        ([(ANSWERED, 0), (CANCELLED, 5), (FOLLOWED_UP, 6), (OPENED, 8), (CANCELLED, 9), (OPENED, 10)], [(8, None, 9)]),
+        # an update renews
+        ([(RENEWED, 0)], [(0, None, None)]),
+        ([(RENEWED, 0), (RENEWED, 5)], [(0, 5, None), (5, None, None)]),
+        ([(RENEWED, 0), (CANCELLED, 5), (RENEWED, 6)], [(0, 6, 5)]),
+        ([(RENEWED, 0), (CANCELLED, 5), (OPENED, 6), (RENEWED, 7)], [(0, None, 5), (7, None, None)]),
+    ],
+)
+def test_a_clock_runs_in_cycles(events: Told, expected: list[tuple[float, float | None, float | None]]) -> None:
+    """Start, end, first cancellation of each; facts in any order give the same."""
+    for facts in (told(events), told(events)[::-1]):
+        runs = case_of(facts).runs
+        found = [(run.started_at, run.ended_at, run.cancelled_at) for run in runs]
+        assert found == [tuple(at(minute) if minute is not None else 0 for minute in run) for run in expected]
+        assert [run.is_past for run in runs] == [True] * (len(runs) - 1) + [False] * bool(runs)
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([(HELD, 5)], [(5, None, "e0")]),
+        ([(HELD, 5), (RESUMED, 9)], [(5, 9, "e0")]),
+        ([(RESUMED, 9)], []),
+        ([(HELD, 5), (RESUMED, 9), (RESUMED, 10)], [(5, 9, "e0")]),
+        ([(HELD, 5), (HELD, 9), (RESUMED, 12)], [(5, 9, "e0"), (9, 12, "e1")]),
+        ([(HELD, 5), (OTHER, 7), (STARTED, 8), (ANSWERED, 9)], [(5, None, "e0")]),
+        ([(HELD, 5), (STOPPED, 9)], [(5, 9, "e0")]),
+        ([(HELD, 5), (CANCELLED, 9)], [(5, 9, "e0")]),
+        ([(HELD, 5), (REOPENED, 9)], [(5, 9, "e0")]),
+        ([(HELD, 5), (RESUMED, 5)], []),
+    ],
+)
+def test_a_case_is_held(events: Told, expected: list[tuple[float, float | None, str]]) -> None:
+    """From when to when, and why: a hold without resumption is not over, a resumption without hold is nothing."""
+    facts = [Fact(fact.occurred_at, "crm", fact.event_id, fact.kind, fact.event_id) for fact in told(events)]
+    for ordered in (facts, facts[::-1]):
+        assert case_of(ordered).holds == [
+            (at(start), at(end) if end is not None else 0, reason) for start, end, reason in expected
+        ]
+
+
+def window(said_at: float, start: float, end: float) -> Fact:
+    """Somebody is to come between two times."""
+    kind = FactKind.SCHEDULED
+    return Fact(at(said_at), "crm", f"w{said_at}", kind, "booked", (), (), at(start), at(end))
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ([window(0, 60, 120)], [(60, None, 120)]),
+        ([window(0, 60, 120), a_fact(STOPPED, 50)], [(60, 50, 120)]),
+        ([window(0, 60, 120), window(10, 90, 150)], [(90, None, 150)]),
+        ([window(0, 60, 120), window(130, 200, 260)], [(60, 130, 120), (200, None, 260)]),
+        ([window(0, 60, 120), a_fact(CANCELLED, 50), window(55, 90, 150)], [(60, None, 120)]),
+        ([window(0, 60, 120), a_fact(STOPPED, 70), window(75, 90, 150)], [(60, 70, 120)]),
+        ([a_fact(STOPPED, 50), window(70, 60, 120)], [(60, 50, 120)]),
+    ],
+)
+def test_an_appointment_is_timed_from_its_window(
+    facts: list[Fact], expected: list[tuple[float, float | None, float]]
+) -> None:
+    """A new window replaces the old one while that is not over; afterwards the old one was missed all the same."""
+    for ordered in (facts, facts[::-1]):
+        found = [(run.started_at, run.ended_at, run.window_end) for run in case_of(ordered).runs]
+        assert found == [(at(a), at(b) if b is not None else 0, at(c)) for a, b, c in expected]
+
+
+def test_each_contact_of_the_customer_counts() -> None:
+    """To come back counts, too."""
+    events = told([(STARTED, 0), (STARTED, 5), (STOPPED, 6), (REOPENED, 9), (OTHER, 10)])
+    assert case_of(events).contacts == [at(0), at(5), at(9)]

@@ -8,6 +8,7 @@ from services.cli.explain import explain
 from services.cli.judge import judge
 from services.cli.publish import publish
 from services.cli.replay import replay
+from services.cli.standards import standards
 from services.cli.topics import topics
 from services.cli.up import up
 from services.cli.watch import watch
@@ -23,7 +24,7 @@ def main() -> None:
     """Puntual keeps a company's word: what was promised to whom by when, and whether it was kept."""
 
 
-for command in (up, publish, replay, judge, watch, explain, topics, dead_letters):
+for command in (up, publish, replay, judge, watch, explain, standards, topics, dead_letters):
     main.add_command(command)
 
 

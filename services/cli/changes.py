@@ -40,11 +40,13 @@ class Change(NamedTuple):
     def margin(self) -> str:
         """What people want to know beside it: how late, how early, how long there is, or why."""
         match self.transition:
-            case "kept" | "kept_late" | "met" | "missed" if self.settled_at:
+            case "kept" | "kept_late" | "met" | "missed" if self.settled_at and self.due_at:
                 return distance(self.settled_at, self.due_at)
             case "broken" | "breached" if self.reason in {"", "due_passed"}:
                 return f"{format_duration(self.announced_at - self.due_at)} past due"
-            case "made" | "started" | "at_risk" | "renegotiated" | "retracted" if self.due_at > self.announced_at:
+            case "made" | "started" | "at_risk" | "renegotiated" | "retracted" | "resumed" if (
+                self.due_at > self.announced_at
+            ):
                 return f"due in {format_duration(self.due_at - self.announced_at)}"
             case _:
                 return self.reason.replace("_", " ")

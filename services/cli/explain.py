@@ -1,6 +1,7 @@
 """`puntual explain`: why a promise's or a clock's verdict is what it is."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,16 +12,15 @@ from rich.text import Text
 
 from puntual.promises.v1.promise_service_pb2 import GetPromiseRequest
 from puntual.promises.v1.promise_service_pb2_grpc import PromiseServiceStub
-from puntual.sla.v1.sla_service_pb2 import GetClockRequest
+from puntual.sla.v1.sla_service_pb2 import ExplainClockRequest
 from puntual.sla.v1.sla_service_pb2_grpc import SlaServiceStub
 from services.cli.exits import EXIT_CODES, Failure, NotFound, Unreachable
 from services.cli.options import json_option
 from services.promises import codec as promises_codec, explain as promises_explain
 from services.promises.model import PromiseKind
-from services.shared.explanation import Explanation
+from services.shared.explanation import Explanation, Interval, Step
 from services.shared.keys import split_key
 from services.shared.rpc import OWNER
-from services.sla import codec as sla_codec, explain as sla_explain
 from services.sla.model import Metric
 
 _SECONDS = 10
@@ -37,30 +37,39 @@ _CLOCKS = {metric.name.lower() for metric in Metric}
 Examples:
   puntual explain c-7/order_ready/o-1              # a promise: customer/kind/subject
   puntual explain c-7/first_reply/mail-3 --json    # a clock: customer/metric/subject
+  puntual explain c-7/resolution/mail-3 --picture why.svg
   puntual explain '~o-1/order_delivered/o-1'       # of events that name no customer""",
 )
 @click.argument("record_id")
 @click.option("--promises", default="127.0.0.1:50051", show_default=True, help="gRPC address of the promises service.")
 @click.option("--sla", default="127.0.0.1:50052", show_default=True, help="gRPC address of the sla service.")
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw a clock's timeline, as SVG.")
 @json_option
-def explain(record_id: str, promises: str, sla: str, as_json: bool) -> None:
-    """Print a promise's timeline, what each event did to it, and why its verdict is what it is."""
+def explain(record_id: str, promises: str, sla: str, picture: Path | None, as_json: bool) -> None:
+    """Print the timeline of a promise or clock, what each event did to it, and why its verdict is what it is.
+
+    Of a clock also every interval that was counted or left out.
+    """
     try:
         kind = split_key(record_id.encode())[1]
     except ValueError as error:
         raise Failure(str(error)) from error
     if kind in _PROMISES:
-        record, explanation = _promise(promises, record_id)
+        record, explanation, drawn = (*_promise(promises, record_id), "")
     elif kind in _CLOCKS:
-        record, explanation = _clock(sla, record_id)
+        record, explanation, drawn = _clock(sla, record_id)
     else:
         known = ", ".join(sorted(_PROMISES | _CLOCKS))
         raise Failure(f"{record_id!r}: there is no kind {kind!r}; there are {known}")
+    if picture:
+        if not drawn:
+            raise Failure("there is nothing to draw: only a clock that was started and has a policy has a picture")
+        picture.write_text(drawn, encoding="utf-8")
     if as_json:
         steps = [step._asdict() for step in explanation.timeline]
-        click.echo(
-            json.dumps({"record": record, "explanation": {**explanation._asdict(), "timeline": steps}}, indent=2)
-        )
+        intervals = [interval._asdict() for interval in explanation.intervals]
+        told = {**explanation._asdict(), "timeline": steps, "intervals": intervals}
+        click.echo(json.dumps({"record": record, "explanation": told}, indent=2))
     else:
         _print(explanation)
 
@@ -70,9 +79,16 @@ def _promise(address: str, record_id: str) -> tuple[dict[str, Any], Explanation]
     return MessageToDict(answer), promises_explain.explain(promises_codec.unpack(answer.SerializeToString()))
 
 
-def _clock(address: str, record_id: str) -> tuple[dict[str, Any], Explanation]:
-    answer = _ask(address, SlaServiceStub, "GetClock", GetClockRequest(clock_id=record_id)).clock
-    return MessageToDict(answer), sla_explain.explain(sla_codec.unpack(answer.SerializeToString()))
+def _clock(address: str, record_id: str) -> tuple[dict[str, Any], Explanation, str]:
+    """The record, its explanation and its picture: the service has the standards it is judged by."""
+    answer = _ask(address, SlaServiceStub, "ExplainClock", ExplainClockRequest(clock_id=record_id))
+    explanation = Explanation(
+        answer.headline,
+        tuple(Step(step.at, step.what, step.effect, step.event) for step in answer.timeline),
+        tuple(answer.reasoning),
+        tuple(Interval(each.start, each.end, each.length, each.counts, each.why) for each in answer.intervals),
+    )
+    return MessageToDict(answer.clock), explanation, answer.picture
 
 
 def _ask(address: str, stub: Any, method: str, request: object, *, elsewhere: bool = True) -> Any:  # noqa: ANN401
@@ -103,3 +119,8 @@ def _print(explanation: Explanation) -> None:
     console.print()
     for line in explanation.reasoning:
         console.print(Text(line))
+    if explanation.intervals:
+        console.print()
+    for each in explanation.intervals:
+        line = f"{'+' if each.counts else ' '} {each.start} to {each.end}  {each.length}: {each.why}"
+        console.print(Text(line, "" if each.counts else "dim"))

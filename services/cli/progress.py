@@ -1,7 +1,7 @@
 """Progress bars with rate and time left, on stderr, so that stdout stays for results."""
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -19,20 +19,43 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:,.0f}/s" if speed else "", style="cyan")
 
 
+class Bar:
+    """A bar that says what is being done, how fast, and how long it will still take."""
+
+    def __init__(self, doing: str, total: int | None) -> None:
+        """`total`: None where it is not known."""
+        self._progress = Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(compact=True),
+            console=Console(stderr=True),
+        )
+        self._task = self._progress.add_task(doing, total=total)
+
+    def update(self, done: int) -> None:
+        """So many are done."""
+        self._progress.update(self._task, completed=done)
+
+    def finish(self, done: int) -> None:
+        """That was all."""
+        self._progress.update(self._task, completed=done, total=done)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+
 def track(items: Iterable[T], total: int, doing: str) -> Iterator[T]:
-    """The items, with a bar that says what is being done, how fast, and how long it will still take."""
-    columns = (
-        TextColumn("{task.description:<22}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(compact=True),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(doing, total=total)
+    """The items, with a bar."""
+    with Bar(doing, total) as bar:
         done = 0
         for done, item in enumerate(items, start=1):
             if done % _STEP == 0:
-                progress.update(task, completed=done)
+                bar.update(done)
             yield item
-        progress.update(task, completed=done, total=done)
+        bar.finish(done)

@@ -27,6 +27,8 @@ class Entry(Message, Protocol):
 
     @property
     def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
 
 
 class NoSuchTopic(PuntualError):

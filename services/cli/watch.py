@@ -36,6 +36,8 @@ _MEANINGS = {
     "missed": "it was stopped, but too late",
     "breached": "the limit has passed, and it still runs",
     "cancelled": "the clock no longer counts: called off in time",
+    "paused": "a clock stands still: what it times is held",
+    "resumed": "a clock goes on after a pause",
     "retracted": "what was said to be broken or late was not",
     _NOTED: "another fact came, the verdict stands; only if asked for",
 }

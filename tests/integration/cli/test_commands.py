@@ -13,18 +13,24 @@ from kafka import KafkaProducer
 from services.cli.__main__ import main
 from services.cli.dead_letters import dead_letters
 from services.cli.reading import follow, read_to_end
+from services.cli.standards import standards
 from services.shared.broker import free_port, start_embedded
 from services.shared.clock import wall_clock
 from services.shared.errors import KafkaUnreachable
 from services.shared.instant import SECOND, Instant, format_instant
 from services.shared.topics import ORDERS, TOPICS, provision
+from services.sla.policies import BUILT_IN
 from tests.builders import quick_rules
 from tests.integration.engine.reading import read_topic
 from tests.processes import ServiceProcess, wait_for
 
 PARTITIONS = 2
 #: Each command by what one types.
-COMMANDS = {**main.commands, **{f"dead-letters {name}": each for name, each in dead_letters.commands.items()}}
+COMMANDS = {
+    **main.commands,
+    **{f"dead-letters {name}": each for name, each in dead_letters.commands.items()},
+    **{f"standards {name}": each for name, each in standards.commands.items()},
+}
 
 
 @pytest.fixture
@@ -167,6 +173,52 @@ def test_changes_are_watched_and_explained(kafka: str, prefix: str, site: tuple[
         assert (missing.exit_code, missing.stderr) == (3, f"Error: There is no 'ana/order_ready/o9' {why}.\n")
 
 
+STANDARDS = """
+version: "{version}"
+calendars: {{always: {{zone: UTC, hours: {{mon-sun: "00:00-24:00"}}}}}}
+policies: [{{name: all, calendar: always, pauses: {{}}, targets: {{first_reply: {{limit: {limit}}}}}}}]
+"""
+
+
+def test_standards_are_published_listed_and_tried_on_what_kafka_holds(
+    kafka: str, prefix: str, site: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The service judges by what is published, explains and draws it; a backtest reads topics and writes nothing."""
+    old, new = tmp_path / "old.yaml", tmp_path / "new.yaml"
+    old.write_text(STANDARDS.format(version="1", limit="1h"))
+    new.write_text(STANDARDS.format(version="2", limit="1min"))
+    first = run("standards", "publish", str(old), *site)
+    assert first.stdout == "version 1, 1 policy, 1 calendar; in force from the beginning\n", first.stderr
+    assert run("standards", "publish", str(old), *site).stdout == "version 1 is published already\n"
+    old.write_text(STANDARDS.format(version="1", limit="2h"))
+    twice = run("standards", "publish", str(old), *site)
+    assert (twice.exit_code, "is published with other words; give it another name" in twice.stderr) == (1, True)
+    old.write_text(STANDARDS.format(version="1", limit="1h"))
+    now = wall_clock()
+    steps = [(-1200, "received"), (-1100, "held"), (-900, "resumed"), (-600, "replied")]
+    head = {"topic": "contacts", "source": "test", "customer_id": "ana", "subject_id": "m1"}
+    lines = [
+        json.dumps(head | {"event_id": arm, "occurred_at": format_instant(Instant(now + at * SECOND)), arm: {}})
+        for at, arm in steps
+    ]
+    assert run("publish", *site, text="\n".join(lines)).exit_code == 0
+    with ServiceProcess("sla", kafka, prefix, partitions=PARTITIONS, standards=old, instance="one") as worker:
+        wait_for(lambda: b"ana/first_reply/m1" in {entry.key for entry in read_topic(kafka, f"{prefix}sla.v1")}, 20)
+        picture = tmp_path / "why.svg"
+        told = run("explain", "ana/first_reply/m1", "--sla", worker.address, "--picture", str(picture))
+        assert "First reply to contact m1 for customer ana: met" in told.stdout, told.stderr
+        assert "3 min 20 s: held" in told.stdout
+        assert picture.read_text().startswith("<svg ")
+    assert run("standards", "publish", str(new), *site).exit_code == 0
+    listed = json.loads(run("standards", "list", "--json", *site).stdout)
+    assert [(each["version"], each["in_force_from"] is None) for each in listed] == [("1", True), ("2", False)]
+    before = [len(read_topic(kafka, topic.under(prefix))) for topic in TOPICS]
+    arguments = ("--events", "topic", "--against", str(old), "--standards", str(new), "--json")
+    found = json.loads(run("standards", "backtest", *arguments, *site).stdout)
+    assert (found["events"], [flip["after"] for flip in found["flips"]]) == (4, ["broken"])
+    assert [len(read_topic(kafka, topic.under(prefix))) for topic in TOPICS] == before
+
+
 @pytest.fixture
 def history(tmp_path: Path) -> tuple[str, ...]:
     """The arguments of `replay` for a history of one event."""
@@ -177,7 +229,13 @@ def history(tmp_path: Path) -> tuple[str, ...]:
     return str(tmp_path / "h.csv"), "--mapping", str(tmp_path / "m.yaml"), "--as-of", "2026-07-02T00:00:00Z"
 
 
-COMMANDS_ON_KAFKA = ("up", "publish", "replay", "watch", "topics", "dead-letters list", "dead-letters replay")
+#: Each with what it needs beside.
+COMMANDS_ON_KAFKA: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("up", "publish", "replay", "watch", "topics", "dead-letters list", "dead-letters replay"), ()),
+    "standards publish": (str(BUILT_IN),),
+    "standards list": (),
+    "standards backtest": ("--events", "topic", "--standards", str(BUILT_IN)),
+}
 
 
 @pytest.mark.parametrize("command", COMMANDS_ON_KAFKA)
@@ -188,7 +246,9 @@ def test_a_kafka_that_cannot_be_reached_ends_with_four(
     for module in ("cli.reading", "shared.publisher", "shared.topics"):
         monkeypatch.setattr(f"services.{module}.CONNECT_MS", 300)
     nowhere = f"127.0.0.1:{free_port()}"
-    result = run(*command.split(), *(history if command == "replay" else ()), "--kafka", nowhere)
+    result = run(
+        *command.split(), *(history if command == "replay" else COMMANDS_ON_KAFKA[command]), "--kafka", nowhere
+    )
     assert result.exit_code == 4
     assert result.stderr.splitlines()[-1] == (
         f"Error: Kafka does not answer at {nowhere}; is it running, and is PUNTUAL_KAFKA right?"
@@ -215,7 +275,9 @@ def test_no_command_that_talks_to_kafka_is_left_out() -> None:
 @pytest.mark.parametrize("address", ["", ":", "127.0.0.1:port", "a:1,,b:2", "kafka 1:9092", "kafka:9092:9092"])
 def test_an_address_that_is_none_is_wrong_usage(command: str, address: str, history: tuple[str, ...]) -> None:
     """Before anybody is asked."""
-    result = run(*command.split(), *(history if command == "replay" else ()), "--kafka", address)
+    result = run(
+        *command.split(), *(history if command == "replay" else COMMANDS_ON_KAFKA[command]), "--kafka", address
+    )
     assert result.exit_code == 2
     assert f"{address!r} is no address; write for example kafka-1:9092,kafka-2:9092" in result.stderr
 
@@ -288,7 +350,9 @@ def test_waiting_for_what_is_not_written_costs_next_to_nothing(kafka: str, prefi
 def test_topics_are_not_made_by_publishing(kafka: str, prefix: str, command: str, history: tuple[str, ...]) -> None:
     """Kafka's own settings for a topic are not ours: whoever publishes too early is told how to make them."""
     where = ("--kafka", kafka, "--prefix", prefix)
-    result = run(command, *(history if command == "replay" else ()), *where, text=order("o1", ready={}))
+    result = run(
+        command, *(history if command == "replay" else COMMANDS_ON_KAFKA[command]), *where, text=order("o1", ready={})
+    )
     assert result.exit_code == 1
     assert f"Error: there is no topic {prefix}orders.v1; `puntual topics --create` makes it\n" in result.stderr
     assert len(json.loads(run("topics", "--json", *where).stdout)["missing"]) == len(TOPICS)
@@ -336,7 +400,10 @@ def test_a_file_that_does_not_exist_is_wrong_usage(tmp_path: Path) -> None:
     ("record_id", "said"),
     [
         ("ana/o1", "'ana/o1' is no record id; expected customer/kind/subject"),
-        ("ana/order_sent/o1", "'ana/order_sent/o1': there is no kind 'order_sent'; there are appointment, callback"),
+        (
+            "ana/order_sent/o1",
+            "'ana/order_sent/o1': there is no kind 'order_sent'; there are appointment, appointment_started",
+        ),
     ],
 )
 def test_an_id_that_is_none_is_said_to_be_none(record_id: str, said: str) -> None:

@@ -1,0 +1,358 @@
+"""`puntual standards backtest`: what other standards would have made of the past. It reads, and changes nothing."""
+
+import gc
+import gzip
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import IO, Any, NamedTuple, cast
+from zlib import crc32
+
+import click
+import msgspec
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from services.cli.exits import EXIT_CODES, Failure
+from services.cli.history import read as read_history
+from services.cli.inputs import INPUTS
+from services.cli.mapping import load as load_mapping
+from services.cli.options import FILE, INSTANT, kafka_option, prefix_option
+from services.cli.progress import Bar
+from services.cli.reading import end_offsets, read_to_end
+from services.cli.report import NOTHING, percent, report
+from services.cli.words import counted
+from services.shared.clock import wall_clock
+from services.shared.duration import format_duration
+from services.shared.engine.stage import JSON_HEADER
+from services.shared.envelope import Limits
+from services.shared.errors import PuntualError, Unusable
+from services.shared.instant import SECOND, Instant, format_instant
+from services.sla.backtest import Group, Rate, Tally, rates
+from services.sla.codec import Reading, identity, readings
+from services.sla.model import Fact
+from services.sla.policies import load_policies
+from services.sla.standards import InForce, Standards
+
+_TOPIC = "topic"
+_STEP = 2_000
+_LISTED = 15
+
+
+class Past(NamedTuple):
+    """Where the events are."""
+
+    #: JSON lines or, with a mapping, rows; None: in Kafka.
+    file: Path | None
+    mapping: Path | None
+    kafka: str
+    prefix: str
+
+
+class Job(NamedTuple):
+    """All there is to do."""
+
+    past: Past
+    #: One document or two, the old one first.
+    documents: tuple[Path, ...]
+    as_of: Instant
+    shares: int
+
+
+@dataclass
+class Share:
+    """What was found in a part of the customers, or in all."""
+
+    tally: Tally
+    events: int = 0
+    unusable: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: "Share") -> None:
+        """Take over what another has found."""
+        self.tally.add(other.tally)
+        self.events += other.events
+        self.unusable.update(other.unusable)
+
+
+@click.command(
+    epilog=f"""{EXIT_CODES}
+
+\b
+Examples:
+  puntual standards backtest --events events.jsonl.gz --standards new.yaml --against standards.yaml
+  puntual standards backtest --events topic --standards new.yaml --kafka kafka-1:9092
+  puntual standards backtest --events tickets.csv --mapping tickets.yaml --standards new.yaml --html report.html"""
+)
+@click.option("--events", required=True, metavar="FILE|topic", help="JSON lines, or what the input topics hold.")
+@click.option("--mapping", type=FILE, help="How the rows of a CSV file become events; see `puntual judge --help`.")
+@click.option("--standards", "new", required=True, type=FILE, help="The standards to try.")
+@click.option("--against", "old", type=FILE, help="Those to compare them with.")
+@click.option("--as-of", type=INSTANT, help="The instant to judge at.  [default: now]")
+@click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write a report with charts.")
+@click.option("--processes", type=click.IntRange(1, 64), default=os.cpu_count() or 1, help="How many at once.")
+@kafka_option
+@prefix_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+def backtest(
+    events: str,
+    mapping: Path | None,
+    new: Path,
+    old: Path | None,
+    as_of: Instant | None,
+    page: Path | None,
+    processes: int,
+    kafka: str,
+    prefix: str,
+    as_json: bool,
+) -> None:
+    """Judge past events by other standards: how well the word would have been kept, and what would end otherwise.
+
+    Nothing is published. Rates are of what is over, kept of kept and broken; what is still open, was called off or has
+    no policy is counted beside them.
+    """
+    documents = (old, new) if old else (new,)
+    for document in documents:
+        load_policies(document)
+    job = Job(Past(_file(events), mapping, kafka, prefix), documents, as_of or wall_clock(), processes)
+    found = run(job)
+    if as_json:
+        click.echo(json.dumps(_as_json(found, documents, job.as_of), indent=2, ensure_ascii=False))
+    else:
+        _print(found, documents)
+    if page:
+        names = [document.name for document in documents]
+        page.write_text(report(found.tally, names, found.events, job.as_of), encoding="utf-8")
+    if found.unusable:
+        reason, count = found.unusable.most_common(1)[0]
+        raise Failure(f"{counted(found.unusable.total(), 'event')} left out; {count:,} of them because of: {reason}")
+
+
+def _file(events: str) -> Path | None:
+    if events == _TOPIC:
+        return None
+    if not Path(events).is_file():
+        raise Failure(f"--events: there is no file {events}; name one, or write topic to read Kafka")
+    return Path(events)
+
+
+def run(job: Job) -> Share:
+    """All of it, each process with its share of the customers. Raises PuntualError where a file is none."""
+    found = Share(Tally.of(len(job.documents)))
+    context = get_context("spawn")
+    done = context.Value("q", 0)
+    with (
+        Bar("judging events", _total(job.past)) as bar,
+        ProcessPoolExecutor(job.shares, context, initializer=_watched, initargs=(done,)) as pool,
+    ):
+        futures: list[Future[Share]] = [pool.submit(judge_share, job, number) for number in range(job.shares)]
+        pending: Iterable[Future[Share]] = futures
+        while pending:
+            pending = wait(pending, timeout=0.2).not_done
+            bar.update(done.value)
+        for future in futures:
+            found.add(future.result())
+    return found
+
+
+_done: Any = None
+
+
+def _watched(done: Any) -> None:  # noqa: ANN401 - a synchronized number; its type cannot be named at runtime
+    global _done  # noqa: PLW0603 - what a process of the pool is given once
+    _done = done
+    gc.disable()  # many small tuples and no cycles
+
+
+def judge_share(job: Job, number: int) -> Share:
+    """One share: every customer's events are in one."""
+    sides = [Standards.of(load_policies(document)) for document in job.documents]
+    timed = InForce(Standards([side.versions[0] for side in sides]))
+    reading = readings(timed, Limits(lambda: job.as_of, ahead=0, max_bytes=1 << 30))
+    share, facts = Share(Tally.of(len(sides))), defaultdict[bytes, list[Fact]](list)
+    for read in _events(job.past, number, job.shares):
+        share.events += 1
+        try:
+            for key, fact in read(reading):
+                facts[key].append(fact)
+        except Unusable as error:
+            share.unusable[str(error)] += 1
+        if share.events % _STEP == 0:
+            _tell(_STEP)
+    for key, found in facts.items():
+        share.tally.take(identity(key), found, sides, job.as_of)
+    _tell(share.events % _STEP)
+    return share
+
+
+def _tell(events: int) -> None:
+    if _done is not None:
+        with _done.get_lock():
+            _done.value += events
+
+
+class _Line(NamedTuple):
+    topic: str
+    fields: dict[str, Any]
+
+    def __call__(self, reading: dict[str, Reading]) -> Iterable[tuple[bytes, Fact]]:
+        return reading[self.topic].of_fields(self.fields)
+
+
+class _Message(NamedTuple):
+    topic: str
+    value: bytes
+    is_json: bool
+
+    def __call__(self, reading: dict[str, Reading]) -> Iterable[tuple[bytes, Fact]]:
+        return reading[self.topic](self.value, self.is_json)
+
+
+def _events(past: Past, number: int, shares: int) -> Iterator[Any]:
+    """How each event of a share is read."""
+    if past.file is None:
+        for topic in INPUTS.values():
+            for message in read_to_end(past.kafka, topic.under(past.prefix)):
+                if message.partition % shares == number:
+                    yield _Message(topic.name, message.value or b"", JSON_HEADER in message.headers)
+    elif past.mapping is not None:
+        history = read_history(past.file, load_mapping(past.mapping), Instant(1 << 62))
+        for event in history.events:
+            if _share_of(event.key, shares) == number:
+                yield _Message(INPUTS[event.topic].name, event.value, is_json=False)
+    else:
+        yield from _lines(past.file, number, shares)
+
+
+def _lines(file: Path, number: int, shares: int) -> Iterator[_Line]:
+    decode = msgspec.json.Decoder(dict[str, Any]).decode
+    topics = {short: topic.name for short, topic in INPUTS.items()}
+    with _opened(file) as lines:
+        for count, line in enumerate(lines, start=1):
+            try:
+                fields = decode(line)
+                topic = topics[fields.pop("topic")]
+            except (msgspec.DecodeError, KeyError) as error:
+                problem = 'has no "topic", or one that is none' if isinstance(error, KeyError) else "is no JSON object"
+                raise PuntualError(f"{file}, line {count}: {problem}; write events as for `puntual publish`") from None
+            key = fields.get("customer_id") or fields.get("customerId") or fields.get("subject_id") or ""
+            if _share_of(str(key or fields.get("subjectId")), shares) == number:
+                yield _Line(topic, fields)
+
+
+def _share_of(key: str, shares: int) -> int:
+    return crc32(key.encode(errors="replace")) % shares
+
+
+def _opened(file: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(file)) if file.suffix == ".gz" else file.open("rb")
+
+
+def _total(past: Past) -> int | None:
+    """How many events there are, for the bar; None: unknown."""
+    if past.file is None:
+        return sum(sum(end_offsets(past.kafka, topic.under(past.prefix)).values()) for topic in INPUTS.values())
+    if past.mapping is not None:
+        return None
+    with _opened(past.file) as lines:
+        return sum(1 for _ in lines)
+
+
+# --- what it says
+
+_BY = (("policy", "metric"), ("team",), ("site",))
+
+
+def _as_json(found: Share, documents: Sequence[Path], as_of: Instant) -> dict[str, Any]:
+    sides = [
+        {
+            "standards": str(document),
+            **{"_".join(by): _rates(counts, by) for by in _BY},
+            "pauses": [
+                {**pause._asdict(), "pauses": times, "seconds": spent[pause] / SECOND}
+                for pause, times in sorted(pauses.items())
+            ],
+        }
+        for document, counts, pauses, spent in zip(documents, *_sides(found.tally), strict=True)
+    ]
+    flips = [
+        {**flip._asdict(), "cycles": number, "examples": [_example(each) for each in found.tally.examples[flip]]}
+        for flip, number in found.tally.flips.most_common()
+    ]
+    return {"as_of": format_instant(as_of), "events": found.events, "sides": sides, "flips": flips}
+
+
+def _sides(tally: Tally) -> tuple[Any, Any, Any]:
+    return tally.counts, tally.pauses, tally.paused
+
+
+def _rates(counts: Mapping[Group, Counter[int]], by: Sequence[str]) -> list[dict[str, Any]]:
+    return [
+        {**dict(zip(by, key, strict=True)), **rate._asdict(), "share": rate.share}
+        for key, rate in rates(counts, by).items()
+    ]
+
+
+def _example(example: Any) -> dict[str, Any]:  # noqa: ANN401 - an Example
+    fields = example._asdict()
+    times = {name: format_instant(at) if at else None for name, at in fields.items() if name in _INSTANTS}
+    return {**fields, **times}
+
+
+_INSTANTS = {"started_at", "stopped_at", "due_before", "due_after"}
+
+
+def _print(found: Share, documents: Sequence[Path]) -> None:
+    console = Console()
+    console.print(f"{counted(found.events, 'event')} judged", highlight=False)
+    for by in _BY:
+        console.print(_table(found, documents, by))
+    if any(found.tally.pauses):
+        console.print(_pauses(found, documents))
+    if found.tally.flips:
+        console.print("What would end otherwise:")
+    for flip, number in found.tally.flips.most_common(_LISTED):
+        console.print(f"  {flip.metric}: {flip.before} → {flip.after}  {counted(number, 'cycle')}", highlight=False)
+        for each in found.tally.examples[flip][:2]:
+            console.print(f"    {each.record_id}, started {format_instant(each.started_at)}", highlight=False)
+
+
+def _pauses(found: Share, documents: Sequence[Path]) -> Table:
+    """By reason and team: how often clocks were paused, and for how much of their time."""
+    table, tally = Table(box=SIMPLE_HEAD), found.tally
+    for heading in ("paused: reason", "team"):
+        table.add_column(heading)
+    for document in documents:
+        table.add_column(f"times, {document.name}", justify="right")
+        table.add_column("clocks' time", justify="right")
+    for pause in sorted({pause for side in tally.pauses for pause in side}):
+        cells = (
+            cell
+            for times, spent in zip(tally.pauses, tally.paused, strict=True)
+            for cell in (f"{times[pause]:,}", format_duration(spent[pause]) if times[pause] else NOTHING)
+        )
+        table.add_row(pause.reason or NOTHING, pause.team or NOTHING, *cells)
+    return table
+
+
+def _table(found: Share, documents: Sequence[Path], by: Sequence[str]) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    for heading in by:
+        table.add_column(heading)
+    for document in documents:
+        for heading in (f"kept by {document.name}", "of", "open", "left out"):
+            table.add_column(heading, justify="right")
+    sides = [rates(counts, by) for counts in found.tally.counts]
+    none = Rate(0, 0, 0, 0)
+    for key in sorted({key for side in sides for key in side}):
+        cells = []
+        for side in sides:
+            rate = side.get(key, none)
+            cells += [percent(rate.share), f"{rate.kept + rate.broken:,}", f"{rate.open:,}", f"{rate.left_out:,}"]
+        table.add_row(*(part or NOTHING for part in key), *cells)
+    return table

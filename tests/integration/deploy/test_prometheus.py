@@ -8,6 +8,7 @@ from threading import Event, Thread
 
 import grpc
 import pytest
+from prometheus_client import Gauge
 
 from puntual.promises.v1.promise_service_pb2 import GetPromiseRequest
 from puntual.promises.v1.promise_service_pb2_grpc import PromiseServiceStub
@@ -36,6 +37,7 @@ class Run:
         self._meters = {
             service: PrometheusMeter(self.registries[service], TOPICS, words) for service, words in VOCABULARIES.items()
         }
+        self.registries["sla"].single(Gauge, "puntual_standards_refused").set(1)
         self._notifier = NotifierMeter(self.registries["notifier"], CHANNELS, Failure)
         self._over = Event()
         self._thread = Thread(target=self._go_on)

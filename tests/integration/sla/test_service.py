@@ -110,8 +110,9 @@ def test_callbacks_and_orders_have_clocks_and_grpc_serves_them(site: Site) -> No
 def test_a_held_contact_waits_and_a_reopened_one_runs_anew(site: Site) -> None:
     """Paused it breaches nothing; the first cycle is met, the second breached by the clock alone."""
     start, case = Instant(wall_clock() - 10 * SECOND), b"ana/resolution/s1"
-    site.say(CONTACTS, "received", start)
+    # The hold first: a contact that is read before it has long been due, and rightly breached.
     site.say(CONTACTS, "held", Instant(start + SECOND))
+    site.say(CONTACTS, "received", start)
     wait_for(lambda: "paused" in site.transitions(case), 20, site.worker.output)
     site.say(CONTACTS, "resolved", Instant(start + 9 * SECOND))
     wait_for(lambda: "met" in site.transitions(case), 20, site.worker.output)

@@ -1,6 +1,7 @@
 """`puntual explain`: why a promise's or a clock's verdict is what it is."""
 
 import json
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ Examples:
 @click.argument("record_id")
 @click.option("--promises", default="127.0.0.1:50051", show_default=True, help="gRPC address of the promises service.")
 @click.option("--sla", default="127.0.0.1:50052", show_default=True, help="gRPC address of the sla service.")
-@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw a clock's timeline, as SVG.")
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw a clock's last cycle, as SVG.")
 @json_option
 def explain(record_id: str, promises: str, sla: str, picture: Path | None, as_json: bool) -> None:
     """Print the timeline of a promise or clock, what each event did to it, and why its verdict is what it is.
@@ -86,7 +87,9 @@ def _clock(address: str, record_id: str) -> tuple[dict[str, Any], Explanation, s
         answer.headline,
         tuple(Step(step.at, step.what, step.effect, step.event) for step in answer.timeline),
         tuple(answer.reasoning),
-        tuple(Interval(each.start, each.end, each.length, each.counts, each.why) for each in answer.intervals),
+        tuple(
+            Interval(each.start, each.end, each.length, each.counts, each.why, each.cycle) for each in answer.intervals
+        ),
     )
     return MessageToDict(answer.clock), explanation, answer.picture
 
@@ -119,8 +122,9 @@ def _print(explanation: Explanation) -> None:
     console.print()
     for line in explanation.reasoning:
         console.print(Text(line))
-    if explanation.intervals:
-        console.print()
-    for each in explanation.intervals:
-        line = f"{'+' if each.counts else ' '} {each.start} to {each.end}  {each.length}: {each.why}"
-        console.print(Text(line, "" if each.counts else "dim"))
+    for cycle, intervals in groupby(explanation.intervals, lambda interval: interval.cycle):
+        of_cycle = f" in cycle {cycle}" if explanation.intervals[-1].cycle > 1 else ""
+        console.print("", f"Counted (+) and left out{of_cycle}:", sep="\n")
+        for each in intervals:
+            line = f"{'+' if each.counts else ' '} {each.start} to {each.end}  {each.length}: {each.why}"
+            console.print(Text(line, "" if each.counts else "dim"))

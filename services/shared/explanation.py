@@ -28,6 +28,8 @@ class Interval(NamedTuple):
     counts: bool
     #: "open", "closed", "closed: Labor Day", "held: waiting for parts".
     why: str
+    #: Of which cycle, from 1.
+    cycle: int = 1
 
 
 class Explanation(NamedTuple):

@@ -6,10 +6,10 @@ from typing import NamedTuple
 from services.shared.instant import Instant
 from services.shared.working_time import Period, WorkingTime
 from services.sla.domain import ruling_of
-from services.sla.model import Clock
+from services.sla.model import Clock, Cycle
 from services.sla.policies import Goal
 from services.sla.runs import Case, Run, case_of
-from services.sla.standards import Standards
+from services.sla.standards import Ruling, Standards
 from services.sla.targets import Unit, keeps_hours
 from services.sla.verdicts import Pause, pauses
 
@@ -24,24 +24,26 @@ class Stretch(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """Of the last cycle of a clock."""
+    """Of one cycle of a clock."""
 
     goal: Goal
     stretches: Sequence[Stretch]
 
 
-def evidence_of(clock: Clock, standards: Standards) -> Evidence | None:
-    """Until the clock was stopped or is due, or as far as facts reach; None where it is judged by no policy."""
-    case, cycle = case_of(clock.facts), clock.cycle
-    if not case.runs:
-        return None
-    run = case.runs[-1]
-    version = standards.named(cycle.version)
-    ruling = ruling_of(clock.metric, run, case, version) if version else None
-    if ruling is None:
-        return None
-    until = cycle.stopped_at or cycle.due_at or case.facts[-1].occurred_at
-    return Evidence(ruling.goal, stretches(run, case, ruling.goal, ruling.calendar, until))
+def evidence_of(clock: Clock, standards: Standards) -> list[Evidence | None]:
+    """For each cycle: until it was stopped or is due, or as far as facts reach; None where no policy judges it."""
+    case = case_of(clock.facts)
+    found: list[Evidence | None] = []
+    for run, cycle, ruling in _ruled(clock, case, standards):
+        until = cycle.stopped_at or cycle.due_at or case.facts[-1].occurred_at
+        found.append(ruling and Evidence(ruling.goal, stretches(run, case, ruling.goal, ruling.calendar, until)))
+    return found
+
+
+def _ruled(clock: Clock, case: Case, standards: Standards) -> Iterator[tuple[Run, Cycle, Ruling | None]]:
+    for run, cycle in zip(case.runs, (*clock.earlier, clock.cycle), strict=False):  # a newer version may see others
+        version = standards.named(cycle.version)
+        yield run, cycle, ruling_of(clock.metric, run, case, version) if version else None
 
 
 class Held(NamedTuple):
@@ -57,14 +59,11 @@ def pauses_of(clock: Clock, standards: Standards, now: Instant) -> Iterator[Held
     case = case_of(clock.facts)
     if not case.holds:
         return
-    for run, cycle in zip(case.runs, (*clock.earlier, clock.cycle), strict=True):
-        version = standards.named(cycle.version)
-        ruling = ruling_of(clock.metric, run, case, version) if version else None
-        rule = ruling.goal.pauses if ruling else None
-        if ruling is None or rule is None:
+    for run, _, ruling in _ruled(clock, case, standards):
+        if ruling is None or ruling.goal.pauses is None:
             continue
         _, goal, calendar = ruling
-        for start, end, reason, _ in pauses(run, case.holds, rule, calendar):
+        for start, end, reason, _ in pauses(run, case.holds, ruling.goal.pauses, calendar):
             until = max(end or now, start)
             yield Held(reason, calendar.measure(start, until) if keeps_hours(goal.limit) else until - start)
 

@@ -1,6 +1,7 @@
 """Why a clock's verdict is what it is, in words. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 
 from services.shared.duration import format_duration
 from services.shared.explanation import Explanation, Interval, Local, Step, distance, local
@@ -53,15 +54,18 @@ def explain(clock: Clock, standards: Standards | None = None) -> Explanation:
         for fact in clock.facts
     )
     headline = f"{_SUBJECTS.get(clock.metric, '{}').format(clock.subject_id)}{whom}: {state}"
-    evidence = evidence_of(clock, standards) if standards else None
-    sums = (_sum(evidence, clock.cycle),) if evidence and evidence.stretches else ()
-    intervals = tuple(_interval(stretch, here) for stretch in evidence.stretches) if evidence else ()
-    return Explanation(headline, tuple(steps), (*_reasoning(clock, here), *sums), intervals)
+    evidence = evidence_of(clock, standards) if standards else []
+    intervals = (
+        _interval(stretch, here, number)
+        for number, each in enumerate(evidence, start=1)
+        for stretch in (each.stretches if each else ())
+    )
+    return Explanation(headline, tuple(steps), tuple(_reasoning(clock, evidence, here)), tuple(intervals))
 
 
-def _interval(stretch: Stretch, here: Local) -> Interval:
+def _interval(stretch: Stretch, here: Local, cycle: int) -> Interval:
     length = format_duration(stretch.end - stretch.start)
-    return Interval(here.time(stretch.start), here.time(stretch.end), length, stretch.counts, stretch.why)
+    return Interval(here.time(stretch.start), here.time(stretch.end), length, stretch.counts, stretch.why, cycle)
 
 
 def _sum(evidence: Evidence, cycle: Cycle) -> str:
@@ -100,12 +104,14 @@ def _of_cancellation(run: Run, called_off: bool, fact: Fact) -> str | None:
     return None
 
 
-def _reasoning(clock: Clock, here: Local) -> Iterator[str]:
+def _reasoning(clock: Clock, evidence: Sequence[Evidence | None], here: Local) -> Iterator[str]:
     cycles = (*clock.earlier, clock.cycle)
-    for number, cycle in enumerate(cycles, start=1):
+    for number, (cycle, each) in enumerate(zip_longest(cycles, evidence[: len(cycles)]), start=1):
         if len(cycles) > 1:
             yield f"Cycle {number} of {len(cycles)}:"
         yield from _of_cycle(cycle, here)
+        if each and each.stretches:
+            yield _sum(each, cycle)
 
 
 def _of_cycle(cycle: Cycle, here: Local) -> Iterator[str]:

@@ -43,7 +43,7 @@ def _clean(text: str) -> str:
 
 def draw(clock: Clock, standards: Standards) -> str:
     """An SVG picture, readable without its explanation; empty where the clock was never started."""
-    cycle, evidence = clock.cycle, evidence_of(clock, standards)
+    cycle, evidence = clock.cycle, next(reversed(evidence_of(clock, standards)), None)
     if evidence is None:
         return ""
     here = local(time_zone(clock.context))

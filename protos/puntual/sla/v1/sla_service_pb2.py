@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from puntual.sla.v1 import clock_pb2 as puntual_dot_sla_dot_v1_dot_clock__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n puntual/sla/v1/sla_service.proto\x12\x0epuntual.sla.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apuntual/sla/v1/clock.proto\"#\n\x0fGetClockRequest\x12\x10\n\x08\x63lock_id\x18\x01 \x01(\t\"8\n\x10GetClockResponse\x12$\n\x05\x63lock\x18\x01 \x01(\x0b\x32\x15.puntual.sla.v1.Clock\"\'\n\x13\x45xplainClockRequest\x12\x10\n\x08\x63lock_id\x18\x01 \x01(\t\"\x87\x03\n\x14\x45xplainClockResponse\x12$\n\x05\x63lock\x18\x01 \x01(\x0b\x32\x15.puntual.sla.v1.Clock\x12\x10\n\x08headline\x18\x02 \x01(\t\x12;\n\x08timeline\x18\x03 \x03(\x0b\x32).puntual.sla.v1.ExplainClockResponse.Step\x12\x11\n\treasoning\x18\x04 \x03(\t\x12@\n\tintervals\x18\x05 \x03(\x0b\x32-.puntual.sla.v1.ExplainClockResponse.Interval\x12\x0f\n\x07picture\x18\x06 \x01(\t\x1a?\n\x04Step\x12\n\n\x02\x61t\x18\x01 \x01(\t\x12\x0c\n\x04what\x18\x02 \x01(\t\x12\x0e\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\t\x12\r\n\x05\x65vent\x18\x04 \x01(\t\x1aS\n\x08Interval\x12\r\n\x05start\x18\x01 \x01(\t\x12\x0b\n\x03\x65nd\x18\x02 \x01(\t\x12\x0e\n\x06length\x18\x03 \x01(\t\x12\x0e\n\x06\x63ounts\x18\x04 \x01(\x08\x12\x0b\n\x03why\x18\x05 \x01(\t\"O\n\x11ListClocksRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x12ListClocksResponse\x12%\n\x06\x63locks\x18\x01 \x03(\x0b\x32\x15.puntual.sla.v1.Clock\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"_\n\x12WatchClocksRequest\x12\x34\n\x0btransitions\x18\x01 \x03(\x0e\x32\x1f.puntual.sla.v1.ClockTransition\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\"\xa2\x01\n\x13WatchClocksResponse\x12$\n\x05\x63lock\x18\x01 \x01(\x0b\x32\x15.puntual.sla.v1.Clock\x12\x33\n\ntransition\x18\x02 \x01(\x0e\x32\x1f.puntual.sla.v1.ClockTransition\x12\x30\n\x0c\x61nnounced_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xe5\x02\n\nSlaService\x12M\n\x08GetClock\x12\x1f.puntual.sla.v1.GetClockRequest\x1a .puntual.sla.v1.GetClockResponse\x12Y\n\x0c\x45xplainClock\x12#.puntual.sla.v1.ExplainClockRequest\x1a$.puntual.sla.v1.ExplainClockResponse\x12S\n\nListClocks\x12!.puntual.sla.v1.ListClocksRequest\x1a\".puntual.sla.v1.ListClocksResponse\x12X\n\x0bWatchClocks\x12\".puntual.sla.v1.WatchClocksRequest\x1a#.puntual.sla.v1.WatchClocksResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n puntual/sla/v1/sla_service.proto\x12\x0epuntual.sla.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apuntual/sla/v1/clock.proto\"#\n\x0fGetClockRequest\x12\x10\n\x08\x63lock_id\x18\x01 \x01(\t\"8\n\x10GetClockResponse\x12$\n\x05\x63lock\x18\x01 \x01(\x0b\x32\x15.puntual.sla.v1.Clock\"\'\n\x13\x45xplainClockRequest\x12\x10\n\x08\x63lock_id\x18\x01 \x01(\t\"\x96\x03\n\x14\x45xplainClockResponse\x12$\n\x05\x63lock\x18\x01 \x01(\x0b\x32\x15.puntual.sla.v1.Clock\x12\x10\n\x08headline\x18\x02 \x01(\t\x12;\n\x08timeline\x18\x03 \x03(\x0b\x32).puntual.sla.v1.ExplainClockResponse.Step\x12\x11\n\treasoning\x18\x04 \x03(\t\x12@\n\tintervals\x18\x05 \x03(\x0b\x32-.puntual.sla.v1.ExplainClockResponse.Interval\x12\x0f\n\x07picture\x18\x06 \x01(\t\x1a?\n\x04Step\x12\n\n\x02\x61t\x18\x01 \x01(\t\x12\x0c\n\x04what\x18\x02 \x01(\t\x12\x0e\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\t\x12\r\n\x05\x65vent\x18\x04 \x01(\t\x1a\x62\n\x08Interval\x12\r\n\x05start\x18\x01 \x01(\t\x12\x0b\n\x03\x65nd\x18\x02 \x01(\t\x12\x0e\n\x06length\x18\x03 \x01(\t\x12\x0e\n\x06\x63ounts\x18\x04 \x01(\x08\x12\x0b\n\x03why\x18\x05 \x01(\t\x12\r\n\x05\x63ycle\x18\x06 \x01(\x05\"O\n\x11ListClocksRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x12ListClocksResponse\x12%\n\x06\x63locks\x18\x01 \x03(\x0b\x32\x15.puntual.sla.v1.Clock\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"_\n\x12WatchClocksRequest\x12\x34\n\x0btransitions\x18\x01 \x03(\x0e\x32\x1f.puntual.sla.v1.ClockTransition\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\"\xa2\x01\n\x13WatchClocksResponse\x12$\n\x05\x63lock\x18\x01 \x01(\x0b\x32\x15.puntual.sla.v1.Clock\x12\x33\n\ntransition\x18\x02 \x01(\x0e\x32\x1f.puntual.sla.v1.ClockTransition\x12\x30\n\x0c\x61nnounced_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xe5\x02\n\nSlaService\x12M\n\x08GetClock\x12\x1f.puntual.sla.v1.GetClockRequest\x1a .puntual.sla.v1.GetClockResponse\x12Y\n\x0c\x45xplainClock\x12#.puntual.sla.v1.ExplainClockRequest\x1a$.puntual.sla.v1.ExplainClockResponse\x12S\n\nListClocks\x12!.puntual.sla.v1.ListClocksRequest\x1a\".puntual.sla.v1.ListClocksResponse\x12X\n\x0bWatchClocks\x12\".puntual.sla.v1.WatchClocksRequest\x1a#.puntual.sla.v1.WatchClocksResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,19 +40,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPLAINCLOCKREQUEST']._serialized_start=208
   _globals['_EXPLAINCLOCKREQUEST']._serialized_end=247
   _globals['_EXPLAINCLOCKRESPONSE']._serialized_start=250
-  _globals['_EXPLAINCLOCKRESPONSE']._serialized_end=641
+  _globals['_EXPLAINCLOCKRESPONSE']._serialized_end=656
   _globals['_EXPLAINCLOCKRESPONSE_STEP']._serialized_start=493
   _globals['_EXPLAINCLOCKRESPONSE_STEP']._serialized_end=556
   _globals['_EXPLAINCLOCKRESPONSE_INTERVAL']._serialized_start=558
-  _globals['_EXPLAINCLOCKRESPONSE_INTERVAL']._serialized_end=641
-  _globals['_LISTCLOCKSREQUEST']._serialized_start=643
-  _globals['_LISTCLOCKSREQUEST']._serialized_end=722
-  _globals['_LISTCLOCKSRESPONSE']._serialized_start=724
-  _globals['_LISTCLOCKSRESPONSE']._serialized_end=808
-  _globals['_WATCHCLOCKSREQUEST']._serialized_start=810
-  _globals['_WATCHCLOCKSREQUEST']._serialized_end=905
-  _globals['_WATCHCLOCKSRESPONSE']._serialized_start=908
-  _globals['_WATCHCLOCKSRESPONSE']._serialized_end=1070
-  _globals['_SLASERVICE']._serialized_start=1073
-  _globals['_SLASERVICE']._serialized_end=1430
+  _globals['_EXPLAINCLOCKRESPONSE_INTERVAL']._serialized_end=656
+  _globals['_LISTCLOCKSREQUEST']._serialized_start=658
+  _globals['_LISTCLOCKSREQUEST']._serialized_end=737
+  _globals['_LISTCLOCKSRESPONSE']._serialized_start=739
+  _globals['_LISTCLOCKSRESPONSE']._serialized_end=823
+  _globals['_WATCHCLOCKSREQUEST']._serialized_start=825
+  _globals['_WATCHCLOCKSREQUEST']._serialized_end=920
+  _globals['_WATCHCLOCKSRESPONSE']._serialized_start=923
+  _globals['_WATCHCLOCKSRESPONSE']._serialized_end=1085
+  _globals['_SLASERVICE']._serialized_start=1088
+  _globals['_SLASERVICE']._serialized_end=1445
 # @@protoc_insertion_point(module_scope)

@@ -113,7 +113,7 @@ class ExplainClockResponse(_message.Message):
 
     @_typing.final
     class Interval(_message.Message):
-        """A stretch of time of the last cycle."""
+        """A stretch of time of a cycle."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -122,6 +122,7 @@ class ExplainClockResponse(_message.Message):
         LENGTH_FIELD_NUMBER: _builtins.int
         COUNTS_FIELD_NUMBER: _builtins.int
         WHY_FIELD_NUMBER: _builtins.int
+        CYCLE_FIELD_NUMBER: _builtins.int
         start: _builtins.str
         end: _builtins.str
         length: _builtins.str
@@ -129,6 +130,8 @@ class ExplainClockResponse(_message.Message):
         """Whether it counts towards the limit."""
         why: _builtins.str
         """"open", "closed: Labor Day", "held: waiting for parts"."""
+        cycle: _builtins.int
+        """From 1: each start anew, such as a reopening, begins another."""
         def __init__(
             self,
             *,
@@ -137,10 +140,11 @@ class ExplainClockResponse(_message.Message):
             length: _builtins.str = ...,
             counts: _builtins.bool = ...,
             why: _builtins.str = ...,
+            cycle: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "end", b"end", "length", b"length", "start", b"start", "why", b"why"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "cycle", b"cycle", "end", b"end", "length", b"length", "start", b"start", "why", b"why"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

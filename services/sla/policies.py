@@ -32,19 +32,19 @@ from services.shared.working_time import NeverOpen, WorkingTime
 from services.sla.conditions import Condition, example, read_condition
 from services.sla.targets import Target, Unit, after, before, parse_target
 
-#: What is timed, and what begins and ends it, for people.
-METRICS: Mapping[str, str] = {
-    "first_reply": "a contact is received → a person replies",
-    "next_reply": "the customer writes again → a person replies",
-    "periodic_update": "a person replies → a person replies again, until it is resolved",
-    "resolution": "a contact is received → it is resolved",
-    "requester_wait": "as resolution, without the time in which we wait for the customer",
-    "complaint_resolved": "a complaint is received → it is resolved",
-    "callback_returned": "a callback is requested → the customer is reached",
-    "customer_told": "an order is ready → the customer is told, or has it delivered",
-    "appointment_started": "the window of an appointment begins → the appointment does",
-    "contacts_to_resolve": "a contact is received → it is resolved; counts how often the customer had to make contact",
-}
+#: What can be timed.
+METRICS: Sequence[str] = (
+    "first_reply",  # a contact is received → a person replies
+    "next_reply",  # the customer writes again → a person replies
+    "periodic_update",  # a person replies → a person replies again, until it is resolved
+    "resolution",  # a contact is received → it is resolved
+    "requester_wait",  # as resolution, without the time in which we wait for the customer
+    "complaint_resolved",  # a complaint is received → it is resolved
+    "callback_returned",  # a callback is requested → the customer is reached
+    "customer_told",  # an order is ready → the customer is told, or has it delivered
+    "appointment_started",  # the window of an appointment begins → the appointment does
+    "contacts_to_resolve",  # a contact is received → it is resolved; counts how often the customer had to make contact
+)
 #: The standards that apply where PUNTUAL_STANDARDS names no others.
 BUILT_IN = Path(__file__).with_name("standards.yaml")
 

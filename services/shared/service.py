@@ -102,9 +102,12 @@ def main(name: str, settings_type: type[S], app: Callable[[S], Awaitable[None]])
 
 
 def _keep_no_holes() -> None:
-    """Have large buffers given back to the system when they are freed: else glibc keeps hundreds of MB of holes."""
+    """Have what is fetched given back to the system when it is freed: else glibc keeps hundreds of MB of holes.
+
+    Not smaller buffers: those of every batch would be new pages, each time.
+    """
     try:
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 128 << 10)
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)
     except (OSError, AttributeError):
         log.debug("this C library has no mallopt")
 

@@ -267,8 +267,9 @@ def _opening(
     lines, named = list(_hours(calendar, words)), for_staff or len(shown) > 1
     if sites and named:
         lines.append(words["site_hours"].format(sites=_listed(sites, words["and"], words)))
-    if len({book.calendars[each].zone for each in shown}) > 1:
-        lines.append(words["zone"].format(place=calendar.zone.key.rpartition("/")[2].replace("_", " ")))
+    if for_staff or len({book.calendars[each].zone for each in shown}) > 1:
+        place = calendar.zone.key if for_staff else calendar.zone.key.rpartition("/")[2].replace("_", " ")
+        lines.append(words["zone"].format(place=place))
     title = ": ".join((words["hours_title"], *([name] if named else ())))
     days = [today + timedelta(days=number) for number in range(_SHOWN_DAYS)]
     return Opening(title, lines, list(_special(calendar, days, words)), list(_closed(calendar, days, words)))

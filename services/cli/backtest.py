@@ -26,7 +26,7 @@ from services.cli.mapping import load as load_mapping
 from services.cli.options import FILE, INSTANT, kafka_option, prefix_option
 from services.cli.progress import Bar
 from services.cli.reading import end_offsets, read_to_end
-from services.cli.report import NOTHING, percent, report
+from services.cli.report import NOTHING, ordered, percent, report
 from services.cli.words import counted
 from services.shared.clock import wall_clock
 from services.shared.duration import format_duration
@@ -34,7 +34,7 @@ from services.shared.engine.stage import JSON_HEADER
 from services.shared.envelope import Limits
 from services.shared.errors import PuntualError, Unusable
 from services.shared.instant import SECOND, Instant, format_instant
-from services.sla.backtest import Group, Rate, Tally, rates
+from services.sla.backtest import Group, Tally, rates
 from services.sla.codec import Reading, identity, readings
 from services.sla.model import Fact
 from services.sla.policies import load_policies
@@ -117,20 +117,28 @@ def backtest(
     no policy is counted beside them.
     """
     documents = (old, new) if old else (new,)
-    for document in documents:
-        load_policies(document)
+    names = told_apart(documents)
     job = Job(Past(_file(events), mapping, kafka, prefix), documents, as_of or wall_clock(), processes)
     found = run(job)
     if as_json:
         click.echo(json.dumps(_as_json(found, documents, job.as_of), indent=2, ensure_ascii=False))
     else:
-        _print(found, documents)
+        _print(found, names)
     if page:
-        names = [document.name for document in documents]
         page.write_text(report(found.tally, names, found.events, job.as_of), encoding="utf-8")
     if found.unusable:
         reason, count = found.unusable.most_common(1)[0]
         raise Failure(f"{counted(found.unusable.total(), 'event')} left out; {count:,} of them because of: {reason}")
+
+
+def told_apart(documents: Sequence[Path]) -> list[str]:
+    """What tells them apart, as short as it may be."""
+    files = [document.name for document in documents]
+    versions = [f"version {load_policies(document).version}" for document in documents]
+    for names in (files, versions):
+        if len(set(names)) == len(documents):
+            return names
+    return list(map(str, documents))
 
 
 def _file(events: str) -> Path | None:
@@ -265,14 +273,15 @@ def _total(past: Past) -> int | None:
 
 # --- what it says
 
-_BY = (("policy", "metric"), ("team",), ("site",))
+#: Rates of different metrics are never thrown together.
+_BY = (("policy", "metric"), ("team", "metric"), ("site", "metric"))
 
 
 def _as_json(found: Share, documents: Sequence[Path], as_of: Instant) -> dict[str, Any]:
     sides = [
         {
             "standards": str(document),
-            **{"_".join(by): _rates(counts, by) for by in _BY},
+            **{by[0]: _rates(counts, by) for by in _BY},
             "pauses": [
                 {**pause._asdict(), "pauses": times, "seconds": spent[pause] / SECOND}
                 for pause, times in sorted(pauses.items())
@@ -307,52 +316,48 @@ def _example(example: Any) -> dict[str, Any]:  # noqa: ANN401 - an Example
 _INSTANTS = {"started_at", "stopped_at", "due_before", "due_after"}
 
 
-def _print(found: Share, documents: Sequence[Path]) -> None:
+def _print(found: Share, names: Sequence[str]) -> None:
     console = Console()
     console.print(f"{counted(found.events, 'event')} judged", highlight=False)
     for by in _BY:
-        console.print(_table(found, documents, by))
+        console.print(_table(found, names, by))
     if any(found.tally.pauses):
-        console.print(_pauses(found, documents))
+        console.print(_pauses(found, names))
     if found.tally.flips:
         console.print("What would end otherwise:")
-    for flip, number in found.tally.flips.most_common(_LISTED):
+    for flip, number in ordered(found.tally)[:_LISTED]:
         console.print(f"  {flip.metric}: {flip.before} → {flip.after}  {counted(number, 'cycle')}", highlight=False)
         for each in found.tally.examples[flip][:2]:
             console.print(f"    {each.record_id}, started {format_instant(each.started_at)}", highlight=False)
 
 
-def _pauses(found: Share, documents: Sequence[Path]) -> Table:
+def _pauses(found: Share, names: Sequence[str]) -> Table:
     """By reason and team: how often clocks were paused, and for how much of their time."""
     table, tally = Table(box=SIMPLE_HEAD), found.tally
-    for heading in ("paused: reason", "team"):
-        table.add_column(heading)
-    for document in documents:
-        table.add_column(f"times, {document.name}", justify="right")
-        table.add_column("clocks' time", justify="right")
+    for heading in ("paused: reason", "team", "standards"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("times", "clocks' time"):
+        table.add_column(heading, justify="right")
     for pause in sorted({pause for side in tally.pauses for pause in side}):
-        cells = (
-            cell
-            for times, spent in zip(tally.pauses, tally.paused, strict=True)
-            for cell in (f"{times[pause]:,}", format_duration(spent[pause]) if times[pause] else NOTHING)
-        )
-        table.add_row(pause.reason or NOTHING, pause.team or NOTHING, *cells)
+        said = pause.reason or NOTHING, pause.team or NOTHING
+        for name, times, spent in zip(names, tally.pauses, tally.paused, strict=True):
+            length = format_duration(spent[pause]) if times[pause] else NOTHING
+            table.add_row(*said, name, f"{times[pause]:,}", length)
+            said = "", ""
     return table
 
 
-def _table(found: Share, documents: Sequence[Path], by: Sequence[str]) -> Table:
+def _table(found: Share, names: Sequence[str], by: Sequence[str]) -> Table:
     table = Table(box=SIMPLE_HEAD)
-    for heading in by:
-        table.add_column(heading)
-    for document in documents:
-        for heading in (f"kept by {document.name}", "of", "open", "left out"):
-            table.add_column(heading, justify="right")
+    for heading in (*by, "standards"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("kept", "of", "open", "left out"):
+        table.add_column(heading, justify="right", no_wrap=True)
     sides = [rates(counts, by) for counts in found.tally.counts]
-    none = Rate(0, 0, 0, 0)
     for key in sorted({key for side in sides for key in side}):
-        cells = []
-        for side in sides:
-            rate = side.get(key, none)
-            cells += [percent(rate.share), f"{rate.kept + rate.broken:,}", f"{rate.open:,}", f"{rate.left_out:,}"]
-        table.add_row(*(part or NOTHING for part in key), *cells)
+        said = [part.replace("_", " ") or NOTHING for part in key]
+        for name, rate in ((name, side[key]) for name, side in zip(names, sides, strict=True) if key in side):
+            numbers = (f"{number:,}" for number in (rate.kept + rate.broken, rate.open, rate.left_out))
+            table.add_row(*said, name, percent(rate.share), *numbers)
+            said = [""] * len(said)
     return table

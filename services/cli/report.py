@@ -1,108 +1,153 @@
 """The report of a backtest: one page that needs nothing but itself. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 
 from services.shared.duration import format_duration
 from services.shared.instant import Instant, format_instant
-from services.sla.backtest import Example, Rate, Tally, rates
+from services.sla.backtest import Example, Flip, Rate, Tally, rates
 
 #: Where there is nothing to say.
 NOTHING = "\N{EN DASH}"
-_BAR, _ROW = 260, 22
+_ARROW = "\N{RIGHTWARDS ARROW}"
+_BAR, _HEIGHT, _MARGIN = 240, 12, 18
 _COLOURS = ("#9aa5b1", "#2f7d4f")
+#: What is empty in a group, in words.
+_EMPTY = {"policy": "no policy", "team": "no team stated", "site": "no site stated"}
 _STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#1c2733;max-width:62rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2.2rem}table{border-collapse:collapse;width:100%}
-th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #e3e8ee}td.n,th.n{text-align:right}
-.key span{display:inline-block;width:.8em;height:.8em;margin:0 .4em 0 1em}small{color:#5c6b7a}
+@page{size:A4 landscape;margin:14mm}
+body{font:15px/1.5 system-ui,sans-serif;color:#1c2733;max-width:76rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.6rem;line-height:1.25}h2{font-size:1.15rem;margin-top:2.2rem}h3{font-size:1rem;margin-bottom:.3rem}
+h2,h3{break-after:avoid}.wide{overflow-x:auto}table{border-collapse:collapse;width:100%}
+th,td{text-align:left;vertical-align:top;padding:.2rem .6rem}thead th{vertical-align:bottom}
+thead,tbody{border-bottom:1px solid #d5dce3}tr,tbody{break-inside:avoid}
+.n,.t{white-space:nowrap;font-variant-numeric:tabular-nums}.n{text-align:right}.chart{width:17rem}
+i{display:inline-block;width:.8em;height:.8em;margin-right:.4em;print-color-adjust:exact}p,small{color:#44535f}
+.c{overflow-wrap:anywhere;min-width:9rem}
+svg{display:block;margin-top:.3rem}svg text{font-size:11px;font-weight:normal;fill:#44535f}
+@media print{body{font-size:12px;margin:0;max-width:none}}
 """
 
 
 def report(tally: Tally, names: Sequence[str], events: int, as_of: Instant) -> str:
     """HTML: a chart and a table for each way of counting, and examples of what would end otherwise."""
-    colours = _COLOURS[-len(names) :]
-    key = "".join(f'<span style="background:{c}"></span>{escape(n)}' for n, c in zip(names, colours, strict=True))
     return "\n".join(
         (
-            "<!doctype html><html lang=en><meta charset=utf-8><title>How the word would have been kept</title>",
-            f"<style>{_STYLE}</style><h1>How the word would have been kept</h1>",
-            f"<p>{events:,} events, judged as of {format_instant(as_of)}. Rates are of what is over.</p>",
-            f"<p class=key>{key}</p>",
-            *_section("By policy", tally, ("policy", "metric"), colours),
-            *_section("By team", tally, ("team",), colours),
-            *_section("By site", tally, ("site",), colours),
+            '<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">',
+            f"<title>How the word would have been kept</title><style>{_STYLE}</style>",
+            f"<h1>How the word would have been kept</h1><p>{events:,} events, judged as of {_time(as_of)} UTC.",
+            "Rates are kept, of kept and broken. Left out is what was called off, or has no policy.</p>",
+            *_section("By policy", tally, ("policy", "metric"), names),
+            *_section("By team", tally, ("team", "metric"), names),
+            *_section("By site", tally, ("site", "metric"), names),
             *_pauses(tally, names),
-            *_flips(tally),
+            *_flips(tally, names),
             "</html>",
         )
     )
 
 
 def percent(share: float | None) -> str:
-    """For people: "97.3 %"; a dash where nothing is over."""
-    return NOTHING if share is None else f"{100 * share:.1f} %"
+    """For people: "97.3 %"; a dash where nothing is over, and all or nothing only where it is just that."""
+    if share is None:
+        return NOTHING
+    return f"{100 * share:.1f} %" if share in {0, 1} else f"{min(max(100 * share, 0.1), 99.9):.1f} %"
 
 
-def _section(title: str, tally: Tally, by: Sequence[str], colours: Sequence[str]) -> Iterator[str]:
+def ordered(tally: Tally) -> list[tuple[Flip, int]]:
+    """What would end otherwise: first what would be broken, then what would be kept, then all else."""
+    weights = {("kept", "broken"): 0, ("broken", "kept"): 1}
+    return sorted(tally.flips.items(), key=lambda each: (weights.get(each[0][1:], 2), -each[1], each[0]))
+
+
+def _section(title: str, tally: Tally, by: Sequence[str], names: Sequence[str]) -> Iterator[str]:
     sides = [rates(counts, by) for counts in tally.counts]
     keys = sorted({key for side in sides for key in side})
-    if not any(any(key) for key in keys):
+    if not any(key[0] for key in keys):
         return
     headings = "".join(f"<th>{escape(name)}" for name in by)
-    numbers = "<th class=n>kept<th class=n>of<th class=n>open<th class=n>left out" * len(sides)
-    yield f"<h2>{title}</h2><table><tr>{headings}<th>kept{numbers}</tr>"
+    numbers = "<th class=n>kept<th class=n>of<th class=n>open<th class=n>left out"
+    yield f"<h2>{title}</h2><div class=wide><table><thead><tr>{headings}<th>standards<th class=chart>{_axis()}{numbers}"
     for key in keys:
-        cells = "".join(f"<td>{escape(part) or NOTHING}" for part in key)
-        yield f"<tr>{cells}<td>{_bars(key, sides, colours)}{''.join(_cells(side.get(key)) for side in sides)}</tr>"
-    yield "</table>"
+        said = (key[0] or _EMPTY[by[0]], key[1].replace("_", " "))
+        told = [each for each in zip(sides, names, _COLOURS[-len(names) :], strict=True) if key in each[0]]
+        yield "<tbody><tr>" + "".join(f"<td rowspan={len(told)}>{escape(part)}" for part in said)
+        yield "<tr>".join(_cells(side[key], name, colour) for side, name, colour in told)
+    yield "</table></div>"
 
 
-def _cells(rate: Rate | None) -> str:
-    rate = rate or Rate(0, 0, 0, 0)
+def _cells(rate: Rate, name: str, colour: str) -> str:
     numbers = (percent(rate.share), f"{rate.kept + rate.broken:,}", f"{rate.open:,}", f"{rate.left_out:,}")
-    return "".join(f"<td class=n>{number}" for number in numbers)
+    said = f'<td class=t><i style="background:{colour}"></i>{escape(name)}<td>{_bar(rate.share, colour)}'
+    return said + "".join(f"<td class=n>{number}" for number in numbers)
 
 
-def _bars(key: tuple[str, ...], sides: Sequence[Mapping[tuple[str, ...], Rate]], colours: Sequence[str]) -> str:
-    height = _ROW * len(sides) // 2 + 4
-    bars = []
-    for row, (side, colour) in enumerate(zip(sides, colours, strict=True)):
-        rate = side.get(key)
-        share = (rate.share if rate else None) or 0
-        width, y = round(_BAR * share, 1), 2 + row * _ROW // 2
-        bars.append(f'<rect x="0" y="{y}" width="{_BAR}" height="9" fill="#eef1f4"/>')
-        bars.append(f'<rect x="0" y="{y}" width="{width}" height="9" fill="{colour}"/>')
-    return f'<svg width="{_BAR}" height="{height}" role="img">{"".join(bars)}</svg>'
+def _axis() -> str:
+    labels = "".join(
+        f'<text x="{_MARGIN + _BAR * share // 100}" y="11" text-anchor="middle">{share} %</text>'
+        for share in (0, 50, 100)
+    )
+    return f'<svg width="{_BAR + 2 * _MARGIN}" height="14" role="img" aria-label="kept, in percent">{labels}</svg>'
+
+
+def _bar(share: float | None, colour: str) -> str:
+    """Of all the width, as much as was kept; nothing at all where nothing is over."""
+    if share is None:
+        return "<small>nothing is over</small>"
+    whole = f'<rect x="{_MARGIN}" width="{_BAR}" height="{_HEIGHT}" fill="#eef1f4" stroke="#d5dce3"/>'
+    kept = f'<rect x="{_MARGIN}" width="{_BAR * share:.1f}" height="{_HEIGHT}" fill="{colour}"/>'
+    half = _MARGIN + _BAR // 2
+    middle = f'<line x1="{half}" x2="{half}" y1="0" y2="{_HEIGHT}" stroke="#ffffff"/>'
+    size = f'width="{_BAR + 2 * _MARGIN}" height="{_HEIGHT}"'
+    return f'<svg {size} role="img" aria-label="{percent(share)}">{whole}{kept}{middle}</svg>'
 
 
 def _pauses(tally: Tally, names: Sequence[str]) -> Iterator[str]:
     if not any(tally.pauses):
         return
-    headings = "".join(f"<th class=n>times, {escape(name)}<th class=n>clocks' time" for name in names)
-    yield f"<h2>Paused</h2><table><tr><th>reason<th>team{headings}</tr>"
+    headings = "".join(f"<th class=n>times, {escape(name)}<th class=n>clocks' time in all" for name in names)
+    yield f"<h2>Paused</h2><div class=wide><table><thead><tr><th>reason<th>team{headings}"
     for pause in sorted({pause for side in tally.pauses for pause in side}):
         cells = "".join(
-            f"<td class=n>{times[pause]:,}<td class=n>{format_duration(spent[pause])}"
+            f"<td class=n>{times[pause]:,}<td class=n>{format_duration(spent[pause]) if times[pause] else NOTHING}"
             for times, spent in zip(tally.pauses, tally.paused, strict=True)
         )
-        yield f"<tr><td>{escape(pause.reason) or NOTHING}<td>{escape(pause.team) or NOTHING}{cells}</tr>"
-    yield "</table>"
+        yield f"<tbody><tr><td>{escape(pause.reason) or NOTHING}<td>{escape(pause.team) or _EMPTY['team']}{cells}"
+    yield "</table></div>"
 
 
-def _flips(tally: Tally) -> Iterator[str]:
-    if not tally.flips:
+def _flips(tally: Tally, names: Sequence[str]) -> Iterator[str]:
+    if len(names) == 1:
         return
-    yield "<h2>What would end otherwise</h2>"
-    for flip, number in tally.flips.most_common():
-        yield f"<h3>{escape(flip.metric)}: {flip.before} → {flip.after}, {number:,} times</h3><table>"
-        yield "<tr><th>case<th>started<th>ended<th>due before<th>due after</tr>"
+    before, after = map(escape, names)
+    yield f"<h2>What would end otherwise</h2><p>Before: {before}. After: {after}.</p>"
+    if not tally.flips:
+        yield "<p>Nothing.</p>"
+        return
+    yield "<div class=wide><table><thead><tr><th>metric<th>before<th>after<th class=n>times<tbody>"
+    for flip, number in ordered(tally):
+        yield f"<tr><td>{_metric(flip)}<td>{flip.before}<td>{flip.after}<td class=n>{number:,}"
+    yield "</table></div><h2>Examples</h2><p>Times are in UTC. <code>puntual explain</code> tells more of a case.</p>"
+    for flip, _ in ordered(tally):
+        yield f"<h3>{_metric(flip)}: {flip.before} {_ARROW} {flip.after}</h3><div class=wide><table><thead>"
+        yield "<tr><th>case<th>started<th>ended<th>policy before<th>due before<th>policy after<th>due after<tbody>"
         yield from (_row(example) for example in tally.examples[flip])
-        yield "</table>"
+        yield "</table></div>"
+
+
+def _metric(flip: Flip) -> str:
+    return escape(flip.metric.replace("_", " "))
 
 
 def _row(example: Example) -> str:
     case = example.record_id + (f", cycle {example.cycle}" if example.cycle > 1 else "")
-    times = (example.started_at, example.stopped_at, example.due_before, example.due_after)
-    cells = "".join(f"<td>{format_instant(at) if at else NOTHING}" for at in times)
-    return f"<tr><td>{escape(case)}{cells}</tr>"
+    cells = (
+        f"<td class=t>{_time(example.started_at)}<td class=t>{_time(example.stopped_at)}"
+        f"<td>{escape(example.policy_before) or NOTHING}<td class=t>{_time(example.due_before)}"
+        f"<td>{escape(example.policy_after) or NOTHING}<td class=t>{_time(example.due_after)}"
+    )
+    return f"<tr><td class=c>{escape(case)}{cells}"
+
+
+def _time(at: Instant) -> str:
+    return format_instant(at).replace("T", " ").removesuffix("Z") if at else NOTHING

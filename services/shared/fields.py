@@ -80,6 +80,7 @@ class Fields:
         return cls(document.value, "", problems), problems
 
     def __contains__(self, name: str) -> bool:
+        self._asked.add(name)
         return self._fields.get(name) is not None
 
     def names(self) -> list[str]:
@@ -113,7 +114,7 @@ class Fields:
         if value is None and default is not None:
             return tuple(default)
         allowed = sorted(one_of)
-        example = allowed[0] if allowed else "..."
+        example = value if isinstance(value, str) and value else allowed[0] if allowed else "..."
         if not isinstance(value, list) or not value or not all(isinstance(text, str) and text for text in value):
             self.problem(name, f"{value!r} is no list of texts; write for example [{example}]")
             return tuple(default or ())
@@ -181,7 +182,6 @@ class Fields:
     def secret(self, name: str) -> Secret | None:
         """A reference to a secret that can be had now; None where absent."""
         if name not in self:
-            self._asked.add(name)
             return None
         try:
             secret = Secret(str(self._value(name)))

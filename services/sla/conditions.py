@@ -122,4 +122,7 @@ def _part(name: str, fields: Fields) -> Condition:
     if name not in ASKED:
         fields.problem(name, f"is nothing to ask for; write one of {', '.join(ASKED)}, all, any or not")
         return ALWAYS
-    return Condition(name, frozenset(fields.choices(name, ASKED[name])))
+    values = frozenset(fields.choices(name, ASKED[name]))
+    if name == "weekday" and "" in values:
+        fields.problem(name, f"'' never holds, as every case has one; write {', '.join(WEEKDAYS)}")
+    return Condition(name, values)

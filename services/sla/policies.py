@@ -30,7 +30,7 @@ from services.shared.instant import SECOND, Instant, parse_instant
 from services.shared.public_holidays import public_holidays
 from services.shared.working_time import NeverOpen, WorkingTime
 from services.sla.conditions import Condition, example, read_condition
-from services.sla.targets import Target, Unit, after, before, parse_target
+from services.sla.targets import Target, Unit, after, before, format_target, parse_target
 
 #: What can be timed.
 METRICS: Sequence[str] = (
@@ -240,11 +240,11 @@ def _target(fields: Fields, name: str, metric: str = "") -> Target:
 
 def _check_times(book: PolicyBook, policy: Policy, place: Fields) -> None:
     """Whether its targets can be met at all, and stand in the right order, whenever something begins."""
-    for calendar in {policy.calendar, *book.sites.values()}:
+    for calendar in sorted({policy.calendar, *book.sites.values()}):
         for name, goal in policy.goals.items():
             fields = place.section("targets").section(name)
-            for problem in _misfits(goal, book.calendars[calendar]):
-                fields.problem(*problem)
+            for field, problem in _misfits(goal, book.calendars[calendar]):
+                fields.problem(field, f"{fields.text(field)!r} {problem}" if field != "warnings" else problem)
 
 
 def _misfits(goal: Goal, calendar: WorkingTime) -> Iterator[tuple[str, str]]:
@@ -264,8 +264,8 @@ def _misfits(goal: Goal, calendar: WorkingTime) -> Iterator[tuple[str, str]]:
         yield "preferred", f"is not always before the limit (calendar {calendar.name}); write a shorter one"
     for lead in goal.warnings:
         if any(before(lead, end, calendar) <= start for start, end in zip(_STARTS, ends, strict=True)):
-            problem = f"one would come before there is anything to warn of (calendar {calendar.name})"
-            yield "warnings", f"{problem}; write a shorter one"
+            problem = f"{format_target(lead)} before the limit there may be nothing to warn of yet"
+            yield "warnings", f"{problem} (calendar {calendar.name}); write a shorter one"
 
 
 def _check_order(book: PolicyBook, places: Sequence[Fields]) -> None:

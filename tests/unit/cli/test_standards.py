@@ -7,6 +7,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from services.cli.__main__ import main
+from services.cli.backtest import told_apart
+from services.cli.report import ordered, percent, report
+from services.shared.instant import Instant
+from services.sla.backtest import Flip, Tally
 from services.sla.policies import BUILT_IN
 from tests.unit.sla.test_closing_days import CALENDAR
 
@@ -96,15 +100,61 @@ def test_a_backtest_tells_what_would_end_otherwise(past: Path, documents: tuple[
     assert "first_reply: kept → broken  2 cycles" in result.stdout
     found = json.loads(run(*given, "--json").stdout)
     assert found["events"] == 8
+    rest = {"team": "blue", "open": 0, "left_out": 0}
+    never = {**rest, "metric": "resolution", "kept": 0, "broken": 2, "share": 0.0}
     assert [side["team"] for side in found["sides"]] == [
-        [{"team": "blue", "kept": 2, "broken": 2, "open": 0, "left_out": 0, "share": 0.5}],
-        [{"team": "blue", "kept": 0, "broken": 4, "open": 0, "left_out": 0, "share": 0.0}],
+        [{**rest, "metric": "first_reply", "kept": 2, "broken": 0, "share": 1.0}, never],
+        [{**rest, "metric": "first_reply", "kept": 0, "broken": 2, "share": 0.0}, never],
     ]
     assert found["sides"][0]["pauses"] == [{"reason": "<parts>", "team": "blue", "pauses": 4, "seconds": 4 * 3600.0}]
     assert [(flip["before"], flip["after"], flip["cycles"]) for flip in found["flips"]] == [("kept", "broken", 2)]
     assert found["flips"][0]["examples"][0]["record_id"] == "c-1/first_reply/m-1"
     assert "&lt;parts&gt;" in page.read_text()
     assert "<parts>" not in page.read_text()
+    stands_alone(page.read_text())
+
+
+def stands_alone(text: str) -> None:
+    """Nothing is fetched; each bar has its standards, its rate and an axis from 0 to 100 %."""
+    assert not any(outside in text for outside in ("http", "url(", "<script", "<link", "src="))
+    for title in ("By policy", "By team"):
+        part = text.partition(f"<h2>{title}</h2>")[2].partition("<h2>")[0]
+        assert [f">{share} %</text>" in part for share in (0, 50, 100)] == [True] * 3
+        assert part.count("old.yaml") == part.count("new.yaml") == 2  # first reply and resolution
+        assert part.count('aria-label="100.0 %"') == 1
+    assert "By site" not in text
+    assert "<tr><td>first reply<td>kept<td>broken<td class=n>2" in text
+    assert "<td class=t>2026-03-02 12:00:00<td class=t>2026-03-02 15:30:00<td>all<td" in text
+
+
+def test_standards_are_told_apart_also_where_their_files_have_one_name(tmp_path: Path) -> None:
+    """By version, or by where they lie."""
+    for name, text in (("a", OLD), ("b", NEW), ("c", OLD.replace("24h", "1h"))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "standards.yaml").write_text(text)
+    old, new, other = (tmp_path / name / "standards.yaml" for name in "abc")
+    assert told_apart([old]) == ["standards.yaml"]
+    assert told_apart([old, new]) == ["version 1", "version 2"]
+    assert told_apart([old, other]) == [str(old), str(other)]
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(None, "\N{EN DASH}"), (0, "0.0 %"), (1e-6, "0.1 %"), (0.973, "97.3 %"), (0.99999, "99.9 %"), (1, "100.0 %")],
+)
+def test_a_rate_is_never_said_to_be_better_than_it_is(share: float | None, said: str) -> None:
+    """All were kept only where all were."""
+    assert percent(share) == said
+
+
+def test_what_would_be_broken_is_told_first() -> None:
+    """Then what would be kept, then what is timed anew or no longer, each by number."""
+    tally = Tally.of(2)
+    flips = [("left out", "kept"), ("broken", "kept"), ("kept", "left out"), ("kept", "broken")]
+    for number, (before, after) in enumerate(flips):
+        tally.flips[Flip("resolution", before, after)] = 10 - number
+    assert [flip[1:] for flip, _ in ordered(tally)] == [flips[3], flips[1], flips[0], flips[2]]
+    assert "<p>Nothing.</p>" in report(Tally.of(2), ["a", "b"], 0, Instant(0))
 
 
 def test_one_document_is_judged_alone(past: Path, documents: tuple[Path, Path]) -> None:

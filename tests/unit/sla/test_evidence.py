@@ -132,7 +132,7 @@ def test_the_picture_shows_what_counted_and_where_the_limits_lie() -> None:
     texts = [node.text or "" for node in ET.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")]  # noqa: S314
     assert [text for text in texts if text.startswith("2026")] == [
         "2026-12-07 16:00:00 CET   received",
-        "2026-12-09 11:00:00 CET   parts",
+        "2026-12-09 11:00:00 CET   held: parts",
         "2026-12-10 10:00:00 CET   resumed",
         "2026-12-10 12:30:00 CET   resolved",
         "2026-12-10 15:00:00 CET   due",
@@ -156,6 +156,18 @@ def test_what_others_wrote_cannot_break_a_picture() -> None:
     picture = draw(a_clock(by, EVENTS[0], ("09T11:00:00", FactKind.HELD, reason)), by)
     assert "<script" not in picture
     ET.fromstring(picture)  # noqa: S314
+
+
+def test_a_picture_stays_legible() -> None:
+    """Events close to each other do not hide one another; a long reason stays within; none is said to be none."""
+    by = standards("48h")
+    held = [(f"09T11:0{minute}:00", FactKind.HELD, reason) for minute, reason in enumerate(["", "w" * 500])]
+    drawn = ET.fromstring(draw(a_clock(by, EVENTS[0], *held, EVENTS[3]), by))  # noqa: S314
+    circles = [circle.attrib for circle in drawn.iter("{http://www.w3.org/2000/svg}circle")]
+    assert [circle["cy"] for circle in circles] == ["72", "72", "90", "72"]
+    texts = [node.text or "" for node in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert "2026-12-09 11:00:00 CET   held: no reason given" in texts
+    assert max(map(len, texts)) < 120
 
 
 def test_without_its_standards_a_clock_is_explained_without_intervals() -> None:

@@ -84,11 +84,19 @@ def test_a_document_becomes_policies() -> None:
         ("resolution:", "solution:", "line 21: policies[1].targets.solution: is no metric; write one of first_reply"),
         ("limit: 24h", "limits: 24h", "line 20: policies[1].targets.first_reply.limit: is missing; write for example"),
         ("limit: 24h", "limit: 1 day", "line 20: policies[1].targets.first_reply.limit: '1 day' can mean three things"),
+        ("reasons: [", "reason: [", "policies[0].pauses.reason: is no field; write longest or reasons"),
+        (
+            "limit: 24h",
+            "limt: 24h",
+            "limt: is no field; write one of grace, limit, pauses, preferred, warnings",
+        ),
+        ("[30min, 10 business minutes]", "30min", "warnings: '30min' is no list of texts; write for example [30min]"),
+        ("priority: urgent", 'weekday: ""', "policies[0].when.weekday: '' never holds, as every case has one; write"),
         ("limit: 24h", "limit: -1h", "line 20: policies[1].targets.first_reply.limit: '-1h' is below zero"),
         (
             "preferred: 2h",
             "preferred: 24h",
-            "policies[1].targets.first_reply.preferred: is not always before the limit",
+            "policies[1].targets.first_reply.preferred: '24h' is not always before the limit",
         ),
         (
             "[30min, 10 business minutes]",
@@ -98,7 +106,7 @@ def test_a_document_becomes_policies() -> None:
         (
             "[30min, 10 business minutes]",
             "[30min, 1h]",
-            "line 15: policies[0].targets.first_reply.warnings: one would come",
+            "line 15: policies[0].targets.first_reply.warnings: 1 h 00 min before",
         ),
         ("5 business days", "5 working days", "line 12: policies[0].pauses.longest: '5 working days' is no target"),
         ("priority: urgent", "not: {}", "line 10: policies[0].when: contradicts itself, so that it never holds"),
@@ -107,7 +115,11 @@ def test_a_document_becomes_policies() -> None:
             "",
             "line 19: policies[1].targets.first_reply: is never reached, as all its cases go to 'urgent'; write",
         ),
-        ("3 business days", "99999 business days", "line 21: policies[1].targets.resolution.limit: can never be met"),
+        (
+            "3 business days",
+            "99999 business days",
+            "line 21: policies[1].targets.resolution.limit: '99999 business days, end of day' can never be",
+        ),
         ("[30min, 10 business minutes]", "[1 business day]", "'1 business day' is no lead; write for example 30min"),
         ("limit: 24h", "limit: window", "'window' is for appointment_started only; write for example 24h"),
         ("limit: 24h", "limit: 2 contacts", "'2 contacts' is for contacts_to_resolve only; write for example 24h"),

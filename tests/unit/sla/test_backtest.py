@@ -7,6 +7,7 @@ import pytest
 from services.shared.facts import Context
 from services.sla.backtest import Example, Flip, Group, Rate, Tally, outcome, rates
 from services.sla.model import Cycle, FactKind, State
+from services.sla.policies import Pauses
 from services.sla.standards import Standards
 from tests.unit.sla.builders import CLOCK, GOAL, STANDARDS, a_fact, at, minutes, standards
 
@@ -85,6 +86,13 @@ def test_what_only_one_document_times_is_left_out_by_the_other() -> None:
 def test_paused_is_not_kept_and_what_was_called_off_is_left_out(cycle: Cycle | None, expected: str) -> None:
     """What is over is kept or broken."""
     assert outcome(cycle) == expected
+
+
+def test_a_hold_of_what_never_started_is_no_pause() -> None:
+    """Only what runs can stand still."""
+    found = Tally.of(1)
+    found.take(CLOCK, [a_fact(FactKind.HELD, 1)], (standards(GOAL._replace(pauses=Pauses(None))),), at(99))
+    assert found.pauses == (Counter(),)
 
 
 def test_rates_are_of_what_is_over() -> None:

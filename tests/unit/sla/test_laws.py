@@ -81,7 +81,7 @@ def test_never_early(by: Standards, data: st.DataObject, events: list[Fact]) -> 
         folded = fold(record, batch, by) if record else note(CLOCK, batch, by)
         if folded.cycle.state == State.BREACHED:
             assert record is not None
-            assert record.cycle.state == State.BREACHED
+            assert (record.cycle.state, len(record.earlier)) == (State.BREACHED, len(folded.earlier))
         now = at(data.draw(instants()))
         record = swept(folded, now, by)
         if change(folded, record).transition == Transition.BREACHED:

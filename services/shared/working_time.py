@@ -223,8 +223,9 @@ class WorkingTime:
 def add_calendar_days(start: Instant, days: int, zone: ZoneInfo, *, to_end: bool = False) -> Instant:
     """So many dates later in a zone, at the same time of day or at the end of the date."""
     wall = to_datetime(start).astimezone(zone)
-    there = datetime.combine(wall.date() + timedelta(days=days + to_end), time() if to_end else wall.time(), zone)
-    return from_datetime(there.replace(fold=wall.fold if not to_end else 0))
+    return from_datetime(
+        datetime.combine(wall.date() + timedelta(days=days + to_end), time() if to_end else wall.time(), zone)
+    )
 
 
 @lru_cache(maxsize=65_536)

@@ -178,6 +178,9 @@ def test_what_is_stated_of_a_case_and_of_a_window_comes_along() -> None:
     for event in ("booked", "rescheduled"):
         [(_, fact)] = decoded(AppointmentEvent, encoded(AppointmentEvent, **{event: window}))
         assert (fact.kind, fact.window_start, fact.window_end) == (FactKind.SCHEDULED, at(0), at(60))
+    sharp = {"windowStart": "2026-03-02T12:00:00Z", "windowEnd": "2026-03-02T12:00:00Z"}
+    [(_, fact)] = decoded(AppointmentEvent, encoded(AppointmentEvent, booked=sharp))
+    assert (fact.window_start, fact.window_end) == (at(0), at(0))
 
 
 @pytest.mark.parametrize(
@@ -190,6 +193,7 @@ def test_what_is_stated_of_a_case_and_of_a_window_comes_along() -> None:
         (ContactEvent, {"reopened": {}}),
         (ContactEvent, {"customerWrote": {}}),
         (AppointmentEvent, {"booked": {}}),
+        (AppointmentEvent, {"booked": {"windowStart": "2026-03-02T12:00:00Z", "windowEnd": "2200-01-01T00:00:01Z"}}),
         (
             AppointmentEvent,
             {"rescheduled": {"windowStart": "2026-03-02T12:00:00Z", "windowEnd": "2026-03-02T11:00:00Z"}},

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from services.shared.facts import Context
 from services.shared.instant import Instant
+from services.sla.conditions import Condition
 from services.sla.domain import breached_at, change, due, fold, margin, next_deadline
 from services.sla.model import NONE, Clock, Cycle, Fact, FactKind, State, Transition
 from services.sla.policies import Goal
@@ -98,6 +99,15 @@ def test_each_field_of_the_context_is_the_one_last_stated() -> None:
     first = a_fact(STARTED, 0, context=Context(team="blue", site="Lugo"))
     second = a_fact(OTHER, 5, context=Context(site="Vigo", customer_tier="gold"))
     assert judged(second, first, a_fact(OTHER, 6)).context == Context(team="blue", site="Vigo", customer_tier="gold")
+
+
+def test_what_a_policy_asks_for_matters_where_there_are_no_sites() -> None:
+    """As where there are."""
+    book = STANDARDS.versions[0].book
+    policy = book.policies[0]._replace(when=Condition("team", frozenset({"blue"})))
+    by = Standards.of(book._replace(policies=[policy]))
+    teams = [Context(team=team) for team in ("blue", "red")]
+    assert [judged(a_fact(STARTED, 0, context=team), by=by).cycle.policy for team in teams] == ["within the hour", ""]
 
 
 def test_facts_that_are_known_already_leave_the_very_same_record() -> None:
@@ -215,3 +225,4 @@ def test_the_margin_is_told_once_by_the_step_that_stops_the_clock() -> None:
     assert margin(change(BREACHED, MET)) == -51 * 60
     assert margin(change(MISSED, MISSED)) is None
     assert margin(change(RUNNING, CALLED_OFF)) is None
+    assert margin(change(BREACHED, CALLED_OFF)) is None

@@ -60,7 +60,7 @@ def told(events: Told) -> list[Fact]:
         ([(RENEWED, 0), (CANCELLED, 5), (OPENED, 6), (RENEWED, 7)], [(0, None, 5), (7, None, None)]),
         ([(RENEWED, 0), (CANCELLED, 5), (OPENED, 5), (RENEWED, 7)], [(0, None, 5), (7, None, None)]),
         ([(RENEWED, 0), (RENEWED, 5), (CANCELLED, 5)], [(0, 5, None), (5, None, 5)]),
-        ([(RENEWED, 0), (OPENED, 5)], [(0, None, None)]),
+        ([(RENEWED, 0), (OPENED, 5), (RENEWED, 7)], [(0, 7, None), (7, None, None)]),  # it was open
     ],
 )
 def test_a_clock_runs_in_cycles(events: Told, expected: list[tuple[float, float | None, float | None]]) -> None:
@@ -113,6 +113,7 @@ def window(said_at: float, start: float, end: float) -> Fact:
         ([window(0, 60, 120), window(120, 200, 260)], [(200, None, 260)]),
         ([window(0, 60, 120), window(130, 200, 260)], [(60, 130, 120), (200, None, 260)]),
         ([window(0, 60, 120), a_fact(CANCELLED, 50), window(55, 90, 150)], [(60, None, 120)]),
+        ([window(0, 60, 120), a_fact(CANCELLED, 50), window(50, 90, 150)], [(90, None, 150)]),
         ([window(0, 60, 120), a_fact(STOPPED, 70), window(75, 90, 150)], [(60, 70, 120)]),
         ([a_fact(STOPPED, 50), window(70, 60, 120)], [(60, 50, 120)]),
     ],

@@ -130,6 +130,7 @@ def test_what_fell_due_in_a_pause_is_known_when_it_ends(lead: str) -> None:
     standards = by("1h", f", warnings: [{lead}], pauses: {{longest: 30min}}")
     clock = judged([START, held(10)], standards, now=41)
     assert (clock.cycle.state, clock.changed_at, clock.changes_at) == (State.AT_RISK, at(40), at(90) + 1)
+    assert change(judged([START, held(10)], standards, now=39), clock).transition == Transition.AT_RISK
     assert fold(clock, [a_fact(OTHER, 41)], standards).cycle == clock.cycle
 
 
@@ -476,6 +477,7 @@ def test_an_open_cycle_is_moved_at_the_stated_instant_and_not_before() -> None:
     before, at_it = (judged([START], standards, now=now) for now in (39, 40))
     assert (before.cycle.policy, before.cycle.state, before.changes_at) == ("lax", State.RUNNING, at(40))
     assert (at_it.cycle.policy, at_it.cycle.state, at_it.cycle.first_version) == ("strict", State.BREACHED, "7")
+    assert at_it.changed_at == at(40)
     longer = version(LAX, 40, name="9", apply_to_open=True)
     breached = judged([START], Standards((version(STRICT), longer)), now=99)
     assert (breached.cycle.policy, breached.cycle.state) == ("strict", State.BREACHED)
@@ -483,7 +485,8 @@ def test_an_open_cycle_is_moved_at_the_stated_instant_and_not_before() -> None:
 
 def test_to_be_moved_is_announced_only_where_the_state_changes() -> None:
     """By the clock, at the stated instant; the version that a cycle begins with moves nothing."""
-    standards = Standards((version(STRICT, -9, apply_to_open=True), version(LAX, 20, name="8", apply_to_open=True)))
+    lax, never = (version(LAX, when, name=name, apply_to_open=True) for when, name in ((20, "8"), (200, "9")))
+    standards = Standards((version(STRICT, -9, apply_to_open=True), lax, never))
     before, after = (judged([START], standards, now=now) for now in (19, 20))
     assert (before.changed_at, before.changes_at) == (NONE, at(20))
     assert (after.changed_at, after.changes_at) == (at(20), at(120) + 1)
@@ -543,19 +546,24 @@ def test_a_cycle_without_a_policy_is_moved_as_others_are() -> None:
 
 
 def test_a_version_that_becomes_known_later_moves_whatever_runs() -> None:
-    """Running, at risk, paused or without a policy; not too late for what comes before it."""
+    """Running, at risk, paused or without a policy; not too late for what comes before it. All else stays as it is."""
     policy = "  - {name: all, calendar: always, targets: {resolution: {limit: 1h, warnings: [40min], pauses: {}}}}"
     moving = version(STRICT, 30, name="8", apply_to_open=True)
     running, at_risk = (judged([START], Standards((version(policy),)), now) for now in (0, 20))
     paused = judged([START, held(10)], Standards((version(policy),)))
     noted = judged([START], Standards((version(NOBODY),)))
     assert next_deadline(running, Standards((version(policy), moving))) == at(20)
+    assert judged([START], Standards((version(policy), moving))).changes_at == at(20)
     for clock, text in ((at_risk, policy), (paused, policy), (noted, NOBODY)):
         standards = Standards((version(text), moving))
         assert next_deadline(clock, standards) == at(30)
         moved = due(clock, at(30), standards)
         assert moved is not None
         assert (moved.cycle.version, moved.cycle.first_version) == ("8", "7")
+    over = judged([START, a_fact(STOPPED, 9)], Standards((version(policy),)))
+    breached = judged([START], Standards((version(policy),)), now=99)
+    for clock in (over, breached, judged([stated(0, team="red")], Standards((version(policy),)))):
+        assert next_deadline(clock, Standards((version(policy), moving))) is None
     others = version(LAX, 40, name="9"), version(LAX, 50, name="10", apply_to_open=True)
     assert next_deadline(noted, Standards((version(NOBODY), moving, *others))) == at(30)
     lax = version(LAX, 30, name="8", apply_to_open=True)

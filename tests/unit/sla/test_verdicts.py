@@ -510,6 +510,7 @@ def test_to_be_moved_is_announced_only_where_the_state_changes() -> None:
         ("30min", [a_fact(STOPPED, 20)], 20, "7"),
         ("30min", [a_fact(CANCELLED, 20)], 19, "8"),
         ("30min", [a_fact(CANCELLED, 20)], 20, "7"),
+        ("30min", [a_fact(CANCELLED, 20), a_fact(STOPPED, 22)], 21, "7"),
         ("30min, grace: 10min", [a_fact(CANCELLED, 35)], 36, "7"),  # called off too late: no later version excuses that
         ("30min, pauses: {}", [held(20)], 99, "8"),
     ],
@@ -517,12 +518,12 @@ def test_to_be_moved_is_announced_only_where_the_state_changes() -> None:
 def test_what_is_over_or_breached_is_moved_no_more(
     limit: str, events: list[Fact], in_force_from: float, version_name: str
 ) -> None:
-    """Whatever is known at the time: here all, and then of the past only what was said in it."""
+    """Whenever it is judged first, and though it is judged again only at its deadline."""
     first = version(f"  - {{name: first, calendar: always, targets: {{resolution: {{limit: {limit}}}}}}}")
     standards = Standards((first, version(LAX, in_force_from, name="8", apply_to_open=True)))
     for known_at in (0, in_force_from, 100):
         known = judged([START, *events], standards, now=known_at)
-        final = due(known, at(100), standards)
+        final = due(known, at(100), standards) if next_deadline(known, standards) else known
         assert final is not None
         assert final.cycle.version == version_name
         assert final == judged([START, *events], standards, now=100)
@@ -565,7 +566,8 @@ def test_a_version_that_becomes_known_later_moves_whatever_runs() -> None:
     for clock in (over, breached, judged([stated(0, team="red")], Standards((version(policy),)))):
         assert next_deadline(clock, Standards((version(policy), moving))) is None
     others = version(LAX, 40, name="9"), version(LAX, 50, name="10", apply_to_open=True)
-    assert next_deadline(noted, Standards((version(NOBODY), moving, *others))) == at(30)
+    several = Standards((version(NOBODY), moving, *others))
+    assert next_deadline(noted, several) == judged([START], several).changes_at == at(30)
     lax = version(LAX, 30, name="8", apply_to_open=True)
     moved = judged([START], Standards((version(NOBODY), lax)), now=30)
     assert next_deadline(moved, Standards((version(NOBODY), lax, others[0]))) == at(120) + 1

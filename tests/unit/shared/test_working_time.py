@@ -175,6 +175,12 @@ def test_hours_may_begin_or_end_where_clocks_jump(hours: Hours, day: str, minute
     assert calendar.measure(at(f"{day} 00:00"), at(f"{day} 12:00")) == minutes * MINUTE
 
 
+def test_hours_of_two_days_that_meet_where_clocks_are_put_back_count_once() -> None:
+    """Open all day and all night, from half past two to half past two: a day of 25 hours."""
+    calendar = WorkingTime("x", "Europe/Madrid", [[Hours(150, 1440 + 150)]] * 7)
+    assert calendar.measure(at("2026-10-25 00:00"), at("2026-10-26 00:00")) == 25 * HOUR
+
+
 def test_a_time_of_day_outside_that_days_hours_is_the_next_that_is_inside() -> None:
     """On a special day that opens later, pauses and closes earlier."""
     hours = [Hours(10 * 60, 11 * 60), Hours(12 * 60, 13 * 60)]

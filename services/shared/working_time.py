@@ -100,9 +100,7 @@ class WorkingTime:
         return Instant(self._openings[last] + wanted - self._before[last])
 
     def back(self, end: Instant, span: int) -> Instant:
-        """The last instant from which so much working time passes until `end`; `end` itself for none of it."""
-        if not span:
-            return end
+        """The last instant from which so much working time, more than none, passes until `end`."""
         index = max(bisect_right(self._before, self._until(end) - span) - 1, 0)
         return Instant(self._openings[index] + self._until(end) - span - self._before[index])
 

@@ -5,17 +5,12 @@ from collections import Counter
 import pytest
 
 from services.shared.facts import Context
-from services.shared.working_time import Hours, WorkingTime
-from services.sla.backtest import Example, Flip, Group, Pause, Rate, Tally, outcome, rates
-from services.sla.model import NONE, Cycle, FactKind, State
-from services.sla.policies import Goal, Pauses
-from services.sla.standards import Standards, Version
-from services.sla.targets import parse_target
-from tests.unit.sla.builders import CLOCK, GOAL, MINUTE, STANDARDS, a_fact, at, minutes, standards
+from services.sla.backtest import Example, Flip, Group, Rate, Tally, outcome, rates
+from services.sla.model import Cycle, FactKind, State
+from services.sla.standards import Standards
+from tests.unit.sla.builders import CLOCK, GOAL, STANDARDS, a_fact, at, minutes, standards
 
 STARTED, STOPPED, REOPENED = FactKind.STARTED, FactKind.STOPPED, FactKind.REOPENED
-HELD, RESUMED = FactKind.HELD, FactKind.RESUMED
-MORNING = WorkingTime("morning", "UTC", [[Hours(9 * 60, 12 * 60 + 30)]] * 7)
 STRICT = standards(GOAL._replace(limit=minutes(30), preferred=None))
 PLACE = Context(team="blue", site="Vigo")
 ANSWERED = [a_fact(STARTED, 0, context=PLACE), a_fact(STOPPED, 45)]
@@ -61,41 +56,6 @@ def test_shares_add_up() -> None:
         "c-00/first_reply/m",
         *(f"c-{number:02}/first_reply/m" for number in range(1, 5)),
     ]
-
-
-@pytest.mark.parametrize(
-    ("limit", "events", "now", "expected"),
-    [
-        ("1h", [(HELD, 10), (RESUMED, 30)], 99, [20]),
-        ("1h", [(HELD, -10), (RESUMED, 0)], 99, []),  # it had not begun
-        ("1h", [(HELD, 10)], 50, [40]),  # until now
-        ("1h", [(HELD, 10)], 5, [0]),
-        ("1h", [(HELD, 10), (RESUMED, 30), (STOPPED, 40), (REOPENED, 50), (HELD, 55)], 99, [20, 44]),
-        ("2 business hours", [(HELD, 10), (RESUMED, 90)], 99, [20]),
-    ],
-)
-def test_pauses_are_counted_with_what_they_took_of_the_clock(
-    limit: str, events: list[tuple[FactKind, float]], now: float, expected: list[float]
-) -> None:
-    """In minutes; of business time, where only that counts, until half past twelve."""
-    goal = Goal(parse_target(limit), pauses=Pauses(None))
-    book = standards(goal).versions[0].book._replace(calendars={"always": MORNING})
-    found = Tally.of(1)
-    facts = [a_fact(STARTED, 0, context=PLACE), *(a_fact(*each) for each in events)]
-    found.take(CLOCK, facts, (Standards.of(book),), at(now))
-    held = Pause("held", "blue")
-    assert found.pauses == (Counter({held: len(expected)} if expected else {}),)
-    assert found.paused == (Counter({held: sum(expected) * MINUTE} if expected else {}),)
-
-
-def test_pauses_are_those_that_the_policy_of_each_cycle_allows() -> None:
-    """The first has none, the second does."""
-    first, later = (standards(GOAL._replace(pauses=pauses)).versions[0].book for pauses in (None, Pauses(None)))
-    both = Standards((Version(first, NONE), Version(later._replace(version="8"), at(20))))
-    found = Tally.of(1)
-    events = (STARTED, 0), (HELD, 5), (RESUMED, 9), (STOPPED, 10), (REOPENED, 20), (HELD, 25), (RESUMED, 28)
-    found.take(CLOCK, [a_fact(*each) for each in events], (both,), at(99))
-    assert found.paused == (Counter({Pause("held", ""): 3 * MINUTE}),)
 
 
 def test_what_only_one_document_times_is_left_out_by_the_other() -> None:

@@ -21,8 +21,7 @@ from services.sla.picture import draw
 from services.sla.policies import Goal, Pauses, Policy, PolicyBook
 from services.sla.standards import Standards
 from services.sla.targets import keeps_hours, parse_target
-from tests.unit.sla import builders
-from tests.unit.sla.builders import STANDARDS, a_fact, at, judged
+from tests.unit.sla.builders import STANDARDS, a_fact, judged
 from tests.unit.sla.strategies import ALL_STANDARDS, fact_sets, instants
 
 OFFICE = WorkingTime(
@@ -139,36 +138,6 @@ def test_what_others_wrote_cannot_break_a_picture() -> None:
     picture = draw(a_clock(by, EVENTS[0], ("09T11:00:00", FactKind.HELD, reason)), by)
     assert "<script" not in picture
     ET.fromstring(picture)  # noqa: S314
-
-
-@pytest.mark.parametrize(
-    ("events", "expected"),
-    [
-        ([], [("1 h 00 min", "runs around the clock")]),
-        # what is held after the limit, or after the stop, has no part in it
-        ([(FactKind.HELD, 70), (FactKind.RESUMED, 80)], [("1 h 00 min", "runs around the clock")]),
-        ([(FactKind.STOPPED, 20), (FactKind.HELD, 30)], [("20 min", "runs around the clock")]),
-        ([(FactKind.STOPPED, -5), (FactKind.HELD, -9)], []),
-        # as far as facts reach
-        ([(FactKind.HELD, 10), (FactKind.OTHER, 30)], [("10 min", "runs around the clock"), ("20 min", "held")]),
-    ],
-)
-def test_the_intervals_end_where_the_verdict_does(
-    events: list[tuple[FactKind, float]], expected: list[tuple[str, str]]
-) -> None:
-    """At the stop or the limit; of what is held without an end with the last fact."""
-    by = builders.standards(Goal(parse_target("1h"), pauses=Pauses(None)))
-    facts = [Fact(at(minute), "crm", f"e{minute}", kind) for kind, minute in events]
-    told = explain(judged(a_fact(FactKind.STARTED, 0), *facts, minutes=99, by=by), by)
-    assert [(each.length, each.why) for each in told.intervals] == expected
-
-
-@pytest.mark.parametrize("limit", ["window", "2 contacts"])
-def test_where_no_time_is_counted_there_are_no_intervals(limit: str) -> None:
-    """But a window that ends, or a contact too many."""
-    by = builders.standards(Goal(parse_target(limit)))
-    kinds = (FactKind.STARTED, 0), (FactKind.STARTED, 5), (FactKind.REOPENED, 9), (FactKind.STOPPED, 10)
-    assert explain(judged(*(a_fact(*each) for each in kinds), minutes=99, by=by), by).intervals == ()
 
 
 def test_without_its_standards_a_clock_is_explained_without_intervals() -> None:

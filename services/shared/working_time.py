@@ -100,9 +100,7 @@ class WorkingTime:
         return Instant(self._openings[last] + wanted - self._before[last])
 
     def back(self, end: Instant, span: int) -> Instant:
-        """The last instant from which so much working time passes until `end`; `end` itself for none of it."""
-        if not span:
-            return end
+        """The last instant from which so much working time, more than none, passes until `end`."""
         index = max(bisect_right(self._before, self._until(end) - span) - 1, 0)
         return Instant(self._openings[index] + self._until(end) - span - self._before[index])
 
@@ -223,8 +221,9 @@ class WorkingTime:
 def add_calendar_days(start: Instant, days: int, zone: ZoneInfo, *, to_end: bool = False) -> Instant:
     """So many dates later in a zone, at the same time of day or at the end of the date."""
     wall = to_datetime(start).astimezone(zone)
-    there = datetime.combine(wall.date() + timedelta(days=days + to_end), time() if to_end else wall.time(), zone)
-    return from_datetime(there.replace(fold=wall.fold if not to_end else 0))
+    return from_datetime(
+        datetime.combine(wall.date() + timedelta(days=days + to_end), time() if to_end else wall.time(), zone)
+    )
 
 
 @lru_cache(maxsize=65_536)

@@ -65,6 +65,8 @@ def next_deadline(clock: Clock, standards: Standards) -> Instant | None:
     deadline, cycle = clock.changes_at or _forget_at(clock, standards), clock.cycle
     if cycle.version == standards.versions[-1].name or cycle.state not in _UNDECIDED or not cycle.started_at:
         return deadline
+    if cycle.state == _NOTED and case_of(clock.facts).runs[-1].over_at:
+        return deadline
     # It was judged when its present version was not known here.
     moves_at = standards.next_after(cycle.version, cycle.started_at)
     return min((at for at in (moves_at, deadline) if at), default=None)
@@ -87,7 +89,7 @@ def _cycle(metric: int, run: Run, case: Case, standards: Standards, now: Instant
     for later in standards.moving(first):
         if _over_at(run, verdict) <= later.in_force_from:
             continue
-        if now < later.in_force_from and not (run.is_past or _ended_at(run, verdict)):
+        if now < later.in_force_from and not run.over_at:
             moves_at = later.in_force_from
             break
         version, moved_at = later, later.in_force_from
@@ -117,12 +119,7 @@ def _verdict(
 def _over_at(run: Run, verdict: Verdict | None) -> Instant:
     """When facts or the limit ended a run, or the limit will; FOREVER: nothing does yet."""
     breached_at = Instant(verdict.breach_at + 1) if verdict and verdict.breach_at else NONE
-    return min((at for at in (_ended_at(run, verdict), breached_at) if at), default=_FOREVER)
-
-
-def _ended_at(run: Run, verdict: Verdict | None) -> Instant:
-    """When facts ended a run; NONE: they did not."""
-    return run.cancelled_at if verdict and verdict.state == State.CANCELLED else run.ended_at
+    return min((at for at in (run.over_at, breached_at) if at), default=_FOREVER)
 
 
 def ruling_of(metric: int, run: Run, case: Case, version: Version) -> Ruling | None:
@@ -136,7 +133,7 @@ def ruling_of(metric: int, run: Run, case: Case, version: Version) -> Ruling | N
     known = sum(fact.occurred_at <= run.started_at for fact in stating)
     ruling = _for(metric, run, stating[:known], version)
     for count, fact in enumerate(stating[known:], start=known + 1):
-        if run.ended_at and fact.occurred_at > run.ended_at:
+        if run.over_at and fact.occurred_at > run.over_at:
             break
         other = _for(metric, run, stating[:count], version)
         if other == ruling:

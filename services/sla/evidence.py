@@ -70,7 +70,7 @@ def pauses_of(clock: Clock, standards: Standards, now: Instant) -> Iterator[Held
 
 def stretches(run: Run, case: Case, goal: Goal, calendar: WorkingTime, until: Instant) -> list[Stretch]:
     """From the start of a run until an instant, in order and without gaps; none where no time is counted."""
-    if goal.limit.unit in {Unit.WINDOW, Unit.CONTACTS} or until <= run.started_at:
+    if goal.limit.unit in {Unit.WINDOW, Unit.CONTACTS}:
         return []
     stops = pauses(run, case.holds, goal.pauses, calendar) if goal.pauses else []
     found: list[Stretch] = []
@@ -80,7 +80,7 @@ def stretches(run: Run, case: Case, goal: Goal, calendar: WorkingTime, until: In
         found.extend(_worked(at, start, goal, calendar))
         if start < end:
             found.append(Stretch(start, end, counts=False, why=_held(stop)))
-        at = max(at, end)
+        at = end
     found.extend(_worked(at, until, goal, calendar))
     return found
 

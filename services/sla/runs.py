@@ -23,6 +23,11 @@ class Run(NamedTuple):
     #: Nothing ends it any more: there is another after it.
     is_past: bool = False
 
+    @property
+    def over_at(self) -> Instant:
+        """When facts first ended it; NONE: they did not."""
+        return self.cancelled_at or self.ended_at
+
 
 class Hold(NamedTuple):
     """A time in which a case was held."""
@@ -85,7 +90,7 @@ class _Clock:
             self._begin(fact.window_start, fact.window_end)
 
     def follow_up(self, fact: Fact) -> None:
-        self.waits = self.waits or self.is_closed
+        self.waits = self.is_closed
         if self.run is None and self.answered and not self.is_closed:
             self._begin(fact.occurred_at)
 
@@ -120,7 +125,7 @@ class _Clock:
 
     def _begin(self, at: Instant, window_end: Instant = NONE) -> None:
         self.began = True
-        self.run = Run(at, self.stopped_at, self.cancelled_at, window_end)
+        self.run = Run(at, NONE, self.cancelled_at, window_end)
         if self.stopped_at:
             self._end(self.stopped_at)
 

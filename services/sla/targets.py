@@ -124,9 +124,10 @@ def before(lead: Target, end: Instant, calendar: WorkingTime) -> Instant:
 
 
 def later(target: Target, due_at: Instant, pause_start: Instant, pause_end: Instant, calendar: WorkingTime) -> Instant:
-    """A limit as a pause moves it: by as much as would have counted towards it."""
+    """A limit as a pause moves it: by as much as would have counted towards it, and never to before it is over."""
     if target.unit in _BUSINESS:
-        return calendar.add(due_at, calendar.measure(pause_start, pause_end))
+        moved = calendar.add(due_at, calendar.measure(pause_start, pause_end))
+        return moved if moved >= pause_end else calendar.add_days(pause_end, 0)
     return Instant(due_at + pause_end - pause_start)
 
 

@@ -95,7 +95,7 @@ def _open(
     if until is not None:
         if not until or now < until:
             return _PAUSED, NONE, until
-        state = max((then for at, then in changes if at <= until), default=_RUNNING)
+        state = _AT_RISK if any(at <= until for at, _ in changes) else _RUNNING
         changes, changed_at = [change for change in changes if change[0] > until], until
     for at, then in changes:
         if at > now:

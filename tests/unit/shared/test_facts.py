@@ -1,6 +1,6 @@
 """Facts as a set, and the context they state; the laws of each service are tested with it."""
 
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 from librt.strings import BytesWriter
 
 from puntual.promises.v1.promise_pb2 import Context as Message, Promise
@@ -22,6 +22,7 @@ FACTS = st.lists(
 )
 
 
+@example(batches=[[Fact(Instant(2), "crm", "a", 1)], [Fact(Instant(1), "crm", "b", 1)]])
 @given(batches=st.lists(FACTS))
 def test_facts_are_a_set_however_they_come(batches: list[list[Fact]]) -> None:
     """In order; of those with one id the smallest."""

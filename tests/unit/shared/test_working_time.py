@@ -149,12 +149,36 @@ def test_hours_are_added(calendar: WorkingTime, start: str, span: int, end: str)
         pytest.param(OFFICE, "2026-03-27 10:00", 1, "2026-03-30 10:00", "2026-03-30 17:00", id="the clocks change"),
         pytest.param(NIGHTS, "2026-03-28 02:30", 2, "2026-03-30 02:30", "2026-03-30 06:00", id="nights"),
         pytest.param(NIGHTS, "2026-03-28 02:30", 1, "2026-03-29 03:30", "2026-03-29 06:00", id="at a skipped time"),
+        pytest.param(
+            ALWAYS, "2026-03-29 10:00", 1, "2026-03-30 10:00", "2026-03-31 00:00", id="after the clocks changed"
+        ),
     ],
 )
 def test_days_are_added(calendar: WorkingTime, start: str, days: int, same: str, end: str) -> None:
     """At the same time of day, or to the end of the day."""
     assert format_instant(calendar.add_days(at(start), days)) == format_instant(at(same))
     assert format_instant(calendar.add_days(at(start), days, to_end=True)) == format_instant(at(end))
+
+
+@pytest.mark.parametrize(
+    ("hours", "day", "minutes"),
+    [
+        pytest.param(Hours(60, 150), "2026-10-25", 150, id="closes when it is half past two again"),
+        pytest.param(Hours(150, 240), "2026-10-25", 150, id="opens when it is half past two first"),
+        pytest.param(Hours(60, 150), "2026-03-29", 90, id="closes at half past three, as there is no half past two"),
+        pytest.param(Hours(150, 240), "2026-03-29", 30, id="opens at half past three"),
+    ],
+)
+def test_hours_may_begin_or_end_where_clocks_jump(hours: Hours, day: str, minutes: int) -> None:
+    """From one to half past two, or from then to four."""
+    calendar = WorkingTime("x", "Europe/Madrid", [[hours]] * 7)
+    assert calendar.measure(at(f"{day} 00:00"), at(f"{day} 12:00")) == minutes * MINUTE
+
+
+def test_hours_of_two_days_that_meet_where_clocks_are_put_back_count_once() -> None:
+    """Open all day and all night, from half past two to half past two: a day of 25 hours."""
+    calendar = WorkingTime("x", "Europe/Madrid", [[Hours(150, 1440 + 150)]] * 7)
+    assert calendar.measure(at("2026-10-25 00:00"), at("2026-10-26 00:00")) == 25 * HOUR
 
 
 def test_a_time_of_day_outside_that_days_hours_is_the_next_that_is_inside() -> None:

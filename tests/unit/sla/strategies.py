@@ -92,12 +92,13 @@ policies:
     targets: {first_reply: {limit: 1 business hour, preferred: 10 business minutes}}
 """)
 _OPEN = _OFFICE._replace(version="moving", apply_to_open=True)
+_LAST = _PAUSED._replace(version="last", apply_to_open=True)
 #: Whatever a clock may be judged by.
 ALL_STANDARDS = (
     STANDARDS,
     Standards.of(_PAUSED),
     Standards.of(_OFFICE),
-    Standards((Version(_PAUSED, NONE), Version(_OPEN, at(30)), Version(_OFFICE, at(60)))),
+    Standards((Version(_PAUSED, NONE), Version(_OPEN, at(30)), Version(_OFFICE, at(60)), Version(_LAST, at(90)))),
 )
 
 

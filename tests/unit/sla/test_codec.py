@@ -22,6 +22,7 @@ from services.shared.facts import Context
 from services.shared.instant import Instant, parse_instant
 from services.shared.partitioner import partition_of
 from services.sla import codec, model
+from services.sla.domain import fold
 from services.sla.model import Clock, Cycle, Fact, FactKind, Metric
 from services.sla.policies import METRICS, Goal
 from services.sla.standards import InForce, Standards
@@ -148,6 +149,8 @@ CALLED_OFF = {"first_reply": CANCELLED, "next_reply": CANCELLED, "periodic_updat
             | dict.fromkeys(RESOLVING, FactKind.REOPENED),
         ),
         ({"updated": {}}, dict.fromkeys({**CALLED_OFF, **RESOLVING}, OTHER)),
+        ({"held": {}}, dict.fromkeys((*CALLED_OFF, "resolution", "requester_wait"), FactKind.HELD)),
+        ({"resumed": {}}, dict.fromkeys((*CALLED_OFF, "resolution", "requester_wait"), FactKind.RESUMED)),
     ],
 )
 def test_an_event_of_a_contact_moves_several_clocks(event: dict[str, object], kinds: dict[str, FactKind]) -> None:
@@ -175,6 +178,9 @@ def test_what_is_stated_of_a_case_and_of_a_window_comes_along() -> None:
     for event in ("booked", "rescheduled"):
         [(_, fact)] = decoded(AppointmentEvent, encoded(AppointmentEvent, **{event: window}))
         assert (fact.kind, fact.window_start, fact.window_end) == (FactKind.SCHEDULED, at(0), at(60))
+    sharp = {"windowStart": "2026-03-02T12:00:00Z", "windowEnd": "2026-03-02T12:00:00Z"}
+    [(_, fact)] = decoded(AppointmentEvent, encoded(AppointmentEvent, booked=sharp))
+    assert (fact.window_start, fact.window_end) == (at(0), at(0))
 
 
 @pytest.mark.parametrize(
@@ -187,6 +193,7 @@ def test_what_is_stated_of_a_case_and_of_a_window_comes_along() -> None:
         (ContactEvent, {"reopened": {}}),
         (ContactEvent, {"customerWrote": {}}),
         (AppointmentEvent, {"booked": {}}),
+        (AppointmentEvent, {"booked": {"windowStart": "2026-03-02T12:00:00Z", "windowEnd": "2200-01-01T00:00:01Z"}}),
         (
             AppointmentEvent,
             {"rescheduled": {"windowStart": "2026-03-02T12:00:00Z", "windowEnd": "2026-03-02T11:00:00Z"}},
@@ -329,6 +336,17 @@ def test_the_machine_runs_a_clock_from_start_to_retraction() -> None:
     assert (retraction.before, retraction.after) == (MACHINE.labels(breached), MACHINE.labels(met))
     assert retraction.margin == pytest.approx(-55 * 60)
     assert MACHINE.step(key, met, None) == Step(b"forgotten", key + b":forgotten", MACHINE.labels(met), None)
+
+
+def test_a_transition_has_an_id_of_its_own() -> None:
+    """A warning by its time, all others by the limit they speak of; from the second cycle on with its number."""
+    steps = [judged(a_fact(STARTED, 0), minutes=now) for now in (0, 45)]
+    key, number = steps[0].key, b"%b:%b:%d"
+    assert MACHINE.step(key, *steps).id == number % (key, b"at_risk", at(45))
+    again = fold(steps[1], [a_fact(STOPPED, 50), a_fact(FactKind.REOPENED, 55)], STANDARDS)
+    assert MACHINE.step(key, fold(steps[1], [a_fact(STOPPED, 50)], STANDARDS), again).id == number % (
+        key, b"started", at(115)
+    ) + b":2"  # fmt: skip
 
 
 def test_a_record_says_to_others_what_it_says_inside() -> None:

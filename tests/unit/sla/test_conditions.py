@@ -49,6 +49,21 @@ def test_a_condition_holds_or_not(text: str, case: Mapping[str, str], answer: bo
 
 
 @pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("{team: a}", None),
+        ("{not: {team: a}}", None),
+        ("{tier: gold, team: a}", False),
+        ("{any: [{tier: silver}, {team: a}]}", True),
+        ("{any: [{tier: gold}, {team: a}]}", None),
+    ],
+)
+def test_what_is_not_known_decides_nothing(text: str, answer: bool | None) -> None:
+    """The team is not; what the tier decides is decided."""
+    assert holds(read(text), {"tier": "silver", "team": None}) is answer
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("colour: red", "line 1: colour: is nothing to ask for; write one of kind, priority, tier, team"),

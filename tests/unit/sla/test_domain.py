@@ -1,11 +1,15 @@
 """What a clock says, case by case. Limit 12:60, preferred 12:20, warning from 12:45, breach announced after 12:62."""
 
+from itertools import pairwise
+
 import pytest
+from msgspec.structs import replace
 
 from services.shared.facts import Context
 from services.shared.instant import Instant
+from services.sla.conditions import Condition
 from services.sla.domain import breached_at, change, due, fold, margin, next_deadline
-from services.sla.model import NONE, Clock, Fact, FactKind, State, Transition
+from services.sla.model import NONE, Clock, Cycle, Fact, FactKind, State, Transition
 from services.sla.policies import Goal
 from services.sla.standards import Standards
 from tests.unit.sla.builders import GOAL, MINUTE, STANDARDS, a_fact, at, judged, minutes, standards
@@ -37,6 +41,7 @@ START = a_fact(STARTED, 0)
         ([(STARTED, 0), (STOPPED, 10), (CANCELLED, 20)], 99, State.MET),
         ([(STARTED, 0), (STOPPED, 10), (CANCELLED, 10)], 99, State.MET),
         ([(CANCELLED, -10), (STARTED, 0)], 99, State.CANCELLED),
+        ([(STOPPED, -5), (CANCELLED, -5), (STARTED, 0)], 99, State.MET),
     ],
 )
 def test_the_verdict_follows_from_the_facts_and_the_instant(
@@ -73,6 +78,11 @@ def test_the_preferred_level_is_answered_once_the_clock_ends(
     assert judged(*facts, minutes=now).cycle.preferred_met is preferred_met
 
 
+def test_what_is_called_off_was_never_stopped() -> None:
+    """Not by what happens afterwards either."""
+    assert judged(START, a_fact(CANCELLED, 10), a_fact(STOPPED, 20)).cycle.stopped_at == NONE
+
+
 def test_a_standard_may_do_without_preferred_level_warning_and_grace() -> None:
     """Then the clock goes straight from running to breached, a microsecond after the limit."""
     bare = standards(Goal(minutes(60)))
@@ -89,6 +99,15 @@ def test_each_field_of_the_context_is_the_one_last_stated() -> None:
     first = a_fact(STARTED, 0, context=Context(team="blue", site="Lugo"))
     second = a_fact(OTHER, 5, context=Context(site="Vigo", customer_tier="gold"))
     assert judged(second, first, a_fact(OTHER, 6)).context == Context(team="blue", site="Vigo", customer_tier="gold")
+
+
+def test_what_a_policy_asks_for_matters_where_there_are_no_sites() -> None:
+    """As where there are."""
+    book = STANDARDS.versions[0].book
+    policy = book.policies[0]._replace(when=Condition("team", frozenset({"blue"})))
+    by = Standards.of(book._replace(policies=[policy]))
+    teams = [Context(team=team) for team in ("blue", "red")]
+    assert [judged(a_fact(STARTED, 0, context=team), by=by).cycle.policy for team in teams] == ["within the hour", ""]
 
 
 def test_facts_that_are_known_already_leave_the_very_same_record() -> None:
@@ -117,6 +136,7 @@ def test_a_record_is_forgotten_a_horizon_after_its_last_fact_and_limit() -> None
     """Not before either, and never where there is no horizon."""
     mortal = standards(GOAL, horizon=100 * MINUTE)
     breached = judged(START, minutes=63)
+    assert next_deadline(judged(START), mortal) == at(45)
     assert next_deadline(breached, mortal) == at(162)
     assert due(breached, Instant(at(162) - 1), mortal) == breached
     assert due(breached, at(162), mortal) is None
@@ -156,11 +176,39 @@ MISSED, CALLED_OFF = judged(START, a_fact(STOPPED, 90)), judged(START, a_fact(CA
         (MISSED, MET, Transition.RETRACTED),
         (BREACHED, CALLED_OFF, Transition.RETRACTED),
         (BREACHED, RUNNING, Transition.RETRACTED),
+        (BREACHED, NOTED, Transition.RETRACTED),
+        (RUNNING, NOTED, Transition.NOTED),
+        (AT_RISK, AT_RISK, Transition.NOTED),
     ],
 )
 def test_a_transition_is_named_by_where_it_leads(old: Clock | None, new: Clock, announced: Transition) -> None:
     """Except where it takes back a breach: that is what must reach whoever was told."""
     assert change(old, new).transition == announced
+
+
+#: Of each transition a step that leads to it, the weightiest last.
+STEPS = {
+    Transition.NOTED: (State.RUNNING, State.RUNNING),
+    Transition.RESUMED: (State.PAUSED, State.RUNNING),
+    Transition.STARTED: (State.NOTED, State.RUNNING),
+    Transition.PAUSED: (State.RUNNING, State.PAUSED),
+    Transition.CANCELLED: (State.RUNNING, State.CANCELLED),
+    Transition.MET: (State.RUNNING, State.MET),
+    Transition.AT_RISK: (State.RUNNING, State.AT_RISK),
+    Transition.MISSED: (State.BREACHED, State.MISSED),
+    Transition.BREACHED: (State.AT_RISK, State.BREACHED),
+    Transition.RETRACTED: (State.MISSED, State.MET),
+}
+
+
+@pytest.mark.parametrize(("lighter", "heavier"), list(pairwise(STEPS)))
+def test_of_several_cycles_the_weightiest_change_is_announced(lighter: Transition, heavier: Transition) -> None:
+    """Whichever of them it is in; of two that weigh the same the last."""
+    for first, last, expected in ((lighter, heavier, 2), (heavier, lighter, 1), (heavier, heavier, 2)):
+        old, new = (
+            replace(RUNNING, earlier=(Cycle(STEPS[first][step]),), cycle=Cycle(STEPS[last][step])) for step in (0, 1)
+        )
+        assert change(old, new)[:2] == (heavier, expected)
 
 
 def test_a_breach_says_since_when_it_could_be_announced() -> None:
@@ -174,5 +222,7 @@ def test_the_margin_is_told_once_by_the_step_that_stops_the_clock() -> None:
     """Seconds after due; below zero in time."""
     assert margin(change(RUNNING, MET)) == -51 * 60
     assert margin(change(BREACHED, MISSED)) == 30 * 60
+    assert margin(change(BREACHED, MET)) == -51 * 60
     assert margin(change(MISSED, MISSED)) is None
     assert margin(change(RUNNING, CALLED_OFF)) is None
+    assert margin(change(BREACHED, CALLED_OFF)) is None

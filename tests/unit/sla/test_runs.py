@@ -24,8 +24,10 @@ def told(events: Told) -> list[Fact]:
         ([(STARTED, 0), (STARTED, 5), (STOPPED, 9), (STOPPED, 10)], [(0, 9, None)]),
         ([(STOPPED, 5)], []),
         ([(STOPPED, -5), (STARTED, 0)], [(0, -5, None)]),
+        ([(STOPPED, -5), (STOPPED, -3), (STARTED, 0)], [(0, -5, None)]),
         ([(CANCELLED, -5), (STARTED, 0)], [(0, None, -5)]),
         ([(STARTED, 0), (CANCELLED, 5), (CANCELLED, 6), (STOPPED, 9)], [(0, 9, 5)]),
+        ([(STARTED, 0), (STOPPED, 5), (CANCELLED, 5)], [(0, 5, None)]),
         # what comes after the end begins nothing by itself
         ([(STARTED, 0), (STOPPED, 5), (STARTED, 9)], [(0, 5, None)]),
         # reopened: another cycle
@@ -49,11 +51,16 @@ def told(events: Told) -> list[Fact]:
         ([(ANSWERED, 0), (CANCELLED, 5), (FOLLOWED_UP, 6), (OPENED, 8)], [(8, None, None)]),
         ([(ANSWERED, 0), (CANCELLED, 5), (OPENED, 8)], []),
         ([(ANSWERED, 0), (CANCELLED, 5), (FOLLOWED_UP, 6), (OPENED, 8), (CANCELLED, 9), (OPENED, 10)], [(8, None, 9)]),
+        ([(FOLLOWED_UP, 0), (OPENED, 8)], []),  # nothing was closed
+        ([(ANSWERED, 0), (FOLLOWED_UP, 3), (ANSWERED, 5), (CANCELLED, 5)], [(3, 5, None)]),
         # an update renews
         ([(RENEWED, 0)], [(0, None, None)]),
         ([(RENEWED, 0), (RENEWED, 5)], [(0, 5, None), (5, None, None)]),
         ([(RENEWED, 0), (CANCELLED, 5), (RENEWED, 6)], [(0, 6, 5)]),
         ([(RENEWED, 0), (CANCELLED, 5), (OPENED, 6), (RENEWED, 7)], [(0, None, 5), (7, None, None)]),
+        ([(RENEWED, 0), (CANCELLED, 5), (OPENED, 5), (RENEWED, 7)], [(0, None, 5), (7, None, None)]),
+        ([(RENEWED, 0), (RENEWED, 5), (CANCELLED, 5)], [(0, 5, None), (5, None, 5)]),
+        ([(RENEWED, 0), (OPENED, 5), (RENEWED, 7)], [(0, 7, None), (7, None, None)]),  # it was open
     ],
 )
 def test_a_clock_runs_in_cycles(events: Told, expected: list[tuple[float, float | None, float | None]]) -> None:
@@ -77,6 +84,8 @@ def test_a_clock_runs_in_cycles(events: Told, expected: list[tuple[float, float 
         ([(HELD, 5), (STOPPED, 9)], [(5, 9, "e0")]),
         ([(HELD, 5), (CANCELLED, 9)], [(5, 9, "e0")]),
         ([(HELD, 5), (REOPENED, 9)], [(5, 9, "e0")]),
+        ([(HELD, 5), (OPENED, 9)], [(5, 9, "e0")]),
+        ([(HELD, 5), (HELD, 5)], [(5, None, "e1")]),
         ([(HELD, 5), (RESUMED, 5)], []),
     ],
 )
@@ -101,8 +110,10 @@ def window(said_at: float, start: float, end: float) -> Fact:
         ([window(0, 60, 120)], [(60, None, 120)]),
         ([window(0, 60, 120), a_fact(STOPPED, 50)], [(60, 50, 120)]),
         ([window(0, 60, 120), window(10, 90, 150)], [(90, None, 150)]),
+        ([window(0, 60, 120), window(120, 200, 260)], [(200, None, 260)]),
         ([window(0, 60, 120), window(130, 200, 260)], [(60, 130, 120), (200, None, 260)]),
         ([window(0, 60, 120), a_fact(CANCELLED, 50), window(55, 90, 150)], [(60, None, 120)]),
+        ([window(0, 60, 120), a_fact(CANCELLED, 50), window(50, 90, 150)], [(90, None, 150)]),
         ([window(0, 60, 120), a_fact(STOPPED, 70), window(75, 90, 150)], [(60, 70, 120)]),
         ([a_fact(STOPPED, 50), window(70, 60, 120)], [(60, 50, 120)]),
     ],

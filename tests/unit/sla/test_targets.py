@@ -4,7 +4,7 @@ import pytest
 
 from services.shared.instant import SECOND, Instant, parse_instant
 from services.shared.working_time import Hours, WorkingTime
-from services.sla.targets import Target, Unit, after, before, later, parse_target
+from services.sla.targets import Target, Unit, after, before, format_target, later, parse_target
 
 HOUR = 3600 * SECOND
 OFFICE = WorkingTime("office", "Europe/Madrid", [[Hours(9 * 60, 17 * 60)]] * 5 + [[], []])
@@ -33,6 +33,24 @@ FRIDAY = parse_instant("2026-10-23T14:00:00Z")
 def test_a_target_is_read(text: str, target: Target) -> None:
     """Every way to write one."""
     assert parse_target(text) == target
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("90min", "1 h 30 min"),
+        ("90 business minutes", "1 h 30 min of business hours"),
+        ("1 business day", "1 business day"),
+        ("3 business days, end of day", "3 business days, end of day"),
+        ("30 calendar days, same time", "30 calendar days"),
+        ("window", "the end of its window"),
+        ("1 contact", "1 contact"),
+        ("2 contacts", "2 contacts"),
+    ],
+)
+def test_a_target_is_told_in_words(text: str, written: str) -> None:
+    """One is one, and two are several."""
+    assert format_target(parse_target(text)) == written
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from services.shared.facts import merge
 from services.shared.instant import parse_instant
 from services.shared.keys import record_key
 from services.sla.codec import identity
-from services.sla.domain import change, due, fold, judge, next_deadline
+from services.sla.domain import change, due, fold, judge, margin, next_deadline
 from services.sla.model import NONE, Clock, Cycle, Fact, FactKind, Metric, State, Transition
 from services.sla.policies import read_policies
 from services.sla.standards import Standards, Version
@@ -35,6 +35,7 @@ calendars:
   always: {{zone: UTC, hours: {{mon-sun: "00:00-24:00"}}}}
   office: {{zone: Europe/Madrid, hours: {{mon-fri: "09:00-18:00"}}}}
   lisbon: {{zone: Europe/Lisbon, hours: {{mon-fri: "09:00-18:00"}}}}
+  nepal: {{zone: Asia/Kathmandu, hours: {{mon-sun: "09:00-18:00"}}}}
 sites: {{Lisboa: lisbon}}
 policies:
 {policies}
@@ -78,11 +79,14 @@ ANY = ", pauses: {}"
         ("1h", [held(-10), resumed(20)], 80),  # of a hold that began before the start what comes after it
         ("1h", [held(-10), resumed(-5)], 60),
         ("1h", [held(10), a_fact(STOPPED, 40)], 90),
+        ("1h", [held(10), a_fact(FactKind.ANSWERED, 40)], 90),
         ("2 business hours", [held(10), resumed(40)], 150),
         # held at 17:00, resumed at 10:00 on the next day: two hours of the office
         ("5 business hours", [held(240), resumed(DAY - 180)], DAY - 180 + 60),
         ("5 business hours", [held(400), resumed(500)], 300),
         ("1 business day", [held(10), resumed(40)], DAY + 30),
+        # begun before nine, due at nine, held from evening to evening: there is still the night
+        ("1 business day", [a_fact(STARTED, -300), held(360), resumed(DAY + 360)], 2 * DAY - 240),
         ('"1 business day, end of day"', [held(10), resumed(40)], 2 * DAY - 240 + 30),
         ("1 calendar day", [held(10), resumed(40)], DAY + 30),
     ],
@@ -90,6 +94,12 @@ ANY = ", pauses: {}"
 def test_a_hold_moves_the_limit_by_what_would_have_counted(limit: str, events: list[Fact], due_at: float) -> None:
     """In the time of the office where the target is."""
     assert judged([START, *events], by(limit, ANY)).cycle.due_at == at(due_at)
+
+
+def test_a_hold_moves_the_preferred_level_too() -> None:
+    """And the warnings with the limit."""
+    cycle = judged([START, held(10), resumed(40)], by("1h", ", preferred: 20min, warnings: [10min]" + ANY)).cycle
+    assert (cycle.preferred_due_at, cycle.warn_at) == (at(50), (at(80),))
 
 
 @pytest.mark.parametrize(
@@ -109,11 +119,35 @@ def test_only_what_the_policy_lets_pause_pauses_and_not_for_longer_than_it_says(
     assert judged(events, by("1h", pauses)).cycle.due_at == at(due_at)
 
 
+def test_the_longest_pause_is_counted_from_the_hold() -> None:
+    """Also where that was before the start."""
+    assert judged([START, held(-10)], by("1h", ", pauses: {longest: 15min}")).cycle.due_at == at(65)
+
+
+@pytest.mark.parametrize("lead", ["50min", "55min"])  # at the end of the pause, and within it
+def test_what_fell_due_in_a_pause_is_known_when_it_ends(lead: str) -> None:
+    """Held until 40, due at 90; more facts do not bring the pause back."""
+    standards = by("1h", f", warnings: [{lead}], pauses: {{longest: 30min}}")
+    clock = judged([START, held(10)], standards, now=41)
+    assert (clock.cycle.state, clock.changed_at, clock.changes_at) == (State.AT_RISK, at(40), at(90) + 1)
+    assert change(judged([START, held(10)], standards, now=39), clock).transition == Transition.AT_RISK
+    assert fold(clock, [a_fact(OTHER, 41)], standards).cycle == clock.cycle
+
+
+def test_a_clock_runs_on_after_the_longest_pause_whatever_more_is_heard() -> None:
+    """It does not pause again."""
+    standards = by("1h", ", pauses: {longest: 30min}")
+    running = judged([START, held(10)], standards, now=41)
+    assert (running.cycle.state, running.changed_at) == (State.RUNNING, at(40))
+    assert fold(running, [a_fact(OTHER, 41)], standards).cycle == running.cycle
+
+
 def test_what_is_held_is_paused_has_no_limit_and_is_neither_met_nor_breached() -> None:
     """However long it takes, unless the policy says how long at most."""
-    paused = judged([START, held(10)], by("1h", ANY), now=100_000)
-    assert paused.cycle.state == State.PAUSED
-    assert (paused.cycle.due_at, paused.cycle.breach_at, paused.changes_at) == (NONE, NONE, NONE)
+    paused = judged([START, held(10)], by("1h", ", warnings: [10min], grace: 1min" + ANY), now=100_000)
+    assert (paused.cycle.state, paused.cycle.warn_at) == (State.PAUSED, ())
+    assert (paused.cycle.due_at, paused.cycle.breach_at) == (NONE, NONE)
+    assert (paused.changed_at, paused.changes_at) == (NONE, NONE)
     limited = by("1h", ", pauses: {longest: 30min}, warnings: [10min]")
     assert judged([START, held(10)], limited, now=39).cycle.state == State.PAUSED
     assert judged([START, held(10)], limited, now=39).changes_at == at(40)
@@ -129,7 +163,9 @@ def test_what_is_held_is_paused_has_no_limit_and_is_neither_met_nor_breached() -
         ([held(10), a_fact(CANCELLED, 500)], State.CANCELLED),
         ([held(10), resumed(500), a_fact(STOPPED, 549)], State.MET),
         ([held(10), resumed(500), a_fact(STOPPED, 551)], State.MISSED),
+        ([held(60)], State.BREACHED),
         ([held(61)], State.BREACHED),
+        ([a_fact(CANCELLED, 5), held(10)], State.CANCELLED),
     ],
 )
 def test_the_time_held_is_never_lost(events: list[Fact], state: State) -> None:
@@ -191,9 +227,15 @@ def stated(minute: float, priority: str = "", kind: str = "", **context: str) ->
         # what is stated when the limit has passed changes nothing: nobody is excused, and nobody is to blame, by it
         ([stated(0, priority="urgent"), stated(61, kind="email", priority="low")], "urgent", 60),
         ([stated(0, priority="urgent"), stated(60, kind="email", priority="low")], "mail", 300),
+        ([stated(0, priority="urgent"), stated(30, team="a"), stated(61, kind="email", priority="low")], "urgent", 60),
         # nor what is stated when it is over
         ([stated(0, kind="email"), a_fact(STOPPED, 50), stated(51, priority="urgent")], "mail", 300),
+        ([stated(0, kind="email"), a_fact(STOPPED, 50), stated(50, priority="urgent")], "urgent", 60),
+        ([stated(0, kind="email"), a_fact(STOPPED, -5)], "mail", 300),
         ([stated(20, kind="email")], "mail", 300),
+        # of each thing that is stated the last counts
+        ([stated(0, kind="email"), stated(5, team="red")], "mail", 300),
+        ([stated(0, kind="email", team="blue"), stated(5, team="red")], "mail", 300),
         ([stated(0, kind="email", site="Lisboa")], "mail", 300),
         ([stated(0, kind="email", site="Porto")], "mail", 300),
     ],
@@ -205,12 +247,29 @@ def test_the_first_policy_that_is_for_the_case_judges_it(events: list[Fact], pol
     assert cycle.state == (State.NOTED if not policy else State.RUNNING if not cycle.stopped_at else State.MET)
 
 
+def test_what_is_stated_of_a_case_that_was_called_off_changes_nothing() -> None:
+    """Or it would have come too late by a limit that nobody knew of."""
+    events = [START, stated(0, kind="email"), a_fact(CANCELLED, 100), stated(101, priority="urgent")]
+    cycle = judged(events, TRIAGE, now=200).cycle
+    assert (cycle.state, cycle.policy) == (State.CANCELLED, "mail")
+
+
+def test_each_metric_has_its_own_targets() -> None:
+    """Of the very same case."""
+    standards = Standards(
+        (version("  - {name: all, calendar: always, targets: {resolution: {limit: 5h}, first_reply: {limit: 1h}}}"),)
+    )
+    limits = [judged([START], standards, metric=each).cycle.due_at for each in (Metric.RESOLUTION, Metric.FIRST_REPLY)]
+    assert limits == [at(300), at(60)]
+
+
 def test_a_site_has_its_own_hours() -> None:
     """It is 17:30 in Lisbon, where the office is open for half an hour more; in Madrid it has closed."""
     start = a_fact(STARTED, 330)
     assert judged([start, stated(330, kind="email")], TRIAGE).cycle.due_at == at(DAY + 60)
     lisbon = judged([start, stated(330, kind="email", site="Lisboa")], TRIAGE).cycle
     assert (lisbon.due_at, lisbon.calendar) == (at(DAY + 90), "lisbon")
+    assert judged([start, stated(330, site="Lisboa")], by("1 business hour")).cycle.calendar == "lisbon"
 
 
 def test_a_weekday_is_that_of_the_policy_s_calendar() -> None:
@@ -221,19 +280,56 @@ def test_a_weekday_is_that_of_the_policy_s_calendar() -> None:
     assert judged([evening], TRIAGE).cycle.policy == ""
 
 
+def test_a_weekday_begins_when_it_does_in_the_calendar_s_zone() -> None:
+    """In Nepal at a quarter past six in the evening, UTC."""
+    standards = Standards(
+        (version("  - {name: monday, when: {weekday: mon}, calendar: nepal, targets: {resolution: {limit: 1h}}}"),)
+    )
+    starts = [at(minute - DAY) for minute in (6 * 60 + 14, 6 * 60 + 15)]
+    found = [judged([Fact(start, "crm", "1", STARTED)], standards).cycle.policy for start in starts]
+    assert found == ["", "monday"]
+
+
+@pytest.mark.parametrize("field", ["tier", "team", "channel", "site"])
+def test_each_thing_that_is_stated_may_decide(field: str) -> None:
+    """Of two cases that are alike in all others."""
+    standards = Standards(
+        (version(f"  - {{name: own, when: {{{field}: x}}, calendar: always, targets: {{resolution: {{limit: 1h}}}}}}"),)
+    )
+    place = field.replace("tier", "customer_tier")
+    found = [judged([START, stated(0, **{place: value})], standards).cycle.policy for value in ("x", "y")]
+    assert found == ["own", ""]
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind"),
+    [
+        (Metric.CALLBACK_RETURNED, "callback"),
+        (Metric.CUSTOMER_TOLD, "order"),
+        (Metric.APPOINTMENT_STARTED, "appointment"),
+    ],
+)
+def test_some_metrics_tell_what_kind_a_case_is(metric: Metric, kind: str) -> None:
+    """No event says so."""
+    targets = f"targets: {{{metric.name.lower()}: {{limit: 1h}}}}"
+    standards = Standards((version(f"  - {{name: all, when: {{kind: {kind}}}, calendar: always, {targets}}}"),))
+    assert judged([START], standards, metric=metric).cycle.policy == "all"
+
+
 def test_holds_are_kept_when_the_policy_changes() -> None:
     """They are facts of the case, not of a policy."""
     standards = Standards(
         (
             version("""
   - {name: urgent, when: {priority: urgent}, calendar: always, pauses: {}, targets: {resolution: {limit: 1h}}}
-  - {name: others, calendar: always, pauses: {}, targets: {resolution: {limit: 5h}}}
+  - {name: others, calendar: always, pauses: {}, targets: {resolution: {limit: 75min}}}
 """),
         )
     )
-    events = [START, held(10), resumed(40), stated(50, priority="urgent")]
-    assert judged(events[:3], standards).cycle.due_at == at(330)
+    events = [START, held(10), resumed(40), stated(80, priority="urgent")]
+    assert judged(events[:3], standards).cycle.due_at == at(105)
     assert judged(events, standards).cycle.due_at == at(90)
+    assert judged([START, held(10), stated(50, priority="urgent")], standards).cycle.policy == "urgent"
 
 
 # --- contacts
@@ -250,6 +346,7 @@ def test_holds_are_kept_when_the_policy_changes() -> None:
         ([a_fact(STARTED, 5), a_fact(STOPPED, 6), a_fact(STARTED, 7)], State.MET, 7),
         ([a_fact(STOPPED, 6), a_fact(REOPENED, 7)], State.RUNNING, None),
         ([a_fact(STARTED, 5), a_fact(STOPPED, 6), a_fact(REOPENED, 7)], State.BREACHED, 7),
+        ([a_fact(STARTED, 5), a_fact(STARTED, 6), a_fact(STOPPED, 7), a_fact(REOPENED, 9)], State.BREACHED, 9),
     ],
 )
 def test_how_often_a_customer_must_make_contact(events: list[Fact], state: State, due_at: float | None) -> None:
@@ -257,8 +354,20 @@ def test_how_often_a_customer_must_make_contact(events: list[Fact], state: State
     standards = Standards(
         (version("  - {name: all, calendar: always, targets: {contacts_to_resolve: {limit: 2 contacts}}}"),)
     )
-    cycle = judged([START, *events], standards, 99, Metric.CONTACTS_TO_RESOLVE).cycle
-    assert (cycle.state, cycle.due_at) == (state, at(due_at) if due_at else NONE)
+    clock = judged([START, *events], standards, 99, Metric.CONTACTS_TO_RESOLVE)
+    assert (clock.cycle.state, clock.cycle.due_at) == (state, at(due_at) if due_at else NONE)
+    assert (margin(change(None, clock)) is None) == (not clock.cycle.stopped_at or not due_at)
+
+
+def test_to_make_contact_once_may_be_preferred() -> None:
+    """It is, as long as nobody had to do so twice."""
+    limits = "{limit: 2 contacts, preferred: 1 contact}"
+    standards = Standards(
+        (version(f"  - {{name: all, calendar: always, targets: {{contacts_to_resolve: {limits}}}}}"),)
+    )
+    for again, preferred_met in (([], True), ([a_fact(STARTED, 5)], False)):
+        clock = judged([START, *again, a_fact(STOPPED, 9)], standards, 99, Metric.CONTACTS_TO_RESOLVE)
+        assert (clock.cycle.state, clock.cycle.preferred_met) == (State.MET, preferred_met)
 
 
 def test_an_appointment_is_to_start_within_its_window() -> None:
@@ -290,6 +399,34 @@ def test_reopening_starts_a_cycle_of_its_own_and_leaves_the_first_as_it_was() ->
     assert change(breached, corrected)[:2] == (Transition.RETRACTED, 1)
 
 
+def test_each_cycle_is_kept_in_its_place() -> None:
+    """The first is the first."""
+    events = [START, *(a_fact(kind, minute) for minute in (5, 15) for kind in (STOPPED, REOPENED))]
+    clock = judged(events, by("1h"), now=20)
+    assert [cycle.started_at for cycle in (*clock.earlier, clock.cycle)] == [at(0), at(5), at(15)]
+
+
+def test_a_wait_that_turns_out_to_be_a_last_thank_you_is_taken_back() -> None:
+    """Written when all was settled, as is heard later; a breach of it is retracted, with the number of what is left."""
+    standards = Standards((version("  - {name: all, calendar: always, targets: {next_reply: {limit: 1h}}}"),))
+    asked, answered, thanked = ((FactKind.FOLLOWED_UP, 3), (FactKind.ANSWERED, 5), (FactKind.FOLLOWED_UP, 7))
+    events = [a_fact(FactKind.ANSWERED, 0), *(a_fact(*each) for each in (asked, answered, thanked))]
+    for now, transition in ((10, Transition.NOTED), (68, Transition.RETRACTED)):
+        waiting = judged(events, standards, now, Metric.NEXT_REPLY)
+        settled = fold(waiting, [a_fact(CANCELLED, 6)], standards)
+        assert (settled.earlier, settled.cycle) == ((), waiting.earlier[0])
+        assert change(waiting, settled)[:2] == (transition, 1)
+
+
+def test_a_cycle_more_never_lets_fold_announce_its_breach() -> None:
+    """Though the one before it was breached: only the clock says so, once all is read."""
+    standards = by("1h")
+    breached = judged([a_fact(STARTED, 100)], standards, now=200)
+    folded = fold(breached, [START, a_fact(STOPPED, 5), a_fact(REOPENED, 6)], standards)
+    assert [cycle.state for cycle in (*folded.earlier, folded.cycle)] == [State.MET, State.RUNNING]
+    assert next_deadline(folded, standards) == at(66) + 1
+
+
 def test_what_was_called_off_too_late_and_begun_again_was_missed() -> None:
     """Nothing can end it any more."""
     clock = judged([START, a_fact(CANCELLED, 70), a_fact(REOPENED, 80)], by("1h"), now=90)
@@ -308,7 +445,9 @@ LAX = "  - {name: lax, calendar: always, targets: {resolution: {limit: 2h}}}"
     [
         ([version(LAX)], ("lax", "7", "", 120)),
         ([version(LAX, 50)], ("lax", "7", "", 120)),  # before the first version there is none but that
+        ([version(LAX, 50), version(STRICT, 90, name="8")], ("lax", "7", "", 120)),
         ([version(LAX), version(STRICT, 0, name="8")], ("strict", "8", "", 30)),
+        ([version(STRICT, -20, name="6", apply_to_open=True), version(LAX, -10)], ("lax", "7", "", 120)),
         ([version(LAX), version(STRICT, 10, name="8")], ("lax", "7", "", 120)),
         ([version(LAX), version(STRICT, 10, name="8", apply_to_open=True)], ("strict", "8", "7", 30)),
         # it ran no more then
@@ -339,9 +478,117 @@ def test_an_open_cycle_is_moved_at_the_stated_instant_and_not_before() -> None:
     before, at_it = (judged([START], standards, now=now) for now in (39, 40))
     assert (before.cycle.policy, before.cycle.state, before.changes_at) == ("lax", State.RUNNING, at(40))
     assert (at_it.cycle.policy, at_it.cycle.state, at_it.cycle.first_version) == ("strict", State.BREACHED, "7")
+    assert at_it.changed_at == at(40)
     longer = version(LAX, 40, name="9", apply_to_open=True)
     breached = judged([START], Standards((version(STRICT), longer)), now=99)
     assert (breached.cycle.policy, breached.cycle.state) == ("strict", State.BREACHED)
+
+
+def test_to_be_moved_is_announced_only_where_the_state_changes() -> None:
+    """By the clock, at the stated instant; the version that a cycle begins with moves nothing."""
+    lax, never = (version(LAX, when, name=name, apply_to_open=True) for when, name in ((20, "8"), (200, "9")))
+    standards = Standards((version(STRICT, -9, apply_to_open=True), lax, never))
+    before, after = (judged([START], standards, now=now) for now in (19, 20))
+    assert (before.changed_at, before.changes_at) == (NONE, at(20))
+    assert (after.changed_at, after.changes_at) == (at(20), at(120) + 1)
+    assert change(before, after).transition == Transition.NOTED
+    breached = judged([START], standards, now=121)
+    assert breached.changed_at == at(120) + 1
+    for ending, minute in ((STOPPED, 30), (STOPPED, 130), (CANCELLED, 30)):
+        over = judged([START, a_fact(ending, minute)], standards, now=140)
+        assert (over.cycle.version, over.changed_at, over.changes_at) == ("8", NONE, NONE)
+
+
+@pytest.mark.parametrize(
+    ("limit", "events", "in_force_from", "version_name"),
+    [
+        ("30min", [], 29, "8"),
+        ("30min", [], 30, "8"),
+        ("30min", [], 31, "7"),
+        ("30min, grace: 10min", [], 40, "8"),  # not announced yet
+        ("30min, grace: 10min", [], 41, "7"),
+        ("30min", [a_fact(STOPPED, 20)], 19, "8"),
+        ("30min", [a_fact(STOPPED, 20)], 20, "7"),
+        ("30min", [a_fact(CANCELLED, 20)], 19, "8"),
+        ("30min", [a_fact(CANCELLED, 20)], 20, "7"),
+        ("30min", [a_fact(CANCELLED, 20), a_fact(STOPPED, 22)], 21, "7"),
+        ("30min, grace: 10min", [a_fact(CANCELLED, 35)], 36, "7"),  # called off too late: no later version excuses that
+        ("30min, pauses: {}", [held(20)], 99, "8"),
+    ],
+)
+def test_what_is_over_or_breached_is_moved_no_more(
+    limit: str, events: list[Fact], in_force_from: float, version_name: str
+) -> None:
+    """Whenever it is judged first, and though it is judged again only at its deadline."""
+    first = version(f"  - {{name: first, calendar: always, targets: {{resolution: {{limit: {limit}}}}}}}")
+    standards = Standards((first, version(LAX, in_force_from, name="8", apply_to_open=True)))
+    for known_at in (0, in_force_from, 100):
+        known = judged([START, *events], standards, now=known_at)
+        final = due(known, at(100), standards) if next_deadline(known, standards) else known
+        assert final is not None
+        assert final.cycle.version == version_name
+        assert final == judged([START, *events], standards, now=100)
+
+
+NOBODY = "  - {name: nobody, when: {team: red}, calendar: always, targets: {resolution: {limit: 1h}}}"
+
+
+def test_a_cycle_without_a_policy_is_moved_as_others_are() -> None:
+    """While it runs; what is over is left alone, and is not looked at again."""
+    standards = Standards((version(NOBODY), version(NOBODY, 40, name="8", apply_to_open=True)))
+    before, after = (judged([START], standards, now=now) for now in (39, 40))
+    assert (before.cycle, before.changes_at) == (Cycle(State.NOTED, "", "7", "", "", at(0)), at(40))
+    assert (after.cycle, after.changed_at) == (Cycle(State.NOTED, "", "8", "7", "", at(0)), at(40))
+    strict = Standards((version(NOBODY), version(STRICT, 40, name="8", apply_to_open=True)))
+    for ending in (STOPPED, CANCELLED):
+        for by_when in (standards, strict):
+            over = judged([START, a_fact(ending, 39)], by_when, now=100)
+            assert over.cycle == Cycle(State.NOTED, "", "7", "", "", at(0))
+            assert next_deadline(over, by_when) is None
+
+
+def test_a_version_that_becomes_known_later_moves_whatever_runs() -> None:
+    """Running, at risk, paused or without a policy; not too late for what comes before it. All else stays as it is."""
+    policy = "  - {name: all, calendar: always, targets: {resolution: {limit: 1h, warnings: [40min], pauses: {}}}}"
+    moving = version(STRICT, 30, name="8", apply_to_open=True)
+    running, at_risk = (judged([START], Standards((version(policy),)), now) for now in (0, 20))
+    paused = judged([START, held(10)], Standards((version(policy),)))
+    noted = judged([START], Standards((version(NOBODY),)))
+    assert next_deadline(running, Standards((version(policy), moving))) == at(20)
+    assert judged([START], Standards((version(policy), moving))).changes_at == at(20)
+    for clock, text in ((at_risk, policy), (paused, policy), (noted, NOBODY)):
+        standards = Standards((version(text), moving))
+        assert next_deadline(clock, standards) == at(30)
+        moved = due(clock, at(30), standards)
+        assert moved is not None
+        assert (moved.cycle.version, moved.cycle.first_version) == ("8", "7")
+    over = judged([START, a_fact(STOPPED, 9)], Standards((version(policy),)))
+    breached = judged([START], Standards((version(policy),)), now=99)
+    for clock in (over, breached, judged([stated(0, team="red")], Standards((version(policy),)))):
+        assert next_deadline(clock, Standards((version(policy), moving))) is None
+    others = version(LAX, 40, name="9"), version(LAX, 50, name="10", apply_to_open=True)
+    several = Standards((version(NOBODY), moving, *others))
+    assert next_deadline(noted, several) == judged([START], several).changes_at == at(30)
+    lax = version(LAX, 30, name="8", apply_to_open=True)
+    moved = judged([START], Standards((version(NOBODY), lax)), now=30)
+    assert next_deadline(moved, Standards((version(NOBODY), lax, others[0]))) == at(120) + 1
+    assert next_deadline(moved, Standards((version(LAX, name="9"), version(LAX, 0, name="10")))) == at(0)
+
+
+def test_what_any_version_times_is_timed() -> None:
+    """Of what is new, and of what is no more."""
+    first = version("  - {name: all, calendar: always, targets: {first_reply: {limit: 1h}}}")
+    assert Standards((first, version(LAX, 10, name="8"))).metrics == {Metric.FIRST_REPLY, Metric.RESOLUTION}
+
+
+def test_a_clock_is_not_forgotten_before_a_version_that_moves_it() -> None:
+    """However long it is held."""
+    versions = version(LAX.replace("limit: 2h", "limit: 2h, pauses: {}")), version(STRICT, 900, apply_to_open=True)
+    standards = Standards(versions, horizon=100 * MINUTE)
+    paused = judged([START, held(10)], standards, now=20)
+    assert next_deadline(paused, standards) == at(900)
+    assert due(paused, at(999), standards) is not None
+    assert due(paused, at(1000), standards) is None
 
 
 def test_a_record_that_was_judged_without_a_version_is_judged_anew_when_that_is_known() -> None:

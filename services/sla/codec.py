@@ -42,7 +42,7 @@ from services.shared.instant import Instant
 from services.shared.keys import ids_of, record_key
 from services.shared.opener import EARLIEST, LATEST, Opener
 from services.shared.partitioner import home_of
-from services.shared.wire import COMPILED, Reader, put_flag, put_message, put_number, put_text, put_timestamp
+from services.shared.wire import COMPILED, NotPlain, Reader, put_flag, put_message, put_number, put_text, put_timestamp
 from services.sla import domain
 from services.sla.model import NONE, Clock, Cycle, Fact, FactKind, Identity, Metric, State, Transition
 from services.sla.standards import InForce
@@ -470,7 +470,10 @@ def _plain_flag(reader: Reader, field: i64) -> bool | None:
 def _plain_timestamps(reader: Reader, field: i64) -> tuple[Instant, ...]:
     found = []
     while reader.field == field:
-        found.append(reader.timestamp(field))
+        at = reader.timestamp(field)
+        if not at:  # it says nothing, or is of another type
+            raise NotPlain
+        found.append(at)
     return tuple(found)
 
 

@@ -26,7 +26,7 @@ from services.sla.domain import fold
 from services.sla.model import Clock, Cycle, Fact, FactKind, Metric
 from services.sla.policies import METRICS, Goal
 from services.sla.standards import InForce, Standards
-from tests.unit.shared.mutants import chunk, mutants
+from tests.unit.shared.mutants import chunk, mutants, varint
 from tests.unit.sla.builders import MINUTE, STANDARDS, a_fact, at, judged, minutes, standards
 from tests.unit.sla.strategies import ALL_STANDARDS, fact_sets, instants
 
@@ -442,6 +442,13 @@ def test_a_record_that_is_not_plain_is_read_all_the_same(compiled: bool, clock: 
     with patch.object(codec, "COMPILED", compiled):
         for value in (newer.SerializeToString(), packed + chunk(99, b"new"), facts + rest):
             assert codec.unpack(value) == clock
+
+
+@pytest.mark.parametrize("warning", [varint(19 << 3) + varint(1), chunk(19, b"")], ids=["a number", "nothing"])
+def test_a_warning_that_is_no_instant_does_not_hold_up_the_rest(warning: bytes) -> None:
+    """It is read, or left to protobuf, like everything else."""
+    value = chunk(11, varint(1 << 3) + varint(1_800_000_000)) + warning
+    assert by_hand(value) in (None, by_protobuf(value))
 
 
 @given(data=st.data())

@@ -6,7 +6,8 @@ a new epoch; what was fetched under an earlier epoch is dropped.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Protocol, TypeAlias
@@ -58,7 +59,8 @@ class Runtime:
     ) -> None:
         self.keeper = keeper
         self.epoch = 0
-        self.lanes: dict[TopicPartition, Lane] = {}
+        self.lanes: Mapping[TopicPartition, Lane] = {}
+        self._lanes: Mapping[int, Sequence[Lane]] = {}
         #: Whether an assignment, be it empty, is recovered and served.
         self.assigned = False
         self.reader: Reader | None = None
@@ -101,7 +103,7 @@ class Runtime:
 
     def start(self, lanes: Iterable[Lane]) -> None:
         """Move on with these lanes. The stores of their partitions must be recovered."""
-        self.lanes = {(lane.topic, lane.partition): lane for lane in lanes}
+        self._own(lanes)
         self._unswept = {partition: [] for partition in self.partitions()}
         self._late.clear()
         self._started_at = self._now()
@@ -110,10 +112,17 @@ class Runtime:
 
     def clear(self) -> None:
         """Own nothing, as long as an assignment is being recovered. Those who watch have to begin anew."""
-        self.lanes = {}
+        self._own(())
         self.assigned = False
         for watcher in self._watchers:
             _offer(watcher, PartitionsMoved())
+
+    def _own(self, lanes: Iterable[Lane]) -> None:
+        self.lanes = {(lane.topic, lane.partition): lane for lane in lanes}
+        by_partition: defaultdict[int, list[Lane]] = defaultdict(list)
+        for lane in self.lanes.values():
+            by_partition[lane.partition].append(lane)
+        self._lanes = dict(by_partition)
 
     # --- input
 
@@ -197,9 +206,9 @@ class Runtime:
 
     # --- time
 
-    def partitions(self) -> frozenset[int]:
-        """The partitions owned and recovered."""
-        return frozenset(lane.partition for lane in self.lanes.values())
+    def partitions(self) -> Collection[int]:
+        """The partitions owned and recovered, as of now."""
+        return self._lanes.keys()
 
     def caught_up(self) -> bool:
         """Whether all that was in the logs at take-over has been read."""
@@ -207,7 +216,7 @@ class Runtime:
 
     def clock(self, partition: int) -> Instant:
         """How far the partition's time has come: nothing unread happened before it."""
-        lanes = self._lanes(partition)
+        lanes = self._lanes[partition]
         if not _caught_up(lanes):
             return Instant(0)
         if self._event_clock:
@@ -257,13 +266,10 @@ class Runtime:
 
     def _swept(self, partition: int) -> Callable[[], None] | None:
         """What to do once the writes of a sweep that left nothing are in the log; None: nothing."""
-        if not self._unswept[partition] or not _caught_up(self._lanes(partition)):
+        if not self._unswept[partition] or not _caught_up(self._lanes[partition]):
             return None
         held, self._unswept[partition] = self._unswept[partition], []
         return partial(_each, held)
-
-    def _lanes(self, partition: int) -> Sequence[Lane]:
-        return [lane for lane in self.lanes.values() if lane.partition == partition]
 
     def _measure_lag(self) -> None:
         now = self._now()

@@ -2,34 +2,39 @@
 
 import json
 import time
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from google.protobuf.json_format import ParseDict
 from kafka import KafkaProducer
 
+from puntual.notifier.v1.incident_pb2 import INCIDENT_STATE_RESOLVED, Incident
 from services.cli.__main__ import main
 from services.cli.dead_letters import dead_letters
+from services.cli.incidents import incidents
 from services.cli.reading import follow, read_to_end
 from services.cli.standards import standards
 from services.shared.broker import free_port, start_embedded
 from services.shared.clock import wall_clock
 from services.shared.errors import KafkaUnreachable
 from services.shared.instant import SECOND, Instant, format_instant
-from services.shared.topics import ORDERS, TOPICS, provision
+from services.shared.topics import INCIDENTS, ORDERS, TOPICS, provision
 from services.sla.policies import BUILT_IN
 from tests.builders import quick_rules
 from tests.integration.engine.reading import read_topic
 from tests.processes import ServiceProcess, wait_for
 
 PARTITIONS = 2
+EXAMPLES = Path(__file__).parents[2] / "examples"
 #: Each command by what one types.
 COMMANDS = {
     **main.commands,
     **{f"dead-letters {name}": each for name, each in dead_letters.commands.items()},
     **{f"standards {name}": each for name, each in standards.commands.items()},
+    **{f"incidents {name}": each for name, each in incidents.commands.items()},
 }
 
 
@@ -73,6 +78,28 @@ def test_a_topic_can_be_given_for_all_lines(kafka: str, prefix: str, site: tuple
     result = run("publish", "--topic", "callbacks", *site, text=f"{line}\n{order('o2', ready={})}")
     assert (result.exit_code, result.stderr) == (0, "2 published\n")
     assert len(read_topic(kafka, f"{prefix}callbacks.v1")) == len(read_topic(kafka, ORDERS.under(prefix))) == 1
+
+
+def test_incidents_are_listed_and_shown(kafka: str, prefix: str, site: tuple[str, ...]) -> None:
+    """Those that are open, with who was told; what is forgotten is not there, what is over only if asked for."""
+    said = (EXAMPLES / "incidents.v1" / "open.json").read_text()
+    is_open = ParseDict(json.loads(said), Incident())
+    over = Incident(incident_id="quiet", route="quiet", state=INCIDENT_STATE_RESOLVED)
+    with closing(KafkaProducer(bootstrap_servers=kafka)) as producer:
+        for key, value in ((is_open.incident_id, is_open), ("quiet", over), ("gone", over), ("gone", None)):
+            record = value.SerializeToString() if value else None
+            producer.send(INCIDENTS.under(prefix), record, key=key.encode()).get(timeout=10)
+    listed = run("incidents", "list", *site)
+    assert (listed.exit_code, listed.stderr) == (0, "1 incident\n")
+    assert "critical" in listed.stdout
+    everything = run("incidents", "list", "--all", "--json", *site).stdout.splitlines()
+    assert [json.loads(line)["incidentId"] for line in everything] == [is_open.incident_id, "quiet"]
+    shown = run("incidents", "show", is_open.incident_id, *site).stdout
+    assert "broken  c-1042/appointment/ap-31  due 2025-11-28T11:00:00Z  told: console" in shown
+    assert "2025-11-28T11:30:00Z  breach of 1 item to console by console: accepted" in shown
+    assert json.loads(run("incidents", "show", is_open.incident_id, "--json", *site).stdout) == json.loads(said)
+    missing = run("incidents", "show", "gone", *site)
+    assert (missing.exit_code, "no incident 'gone'" in missing.stderr) == (3, True)
 
 
 def test_topics_are_created_shown_and_checked(kafka: str, prefix: str) -> None:
@@ -234,6 +261,8 @@ COMMANDS_ON_KAFKA: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("up", "publish", "replay", "watch", "topics", "dead-letters list", "dead-letters replay"), ()),
     "standards publish": (str(BUILT_IN),),
     "standards list": (),
+    "incidents list": (),
+    "incidents show": ("everything",),
     "standards backtest": ("--events", "topic", "--standards", str(BUILT_IN)),
 }
 

@@ -22,9 +22,9 @@ from services.sla.verdicts import Verdict
 
 # Looking up a member of an enum costs more than comparing it, and these are asked of every event.
 _NOTED, _BREACHED, _AT_RISK, _PAUSED = State.NOTED, State.BREACHED, State.AT_RISK, State.PAUSED
+_CANCELLED = State.CANCELLED
 _FOREVER = Instant(2**62)
-_UNDECIDED = frozenset({State.RUNNING, State.AT_RISK, State.PAUSED, State.NOTED})
-_SETTLED = frozenset({State.MET, State.MISSED, State.CANCELLED})
+_UNSTOPPED = frozenset({State.NOTED, State.CANCELLED})
 
 
 class Change(NamedTuple):
@@ -63,11 +63,22 @@ def due(clock: Clock, now: Instant, standards: Standards) -> Clock | None:
 def next_deadline(clock: Clock, standards: Standards) -> Instant | None:
     """The next instant at which `due` would change the record; None if only facts can."""
     deadline, cycle = clock.changes_at or _forget_at(clock, standards), clock.cycle
-    if cycle.version == standards.versions[-1].name or cycle.state not in _UNDECIDED or not cycle.started_at:
+    if cycle.version == standards.versions[-1].name or not cycle.started_at:
         return deadline
-    # It was judged when its present version was not known here.
+    # It was judged when its present version was not known here. What was over by then keeps the one it has.
     moves_at = standards.next_after(cycle.version, cycle.started_at)
+    if moves_at is not None and cycle.started_at < moves_at and _was_over_at(clock) <= moves_at:
+        moves_at = None
     return min((at for at in (moves_at, deadline) if at), default=None)
+
+
+def _was_over_at(clock: Clock) -> Instant:
+    """As `_over_at`, of the last cycle of a record."""
+    cycle, ended_at = clock.cycle, clock.cycle.stopped_at
+    if cycle.state in _UNSTOPPED:  # of these the record does not say when
+        run = case_of(clock.facts).runs[-1]
+        ended_at = run.cancelled_at if cycle.state == _CANCELLED else _ended_at(run, None)
+    return _over_at(ended_at, cycle.breach_at)
 
 
 def judge(identity: Identity, facts: tuple[Fact, ...], standards: Standards, now: Instant) -> Clock:
@@ -85,12 +96,14 @@ def _cycle(metric: int, run: Run, case: Case, standards: Standards, now: Instant
     version, moved_at, moves_at = first, NONE, NONE
     ruling, verdict = _verdict(metric, run, case, first, now)
     for later in standards.moving(first):
-        if _over_at(run, verdict) <= later.in_force_from:
+        if _over_at(_ended_at(run, verdict), verdict.breach_at if verdict else NONE) <= later.in_force_from:
             continue
-        if now < later.in_force_from and not (run.is_past or _ended_at(run, verdict)):
-            moves_at = later.in_force_from
-            break
-        version, moved_at = later, later.in_force_from
+        if not (run.is_past or _ended_at(run, verdict)):  # time moves it, not facts
+            if now < later.in_force_from:
+                moves_at = later.in_force_from
+                break
+            moved_at = later.in_force_from
+        version = later
         ruling, verdict = _verdict(metric, run, case, later, now)
     first_version = "" if version is first else first.name
     if ruling is None or verdict is None:
@@ -99,8 +112,6 @@ def _cycle(metric: int, run: Run, case: Case, standards: Standards, now: Instant
         verdict.state, ruling.policy, version.name, first_version, ruling.calendar.name, run.started_at, verdict.due_at,
         verdict.preferred_due_at, verdict.warn_at, verdict.breach_at, verdict.stopped_at, verdict.preferred_met,
     )  # fmt: skip
-    if verdict.state in _SETTLED:
-        moved_at = moves_at = NONE
     changes_at = min((at for at in (verdict.changes_at, moves_at) if at), default=NONE)
     return cycle, Instant(max(verdict.changed_at, moved_at)), changes_at
 
@@ -114,15 +125,17 @@ def _verdict(
     return ruling, verdicts.judge(run, case, ruling.goal, ruling.calendar, now)
 
 
-def _over_at(run: Run, verdict: Verdict | None) -> Instant:
+def _over_at(ended_at: Instant, breach_at: Instant) -> Instant:
     """When facts or the limit ended a run, or the limit will; FOREVER: nothing does yet."""
-    breached_at = Instant(verdict.breach_at + 1) if verdict and verdict.breach_at else NONE
-    return min((at for at in (_ended_at(run, verdict), breached_at) if at), default=_FOREVER)
+    breached_at = Instant(breach_at + 1) if breach_at else NONE
+    return min((at for at in (ended_at, breached_at) if at), default=_FOREVER)
 
 
 def _ended_at(run: Run, verdict: Verdict | None) -> Instant:
     """When facts ended a run; NONE: they did not."""
-    return run.cancelled_at if verdict and verdict.state == State.CANCELLED else run.ended_at
+    if verdict is None:  # where there is no limit, nothing is called off too late
+        return min((at for at in (run.cancelled_at, run.ended_at) if at), default=NONE)
+    return run.cancelled_at if verdict.state == _CANCELLED else run.ended_at
 
 
 def ruling_of(metric: int, run: Run, case: Case, version: Version) -> Ruling | None:

@@ -23,8 +23,6 @@ from services.sla.verdicts import Verdict
 # Looking up a member of an enum costs more than comparing it, and these are asked of every event.
 _NOTED, _BREACHED, _AT_RISK, _PAUSED = State.NOTED, State.BREACHED, State.AT_RISK, State.PAUSED
 _FOREVER = Instant(2**62)
-_UNDECIDED = frozenset({State.RUNNING, State.AT_RISK, State.PAUSED, State.NOTED})
-_SETTLED = frozenset({State.MET, State.MISSED, State.CANCELLED})
 
 
 class Change(NamedTuple):
@@ -63,13 +61,21 @@ def due(clock: Clock, now: Instant, standards: Standards) -> Clock | None:
 def next_deadline(clock: Clock, standards: Standards) -> Instant | None:
     """The next instant at which `due` would change the record; None if only facts can."""
     deadline, cycle = clock.changes_at or _forget_at(clock, standards), clock.cycle
-    if cycle.version == standards.versions[-1].name or cycle.state not in _UNDECIDED or not cycle.started_at:
+    if cycle.version == standards.versions[-1].name or not cycle.started_at:
         return deadline
-    if cycle.state == _NOTED and case_of(clock.facts).runs[-1].over_at:
-        return deadline
-    # It was judged when its present version was not known here.
+    # It was judged when its present version was not known here. What was over by then keeps the one it has.
     moves_at = standards.next_after(cycle.version, cycle.started_at)
+    if moves_at is not None and cycle.started_at < moves_at and _was_over(clock, moves_at):
+        return deadline
     return min((at for at in (moves_at, deadline) if at), default=None)
+
+
+def _was_over(clock: Clock, at: Instant) -> bool:
+    """Whether facts or the limit had ended the last cycle by an instant, as `_over_at` has it."""
+    cycle = clock.cycle
+    if NONE < cycle.stopped_at <= at or NONE < cycle.breach_at < at:
+        return True
+    return NONE < case_of(clock.facts).runs[-1].over_at <= at
 
 
 def judge(identity: Identity, facts: tuple[Fact, ...], standards: Standards, now: Instant) -> Clock:
@@ -89,10 +95,12 @@ def _cycle(metric: int, run: Run, case: Case, standards: Standards, now: Instant
     for later in standards.moving(first):
         if _over_at(run, verdict) <= later.in_force_from:
             continue
-        if now < later.in_force_from and not run.over_at:
-            moves_at = later.in_force_from
-            break
-        version, moved_at = later, later.in_force_from
+        if not run.over_at:  # time moves it, not facts
+            if now < later.in_force_from:
+                moves_at = later.in_force_from
+                break
+            moved_at = later.in_force_from
+        version = later
         ruling, verdict = _verdict(metric, run, case, later, now)
     first_version = "" if version is first else first.name
     if ruling is None or verdict is None:
@@ -101,8 +109,6 @@ def _cycle(metric: int, run: Run, case: Case, standards: Standards, now: Instant
         verdict.state, ruling.policy, version.name, first_version, ruling.calendar.name, run.started_at, verdict.due_at,
         verdict.preferred_due_at, verdict.warn_at, verdict.breach_at, verdict.stopped_at, verdict.preferred_met,
     )  # fmt: skip
-    if verdict.state in _SETTLED:
-        moved_at = moves_at = NONE
     changes_at = min((at for at in (verdict.changes_at, moves_at) if at), default=NONE)
     return cycle, Instant(max(verdict.changed_at, moved_at)), changes_at
 

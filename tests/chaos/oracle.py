@@ -1,6 +1,6 @@
 """The one oracle of every scenario: a plain batch computation over what was published, against what stands in Kafka.
 
-It shares the protobuf classes with the services, and no line of code with the engine or with services/promises.
+It shares the protobuf classes with the services, and no line of code with the engine or with what they judge by.
 """
 
 from collections import defaultdict
@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from difflib import unified_diff
 from urllib.parse import unquote
 
-from puntual.promises.v1 import promise_pb2 as pb
 from tests.chaos.chain import Chain, Circumstances, Told
-from tests.chaos.reading import Refused, facts_of, home
+from tests.chaos.reading import Refused, home
 from tests.chaos.report import Finding, Report
+from tests.chaos.subject import Judge, packed
 from tests.chaos.tape import Entry
-from tests.chaos.verdict import packed, record
 
 #: The key by which a worker shuts out its predecessors; no record.
 _FENCE = b"~fence"
@@ -25,6 +24,7 @@ _Place = tuple[str, int, int]  # topic, partition, offset
 class Published:
     """What the input comes to."""
 
+    judge: Judge
     partitions: int
     events: int = 0
     told: defaultdict[bytes, list[Told]] = field(default_factory=lambda: defaultdict(list))
@@ -32,14 +32,14 @@ class Published:
     refused: dict[_Place, tuple[Entry, str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, inputs: Mapping[str, Iterable[Entry]], partitions: int) -> "Published":
+    def of(cls, judge: Judge, inputs: Mapping[str, Iterable[Entry]], partitions: int) -> "Published":
         """Understand the messages of each input topic, by its name without prefix."""
-        all_of_it = cls(partitions)
+        all_of_it = cls(judge, partitions)
         for name, entries in inputs.items():
             for entry in entries:
                 all_of_it.events += 1
                 try:
-                    for key, said in facts_of(name, entry, partitions):
+                    for key, said in judge.facts_of(name, entry, partitions):
                         all_of_it.told[key].append(Told(entry.at, said))
                 except Refused as refused:
                     all_of_it.refused[_place(entry)] = entry, str(refused)
@@ -47,7 +47,9 @@ class Published:
 
     def expected(self, now: int) -> Mapping[bytes, bytes]:
         """The table of records as of an instant."""
-        return {key: packed(record(key, (each.said for each in told), now)) for key, told in self.told.items()}
+        return {
+            key: packed(self.judge.record(key, (each.said for each in told), now)) for key, told in self.told.items()
+        }
 
 
 def records_in(log: Iterable[Entry]) -> list[Entry]:
@@ -72,8 +74,8 @@ def examine(
     published: Published, log: Iterable[Entry], table: Mapping[bytes, bytes], dead: Iterable[Entry], run: Circumstances
 ) -> Report:
     """Everything that is wrong. `log`: every write there was; `table`: what Kafka now holds of it."""
-    report = Report(promises=len(published.told))
-    _check_table(published.expected(run.now), table, report)
+    report = Report(records=len(published.told))
+    _check_table(published.judge, published.expected(run.now), table, report)
     chains: defaultdict[bytes, list[Entry]] = defaultdict(list)
     for entry in records_in(log):
         key = entry.key or b""
@@ -81,23 +83,23 @@ def examine(
         if _home_of(key, published.partitions) != entry.partition:
             report.findings.append(Finding("wrong", key.decode(), f"written to partition {entry.partition}"))
     for key, told in published.told.items():
-        Chain(key, told, chains[key], run, report).check()
+        Chain(published.judge, key, told, chains[key], run, report).check()
     _check_dead_letters(published.refused, dead, report)
     return report
 
 
-def _check_table(expected: Mapping[bytes, bytes], found: Mapping[bytes, bytes], report: Report) -> None:
+def _check_table(judge: Judge, expected: Mapping[bytes, bytes], found: Mapping[bytes, bytes], report: Report) -> None:
     for key in sorted(expected.keys() | found.keys()):
         if key not in found:
             report.findings.append(Finding("lost", key.decode(), "there is no record"))
         elif key not in expected:
             report.findings.append(Finding("wrong", key.decode(), "a record that nobody's word stands behind"))
         elif found[key] != expected[key]:
-            report.findings.append(Finding("lost", key.decode(), _difference(expected[key], found[key])))
+            report.findings.append(Finding("lost", key.decode(), _difference(judge, expected[key], found[key])))
 
 
-def _difference(expected: bytes, found: bytes) -> str:
-    told, have = (str(pb.Promise.FromString(value)).splitlines() for value in (expected, found))
+def _difference(judge: Judge, expected: bytes, found: bytes) -> str:
+    told, have = (str(judge.account(value).record).splitlines() for value in (expected, found))
     lines = (line for line in unified_diff(told, have, n=0) if line[:2] not in {"--", "++", "@@"})
     return f"not the final record: {' '.join(lines)}"
 

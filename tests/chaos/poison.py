@@ -8,8 +8,9 @@ from google.protobuf.message import Message
 
 from puntual.events.v1.appointment_event_pb2 import AppointmentEvent
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
+from puntual.events.v1.contact_event_pb2 import ContactEvent
 from puntual.events.v1.order_event_pb2 import MILESTONE_READY, OrderEvent
-from tests.chaos.reading import APPOINTMENTS, CALLBACKS, ORDERS
+from tests.chaos.reading import APPOINTMENTS, CALLBACKS, CONTACTS, ORDERS
 from tests.chaos.rules import SECOND
 from tests.chaos.traffic import Shot
 
@@ -19,22 +20,22 @@ _JSON = (("content-type", b"application/json"),)
 _UNKNOWN_ARM = b"\xf2\x01\x01x"
 
 
-def spoiled(random: Random, shots: Sequence[Shot], start: int, part: float) -> list[Shot]:
+def spoiled(random: Random, topics: Sequence[str], shots: Sequence[Shot], start: int, part: float) -> list[Shot]:
     """The shots, and among them a part as many that cannot be used: alone, in rows, first and last."""
     mixed = list(shots)
     places = sorted(random.randrange(len(shots)) for _ in range(int(len(shots) * part / 2)))
     for place in reversed([0, *places, len(shots)]):
         beside = shots[min(place, len(shots) - 1)]
         row = random.choice([1, 1, 1, 2, 5])
-        mixed[place:place] = [_shot(random, start, beside) for _ in range(row)]
+        mixed[place:place] = [_shot(random, topics, start, beside) for _ in range(row)]
     return mixed
 
 
-def _shot(random: Random, start: int, beside: Shot) -> Shot:
+def _shot(random: Random, topics: Sequence[str], start: int, beside: Shot) -> Shot:
     if random.random() < 0.3:
-        topic, value, headers = random.choice(_RAW)
+        topic, value, headers = random.choice([raw for raw in _RAW if raw[0] in topics])
         return Shot(beside.at, topic, beside.key, value, headers)
-    topic = random.choice(list(_GOOD))
+    topic = random.choice(topics)
     event = _good(topic, start)
     random.choice(_SPOILS[topic])(event, start)
     return Shot(beside.at, topic, beside.key, event.SerializeToString(), ())
@@ -53,6 +54,7 @@ _GOOD: Mapping[str, tuple[type[Message], str]] = {
     ORDERS: (OrderEvent, "ready"),
     CALLBACKS: (CallbackEvent, "returned"),
     APPOINTMENTS: (AppointmentEvent, "started"),
+    CONTACTS: (ContactEvent, "resolved"),
 }
 _PLAIN = _good(ORDERS, 1_700_000_000 * SECOND)
 _RAW: Sequence[tuple[str, bytes | None, tuple[tuple[str, bytes], ...]]] = (
@@ -70,6 +72,12 @@ _RAW: Sequence[tuple[str, bytes | None, tuple[tuple[str, bytes], ...]]] = (
     (APPOINTMENTS, b"\xff{}", _JSON),
     (APPOINTMENTS, b"[" * 20_000, _JSON),
     (ORDERS, b"x" * 300_000, ()),
+    (CONTACTS, b"\xff\xfe garbage \x00", ()),
+    (CONTACTS, None, ()),
+    (CONTACTS, b'{"event_id": "1"}', ()),
+    (CONTACTS, b'{"received": ', _JSON),
+    (CONTACTS, b'{"received": {"priority": "PRIORITY_OF_THE_DAY"}}', _JSON),
+    (CONTACTS, b"x" * 300_000, ()),
 )
 
 _Spoil = Callable[[Any, int], object]
@@ -158,5 +166,9 @@ _SPOILS: Mapping[str, Sequence[_Spoil]] = {
         lambda event, _: event.booked.SetInParent(),
         lambda event, _: event.no_show.SetInParent(),
         _backwards,
+    ),
+    CONTACTS: (
+        *_ANY,
+        lambda event, _: event.replied.MergeFromString(b"\x08\x09"),  # an author to come
     ),
 }  # fmt: skip

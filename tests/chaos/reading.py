@@ -14,16 +14,22 @@ from kafka.partitioner.default import murmur2
 from puntual.events.v1.appointment_event_pb2 import AppointmentEvent
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.common_pb2 import Consent, Due, Party
+from puntual.events.v1.contact_event_pb2 import ContactEvent
 from puntual.events.v1.order_event_pb2 import MILESTONE_DELIVERED, MILESTONE_READY, OrderEvent
 from puntual.promises.v1 import promise_pb2 as pb
 from tests.chaos.rules import CALENDARS, KINDS, SECOND
 from tests.chaos.tape import Entry
 
-ORDERS, CALLBACKS, APPOINTMENTS = "orders.v1", "callbacks.v1", "appointments.v1"
-EVENTS: Mapping[str, type[Message]] = {ORDERS: OrderEvent, CALLBACKS: CallbackEvent, APPOINTMENTS: AppointmentEvent}
+ORDERS, CALLBACKS, APPOINTMENTS, CONTACTS = "orders.v1", "callbacks.v1", "appointments.v1", "contacts.v1"
+EVENTS: Mapping[str, type[Message]] = {
+    ORDERS: OrderEvent,
+    CALLBACKS: CallbackEvent,
+    APPOINTMENTS: AppointmentEvent,
+    CONTACTS: ContactEvent,
+}
 
 CONTEXT = tuple(field.name for field in pb.Context.DESCRIPTOR.fields)
-_FIRST, _LAST = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * SECOND for year in (2000, 2200))
+EARLIEST, LATEST = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * SECOND for year in (2000, 2200))
 _HOUR, _HORIZON = 3_600 * SECOND, 400 * 86_400 * SECOND
 _LARGEST, _LONGEST = 256 * 1024, 255
 _ZONES = available_timezones()
@@ -62,18 +68,24 @@ def home(customer: str, subject: str, partitions: int) -> int:
 
 def facts_of(name: str, entry: Entry, partitions: int) -> list[tuple[bytes, Said]]:
     """The facts in a message of the topic `name`, each with the id of its promise. Raises Refused."""
+    event, arm = event_in(name, entry)
+    found = list(_MEANING[name, arm](getattr(event, arm)))
+    if found and entry.partition != home(event.customer_id, event.subject_id, partitions):
+        raise Refused("misplaced")
+    return [(record_id(event, kind), _said(event, *what)) for kind, what in found]
+
+
+def event_in(name: str, entry: Entry) -> tuple[Any, str]:
+    """The event in a message of the topic `name`, and what happened. Raises Refused."""
     event = _parsed(EVENTS[name], entry)
     _check(event, entry.at)
     arm = event.WhichOneof("event")
     if arm is None:
         raise Refused("unknown_type")
-    found = list(_MEANING[name, arm](getattr(event, arm)))
-    if found and entry.partition != home(event.customer_id, event.subject_id, partitions):
-        raise Refused("misplaced")
-    return [(promise_id(event, kind), _said(event, *what)) for kind, what in found]
+    return event, arm
 
 
-def promise_id(event: Any, kind: str) -> bytes:
+def record_id(event: Any, kind: str) -> bytes:
     """The key of a record."""
     customer, subject = (quote(text, safe="").replace("~", "%7E") for text in (event.customer_id, event.subject_id))
     return f"{customer or '~' + subject}/{kind}/{subject}".encode()
@@ -97,7 +109,7 @@ def _check(event: Any, appended_at: int) -> None:
     problems = (
         (max(map(len, ids)) > _LONGEST, "too_large"),
         (at == 0, "no_time"),
-        (not _FIRST <= at <= _LAST, "absurd_time"),
+        (not EARLIEST <= at <= LATEST, "absurd_time"),
         (at > appended_at + _HOUR, "future_time"),
         (at < appended_at - _HORIZON, "too_late"),
         (not event.event_id, "no_event_id"),
@@ -130,7 +142,7 @@ def _insist(holds: bool) -> None:
 
 
 def _at(stamp: Timestamp) -> int:
-    _insist(_FIRST <= micros(stamp) <= _LAST)
+    _insist(EARLIEST <= micros(stamp) <= LATEST)
     return micros(stamp)
 
 

@@ -26,7 +26,7 @@ class Report:
     """Everything about one run's logs."""
 
     findings: list[Finding] = field(default_factory=list)
-    promises: int = 0
+    records: int = 0
     writes: int = 0
     #: Writes by what they announce.
     announced: Counter[str] = field(default_factory=Counter)

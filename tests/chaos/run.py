@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from services.shared.topics import provision
 from tests.chaos.publication import Publication
-from tests.chaos.reading import EVENTS
-from tests.chaos.rules import SECOND, write_rules
+from tests.chaos.rules import SECOND
+from tests.chaos.subject import Judge, Subject
 from tests.chaos.tape import Entry, Tape
 from tests.chaos.traffic import Mix, Plan, Shot, plan
 from tests.chaos.workers import Worker
@@ -29,14 +29,22 @@ _PLANNING, _SOON = 0.0003, 0.3
 class Run:
     """What a scenario plays with. Everything random in it comes from `random`."""
 
-    def __init__(
-        self, seed: str, scale: Scale, broker: Any, prefix: str, directory: Path, code: Path | None = None
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a run hangs on
+        self,
+        subject: Subject,
+        seed: str,
+        scale: Scale,
+        broker: Any,
+        prefix: str,
+        directory: Path,
+        code: Path | None = None,
     ) -> None:
         """Make the topics.
 
         `broker` has a `bootstrap`; scenarios with a broker of their own know what else. `code`: where the services lie,
         if not here.
         """
+        self.subject = subject
         self.random = Random(seed)
         self.scale: Scale = scale
         self.broker = broker
@@ -57,17 +65,19 @@ class Run:
         self.static = self.random.random() < 0.5
         self.mix = Mix() if scale == "short" else Mix(seconds=10.0, rate=800.0)
         self._code = code
-        self._rules = write_rules(directory)
+        #: The files that workers judge by, by the setting that names them.
+        self.rules = subject.rules(directory)
         self._publications: list[Publication] = []
         self._quiet = 0.0
         self._threads: list[Thread] = []
         self._over = Event()
         nodes = getattr(broker, "nodes", ())
         provision(self.kafka, prefix, PARTITIONS, replication=max(1, len(nodes)))
-        self.inputs = [prefix + topic for topic in EVENTS]
-        self.records, self.dead_letters = f"{prefix}promises.v1", f"{prefix}dead-letters.v1"
+        self.inputs = [prefix + topic for topic in subject.inputs]
+        self.records, self.dead_letters = prefix + subject.records, f"{prefix}dead-letters.v1"
+        self.laws = [prefix + subject.laws] if subject.laws else []
         #: The consumer group of the workers.
-        self.group = f"{prefix}promises"
+        self.group = prefix + subject.service
         self.tape = self.new_tape()
 
     def fault(self, what: str) -> None:
@@ -82,12 +92,12 @@ class Run:
         usual: dict[str, Any] = {
             "code": self._code,
             "partitions": PARTITIONS,
-            "rules": self._rules,
+            **self.rules,
             "session_seconds": SESSION_SECONDS,
         }
         if self.static:
             usual["instance"] = name
-        worker = Worker(name, self.kafka, self.prefix, **{**usual, **settings})
+        worker = Worker(self.subject.service, name, self.kafka, self.prefix, **{**usual, **settings})
         self.workers.append(worker)
         worker.begin()
         if ready:
@@ -130,7 +140,7 @@ class Run:
         """
         mix = mix or self.mix
         start = start or self.soon(mix)
-        made = plan(self.random, mix, int(start * SECOND), name)
+        made = plan(self.subject.tales, self.random, mix, int(start * SECOND), name)
         if change:
             shots = sorted(change(made.shots, int(start * SECOND)), key=lambda shot: shot.at)
             made = Plan(shots, max(made.quiet, shots[-1].at))
@@ -152,13 +162,17 @@ class Run:
 
     def new_tape(self) -> Tape:
         """Everything that workers read and write."""
-        return Tape(self.kafka, [*self.inputs, self.records, self.dead_letters])
+        return Tape(self.kafka, [*self.inputs, *self.laws, self.records, self.dead_letters])
 
     def read_again(self) -> Sequence[Entry]:
         """What is now in the topic of records."""
         with Tape(self.kafka, [self.records]) as tape:
             tape.catch_up()
             return tape.of(self.records)
+
+    def judge(self) -> Judge:
+        """Who knows what is judged by, as far as it was seen."""
+        return self.subject.judge([entry for topic in self.laws for entry in self.tape.of(topic)])
 
     def written(self) -> int:
         """How many records, and whatever else, stand in their topic."""
@@ -180,6 +194,10 @@ class Run:
         for publication in self._publications:
             publication.finish()
         time.sleep(max(0.0, self._quiet - time.time()))
+
+    def noisy_until(self, when: float) -> None:
+        """Something more comes due until then, in seconds of the wall clock."""
+        self._quiet = max(self._quiet, when)
 
     def over(self) -> None:
         """Bring the background to an end."""

@@ -1,6 +1,6 @@
 """The lives of promises: what is said of them, when, and how each kind of event says it. Data only."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from puntual.events.v1.common_pb2 import (
@@ -22,6 +22,10 @@ class Word(NamedTuple):
     arm: str
     fields: Mapping[str, Any] = {}
     due: str = ""
+    #: Fields that say this or that.
+    choices: Mapping[str, Sequence[Any]] = {}
+    #: The field that takes the beginning of a window, a second before it is due.
+    window: str = ""
 
 
 class Step(NamedTuple):
@@ -44,6 +48,18 @@ class Story(NamedTuple):
     steps: tuple[Step, ...]
     #: Due in seconds, in days, or given as a day.
     due: Literal["soon", "far", "day", "past day"] = "soon"
+
+
+class Tales(NamedTuple):
+    """All that is told of the records of a service."""
+
+    #: For each kind its topic and how its events say what a story tells; a story it has no word for is not its.
+    words: Mapping[str, tuple[str, Mapping[str, Word]]]
+    stories: Mapping[str, Story]
+    #: What events may state beside.
+    context: Mapping[str, Sequence[str]] = {}
+    #: Seconds after what was said last within which all is over that comes due soon.
+    tail: float = 0.0
 
 
 _US = {"by": PARTY_COMPANY}
@@ -75,7 +91,6 @@ _ORDER = _COMMON | _moves("renegotiated", "due") | {
     "promised": Word("promised", {}, "due"),
     "chatter": Word("placed"),
 }  # fmt: skip
-#: For each kind of promise its topic and how its events say what a story tells; a story it has no word for is not its.
 WORDS: Mapping[str, tuple[str, Mapping[str, Word]]] = dict(
     zip(
         KINDS,
@@ -153,3 +168,5 @@ STORIES: Mapping[str, Story] = {
     "a day that is over": Story(2, (_PROMISED,), "past day"),
     "done, never promised": Story(1, (Step("done", "made", (0.0, 0.5)),)),
 }  # fmt: skip
+
+TALES = Tales(WORDS, STORIES)

@@ -6,16 +6,18 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.chaos.scenarios.table import SCENARIOS
+from tests.chaos.scenarios.table import PLAYS
 from tests.chaos.theatre import Outcome, perform
 
-#: The longest first.
+#: Service and scenario, the longest first.
 _SOME = (
-    "node_lost", "broker_killed",
-    "join_leave", "kill_all", "scale", "freeze", "freeze_unfenced",
-    "reordering", "poison", "misplaced", "transactions",
-    "compaction", "cut", "storm",
+    "promises-node_lost", "promises-broker_killed",
+    "sla-standards", "sla-kill_all",
+    "promises-join_leave", "promises-kill_all", "promises-scale", "promises-freeze", "promises-freeze_unfenced",
+    "promises-reordering", "promises-poison", "promises-misplaced", "promises-transactions",
+    "promises-compaction", "promises-cut", "promises-storm",
 )  # fmt: skip
+_PLAYS = {f"{play.subject.service}-{play.name}": play for play in PLAYS}
 #: Scenarios played at a time: half of each is waiting.
 _AT_ONCE = 2
 
@@ -29,7 +31,7 @@ def outcomes(request: pytest.FixtureRequest, real_kafka: str) -> Iterator[Mappin
     """What comes of the scenarios that were asked for."""
     names = [name for name in _SOME if any(item.name.endswith(f"[{name}]") for item in request.session.items)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        yield {name: pool.submit(perform, name, SCENARIOS[name], 1, "short", _Shared(real_kafka)) for name in names}
+        yield {name: pool.submit(perform, _PLAYS[name], 1, "short", _Shared(real_kafka)) for name in names}
         pool.shutdown(cancel_futures=True)
 
 

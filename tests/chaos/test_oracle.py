@@ -8,9 +8,10 @@ import pytest
 
 from puntual.promises.v1 import promise_pb2 as pb
 from tests.chaos.chain import Circumstances
-from tests.chaos.honest import PARTITIONS, Logs, logs_of
+from tests.chaos.honest import PARTITIONS, Logs, logs_of, retold
 from tests.chaos.oracle import Published, examine, table_of
 from tests.chaos.poison import spoiled
+from tests.chaos.promises import PROMISES
 from tests.chaos.report import Report
 from tests.chaos.rules import SECOND
 from tests.chaos.tape import Entry, Holes
@@ -31,13 +32,15 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Logs:
 def honest_logs(seed: int, directory: Path) -> Logs:
     """The same for any seed."""
     random = Random(seed)
-    made = plan(random, Mix(seconds=8.0, rate=40.0), START)
-    return logs_of(made._replace(shots=spoiled(random, made.shots, START, 0.12)), START, directory)
+    made = plan(PROMISES.tales, random, Mix(seconds=8.0, rate=40.0), START)
+    return logs_of(
+        PROMISES, made._replace(shots=spoiled(random, PROMISES.inputs, made.shots, START, 0.12)), START, directory
+    )
 
 
 def judged(logs: Logs, *, holes: Holes | None = None, hidden: Sequence[tuple[int, int]] = ()) -> Report:
     """What the oracle says of them."""
-    published = Published.of(logs.inputs, PARTITIONS)
+    published = Published.of(PROMISES.judge(()), logs.inputs, PARTITIONS)
     run = Circumstances(logs.now, PATIENCE, holes or {}, hidden)
     return examine(published, logs.records, table_of(logs.records), logs.dead, run)
 
@@ -59,33 +62,13 @@ def test_a_worker_without_faults_is_found_without_fault(seed: int, tmp_path: Pat
 Tamper = Callable[[Logs], Logs]
 
 
-def _index(logs: Logs, transition: str, *, last: bool = False) -> int:
-    """The place of the first write that announces this; `last`: nothing else is ever said of its promise."""
-    return next(
-        number
-        for number, entry in enumerate(logs.records)
-        if entry.header("transition") == transition
-        and not (last and any(later.key == entry.key for later in logs.records[number + 1 :]))
-    )
-
-
 def _promise(entry: Entry) -> pb.Promise:
     return pb.Promise.FromString(entry.value or b"")
 
 
-def _with(logs: Logs, number: int, *entries: Entry) -> Logs:
-    """With these writes in the place of one."""
-    return logs._replace(records=[*logs.records[:number], *entries, *logs.records[number + 1 :]])
-
-
-def _retold(entry: Entry, name: str, text: str) -> Entry:
-    """With another header."""
-    return entry._replace(headers=tuple((key, text.encode() if key == name else value) for key, value in entry.headers))
-
-
 def lost_write(logs: Logs) -> Logs:
     """The last write of a promise never came."""
-    return _with(logs, _index(logs, "kept", last=True))
+    return logs.altered(logs.place_of("kept", last=True))
 
 
 def lost_promise(logs: Logs) -> Logs:
@@ -100,44 +83,44 @@ def silent_breach(logs: Logs) -> Logs:
         later = next((each for each in logs.records[number + 1 :] if each.key == entry.key), entry)
         said = entry.header("transition"), later.header("transition")
         if said == ("broken", "kept_late") and later.at - entry.at > PATIENCE + SECOND:
-            return _with(logs, number)
+            return logs.altered(number)
     raise AssertionError("there is none")
 
 
 def deleted_record(logs: Logs) -> Logs:
     """A tombstone."""
-    number = _index(logs, "kept", last=True)
-    return _with(logs, number, logs.records[number], logs.records[number]._replace(value=None))
+    number = logs.place_of("kept", last=True)
+    return logs.altered(number, logs.records[number], logs.records[number]._replace(value=None))
 
 
 def stale_overwrite(logs: Logs) -> Logs:
     """A worker that was thought dead writes what it knew."""
-    number = _index(logs, "kept", last=True)
+    number = logs.place_of("kept", last=True)
     stale = next(entry for entry in logs.records if entry.key == logs.records[number].key)
     return logs._replace(records=[*logs.records, stale])
 
 
 def stale_overwrite_mended(logs: Logs) -> Logs:
     """The same, and the rightful owner writes again: all is well at the end, but was not."""
-    number = _index(logs, "kept", last=True)
+    number = logs.place_of("kept", last=True)
     stale = next(entry for entry in logs.records if entry.key == logs.records[number].key)
     return logs._replace(records=[*logs.records, stale, logs.records[number]])
 
 
 def wrong_byte(logs: Logs) -> Logs:
     """In the last write of a promise."""
-    number = _index(logs, "kept", last=True)
+    number = logs.place_of("kept", last=True)
     promise = _promise(logs.records[number])
     promise.rules_version = "chaot"
-    return _with(logs, number, logs.records[number]._replace(value=promise.SerializeToString(deterministic=True)))
+    return logs.altered(number, logs.records[number]._replace(value=promise.SerializeToString(deterministic=True)))
 
 
 def wrong_verdict(logs: Logs) -> Logs:
     """Called kept, though its facts say otherwise."""
-    number = _index(logs, "kept_late")
+    number = logs.place_of("kept_late")
     promise = _promise(logs.records[number])
     promise.state = pb.PROMISE_STATE_KEPT
-    return _with(logs, number, logs.records[number]._replace(value=promise.SerializeToString(deterministic=True)))
+    return logs.altered(number, logs.records[number]._replace(value=promise.SerializeToString(deterministic=True)))
 
 
 def early_breach(logs: Logs) -> Logs:
@@ -148,15 +131,15 @@ def early_breach(logs: Logs) -> Logs:
         if entry.header("transition") == "broken" and _promise(entry).reason == pb.PROMISE_REASON_DUE_PASSED
     )
     breach_at = _promise(logs.records[number]).breach_at
-    return _with(logs, number, _retold(logs.records[number], "announced-at", breach_at.ToJsonString()))
+    return logs.altered(number, retold(logs.records[number], "announced-at", breach_at.ToJsonString()))
 
 
 def early_warning(logs: Logs) -> Logs:
     """Announced one microsecond before its time."""
-    number = _index(logs, "at_risk")
+    number = logs.place_of("at_risk")
     warn_at = _promise(logs.records[number]).warn_at
     warn_at.FromMicroseconds(warn_at.ToMicroseconds() - 1)
-    return _with(logs, number, _retold(logs.records[number], "announced-at", warn_at.ToJsonString()))
+    return logs.altered(number, retold(logs.records[number], "announced-at", warn_at.ToJsonString()))
 
 
 def fulfilment_known_for(span: int) -> Tamper:
@@ -165,7 +148,7 @@ def fulfilment_known_for(span: int) -> Tamper:
     def tamper(logs: Logs) -> Logs:
         retracted = next(
             entry
-            for entry in logs.records[_index(logs, "retracted") :]
+            for entry in logs.records[logs.place_of("retracted") :]
             if entry.header("transition") == "retracted" and _promise(entry).state == pb.PROMISE_STATE_KEPT
         )
         (done,) = (fact for fact in _promise(retracted).facts if fact.kind == pb.FACT_KIND_FULFILLED)
@@ -186,8 +169,8 @@ def fulfilment_known_for(span: int) -> Tamper:
 
 def repeated_write(logs: Logs) -> Logs:
     """The same write twice, as after a retry that was no retry."""
-    number = _index(logs, "broken")
-    return _with(logs, number, logs.records[number], logs.records[number])
+    number = logs.place_of("broken")
+    return logs.altered(number, logs.records[number], logs.records[number])
 
 
 def repeated_announcement(logs: Logs) -> Logs:
@@ -200,26 +183,26 @@ def repeated_announcement(logs: Logs) -> Logs:
     )
     entry = logs.records[number]
     broken = next(each for each in logs.records if (each.key, each.header("transition")) == (entry.key, "broken"))
-    again = _retold(_retold(entry, "transition", "broken"), "transition-id", broken.header("transition-id"))
-    return _with(logs, number, again)
+    again = retold(retold(entry, "transition", "broken"), "transition-id", broken.header("transition-id"))
+    return logs.altered(number, again)
 
 
 def wrong_words(logs: Logs) -> Logs:
     """A breach called a warning."""
-    number = _index(logs, "broken")
-    return _with(logs, number, _retold(logs.records[number], "transition", "at_risk"))
+    number = logs.place_of("broken")
+    return logs.altered(number, retold(logs.records[number], "transition", "at_risk"))
 
 
 def wrong_id(logs: Logs) -> Logs:
     """An id that readers know from another transition."""
-    number = _index(logs, "broken")
-    return _with(logs, number, _retold(logs.records[number], "transition-id", logs.records[0].header("transition-id")))
+    number = logs.place_of("broken")
+    return logs.altered(number, retold(logs.records[number], "transition-id", logs.records[0].header("transition-id")))
 
 
 def knows_the_future(logs: Logs) -> Logs:
     """Announced before the facts in it were published."""
-    number = _index(logs, "kept")
-    return _with(logs, number, _retold(logs.records[number], "announced-at", "2020-01-01T00:00:00Z"))
+    number = logs.place_of("kept")
+    return logs.altered(number, retold(logs.records[number], "announced-at", "2020-01-01T00:00:00Z"))
 
 
 def invented(logs: Logs) -> Logs:
@@ -229,9 +212,9 @@ def invented(logs: Logs) -> Logs:
 
 def elsewhere(logs: Logs) -> Logs:
     """Written to a partition that is not its customer's."""
-    number = _index(logs, "kept")
-    return _with(
-        logs, number, logs.records[number]._replace(partition=(logs.records[number].partition + 1) % PARTITIONS)
+    number = logs.place_of("kept")
+    return logs.altered(
+        number, logs.records[number]._replace(partition=(logs.records[number].partition + 1) % PARTITIONS)
     )
 
 
@@ -247,7 +230,7 @@ def altered_dead_letter(logs: Logs) -> Logs:
 
 def unreasoned_dead_letter(logs: Logs) -> Logs:
     """Put aside for a reason that is not so."""
-    return logs._replace(dead=[_retold(logs.dead[0], "reason", "no reason"), *logs.dead[1:]])
+    return logs._replace(dead=[retold(logs.dead[0], "reason", "no reason"), *logs.dead[1:]])
 
 
 def needless_dead_letter(logs: Logs) -> Logs:
@@ -261,7 +244,7 @@ def needless_dead_letter(logs: Logs) -> Logs:
     )
     letter = logs.dead[0]
     for name, text in (("topic", entry.topic), ("partition", str(entry.partition)), ("offset", str(entry.offset))):
-        letter = _retold(letter, name, text)
+        letter = retold(letter, name, text)
     return logs._replace(dead=[*logs.dead, letter])
 
 
@@ -324,9 +307,9 @@ def test_what_nobody_could_read_need_not_be_known(logs: Logs) -> None:
 
 def test_what_was_compacted_unseen_is_not_missed(logs: Logs) -> None:
     """A step over a hole is not judged by its words, but by its facts."""
-    later = logs.records[_index(logs, "retracted")]
+    later = logs.records[logs.place_of("retracted")]
     number = next(
         n for n, entry in enumerate(logs.records) if (entry.key, entry.header("transition")) == (later.key, "broken")
     )
-    assert judged(_with(logs, number)).count("wrong") > 0
-    assert judged(_with(logs, number), holes={(later.partition, later.offset): 1}).findings == []
+    assert judged(logs.altered(number)).count("wrong") > 0
+    assert judged(logs.altered(number), holes={(later.partition, later.offset): 1}).findings == []

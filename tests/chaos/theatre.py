@@ -4,7 +4,7 @@ import contextlib
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +14,10 @@ from kafka import KafkaAdminClient
 from services.shared.topics import TOPICS
 from tests.chaos.chain import Circumstances
 from tests.chaos.oracle import Published, examine, is_complete, records_in, table_of
-from tests.chaos.reading import EVENTS
 from tests.chaos.report import Finding, Report
 from tests.chaos.rules import SECOND
 from tests.chaos.run import PARTITIONS, Run, Scale
+from tests.chaos.subject import Subject
 
 #: Seconds after all is there in which nothing more may come.
 _STILL = 0.7
@@ -32,11 +32,22 @@ class Scenario(NamedTuple):
     brokers: Callable[[], AbstractContextManager[Any]] | None = None
     #: The oracle must find fault: the scenario without what guards against it.
     must_fail: bool = False
+    #: Of which it is played.
+    services: Sequence[str] = ("promises", "sla")
+
+
+class Play(NamedTuple):
+    """A scenario of one service."""
+
+    subject: Subject
+    name: str
+    scenario: Scenario
 
 
 class Outcome(NamedTuple):
     """What came of one run."""
 
+    service: str
     scenario: str
     seed: int
     scale: Scale
@@ -57,24 +68,31 @@ class Outcome(NamedTuple):
         return not self.report.findings
 
 
-def perform(
-    name: str, scenario: Scenario, seed: int, scale: Scale, shared: Any, *, code: Path | None = None
-) -> Outcome:
-    """Play a scenario once.
+def perform(play: Play, seed: int, scale: Scale, shared: Any, *, code: Path | None = None) -> Outcome:
+    """Play a scenario of a service once.
 
     `shared`: the brokers it runs on where it brings none of its own. `code`: where the services lie, if not here.
     """
-    started = time.monotonic()
+    started, (subject, name, scenario) = time.monotonic(), play
     with contextlib.ExitStack() as stack:
         broker = stack.enter_context(scenario.brokers()) if scenario.brokers else shared
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="puntual-chaos-")))
         prefix = f"{name.replace('_', '-')}-{seed}-{time.time_ns() // 1_000_000 % 10**8}."
-        run = Run(f"{name}/{seed}", scale, broker, prefix, directory, code)
+        run = Run(subject, f"{name}/{seed}", scale, broker, prefix, directory, code)
         stack.callback(_clear_up, run)
         published, report = _verdict(run, scenario)
         seconds = time.monotonic() - started
         outcome = Outcome(
-            name, seed, scale, published.events, run.faults, run.notes, report, seconds, scenario.must_fail
+            subject.service,
+            name,
+            seed,
+            scale,
+            published.events,
+            run.faults,
+            run.notes,
+            report,
+            seconds,
+            scenario.must_fail,
         )
         return outcome if outcome.is_good else outcome._replace(kept=_keep(run, name, seed, report))
 
@@ -116,7 +134,8 @@ def _verdict(run: Run, scenario: Scenario) -> tuple[Published, Report]:
 
 
 def _published(run: Run) -> Published:
-    return Published.of({name: run.tape.of(run.prefix + name) for name in EVENTS}, PARTITIONS)
+    inputs = {name: run.tape.of(run.prefix + name) for name in run.subject.inputs}
+    return Published.of(run.judge(), inputs, PARTITIONS)
 
 
 def _settle(run: Run, published: Published, now: int) -> None:

@@ -1,6 +1,6 @@
 """Seeded traffic: the same seed gives the same messages at the same points of the run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from puntual.events.v1.order_event_pb2 import MILESTONE_DELIVERED, MILESTONE_READY
 from tests.chaos.reading import EVENTS
 from tests.chaos.rules import SECOND
-from tests.chaos.stories import STORIES, WORDS, Story, Word
+from tests.chaos.stories import Story, Tales, Word
 
 _DAY = 86_400.0
 _SOON = (1.5, 2.5)
@@ -62,7 +62,7 @@ class Plan(NamedTuple):
 
 
 class _Life(NamedTuple):
-    """One promise; times in seconds from the start of the traffic."""
+    """One record; times in seconds from the start of the traffic."""
 
     number: int
     kind: str
@@ -77,9 +77,9 @@ class _Life(NamedTuple):
     as_day: bool
 
 
-def plan(random: Random, mix: Mix, start: int, name: str = "p") -> Plan:
+def plan(tales: Tales, random: Random, mix: Mix, start: int, name: str = "p") -> Plan:
     """The traffic of a run that starts at `start` (microseconds). `name`: of its subjects, which no other has."""
-    teller = _Teller(random, mix, start, name)
+    teller = _Teller(tales, random, mix, start, name)
     shots: list[Shot] = []
     while len(shots) < mix.rate * mix.seconds:
         shots += teller.another()
@@ -88,24 +88,25 @@ def plan(random: Random, mix: Mix, start: int, name: str = "p") -> Plan:
 
 
 class _Teller:
-    """Makes promises up and tells what becomes of them."""
+    """Makes records up and tells what becomes of them."""
 
-    def __init__(self, random: Random, mix: Mix, start: int, name: str) -> None:
+    def __init__(self, tales: Tales, random: Random, mix: Mix, start: int, name: str) -> None:
+        self._tales = tales
         self._random, self._mix, self._start, self._name = random, mix, start, name
         self._customers = [f"c {number}/ñ~%" if number % 20 == 7 else f"c-{number}" for number in range(mix.customers)]
         self._sources = [(f"shop-{number}", ahead) for number, ahead in enumerate(mix.clocks)]
         self._count = 0
         self._order: tuple[str, str] | None = None
-        #: When the last promise that comes due soon is over.
+        #: When the last that comes due soon is over.
         self.quiet = 0.0
 
     def another(self) -> Iterator[Shot]:
-        """One promise from beginning to end."""
+        """One life from beginning to end."""
         random = self._random
         self._count += 1
-        kind = random.choice(list(WORDS))
-        topic, words = WORDS[kind]
-        known = [story for story in STORIES.values() if all(step.word in words for step in story.steps)]
+        kind = random.choice(list(self._tales.words))
+        topic, words = self._tales.words[kind]
+        known = [story for story in self._tales.stories.values() if all(step.word in words for step in story.steps)]
         (story,) = random.choices(known, [story.weight for story in known])
         span, as_day = self._span(story)
         moments = [(span if step.since == "due" else 0.0) + random.uniform(*step.between) for step in story.steps]
@@ -114,6 +115,9 @@ class _Teller:
         if story.due == "soon":
             length = max(length, span - 1.0 + max(step.moved[1] for step in story.steps))
         life = self._life(kind, random.uniform(0.0, max(0.0, self._mix.seconds - length)), span, as_day=as_day)
+        if self._tales.tail:
+            soon = span if story.due == "soon" else 0.0
+            self.quiet = max(self.quiet, life.made + max(soon, length) + self._tales.tail)
         for number, (step, moment, delay) in enumerate(zip(story.steps, moments, delays, strict=True)):
             word, due = words[step.word], life.due + random.uniform(*step.moved)
             if story.due == "soon" and word.due:
@@ -160,17 +164,27 @@ class _Teller:
             event.customer_name, event.customer_locale = "Zoë Ángel", "es-ES"
         if random.random() < 0.3:
             event.site, event.team = random.choice(["Torino", "Málaga"]), random.choice(["workshop", ""])
+        self._state(event, self._tales.context)
         arm = getattr(event, word.arm)
         arm.SetInParent()
+        for field, values in word.choices.items():
+            setattr(arm, field, random.choice(values))
         for field, value in word.fields.items():
             setattr(arm, field, value)
         if word.arm in {"promised", "renegotiated"} and life.kind in _MILESTONES:
             arm.milestone = _MILESTONES[life.kind]
         if word.arm == "waived" and life.kind in _MILESTONES and random.random() < 0.5:
             arm.milestone = _MILESTONES[life.kind]
+        if word.window:
+            _set(getattr(arm, word.window), self._instant(due - life.ago - 1.0))
         if word.due:
             self._give(getattr(arm, word.due), self._instant(due - life.ago), as_day=life.as_day)
         return event
+
+    def _state(self, event: Any, context: Mapping[str, Sequence[str]]) -> None:
+        for field, texts in context.items():
+            if self._random.random() < 0.3:
+                setattr(event, field, self._random.choice(texts))
 
     def _give(self, field: Any, due: int, *, as_day: bool) -> None:
         """Say when it is due, in a `Due` or a timestamp."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import unquote
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -12,8 +12,16 @@ from puntual.promises.v1 import promise_pb2 as pb
 from tests.chaos.reading import CONTEXT, Said, micros
 from tests.chaos.rules import KINDS, SECOND, VERSION, Spans
 
-#: Before any warning and any breach.
-LONG_AGO = -(2**62)
+
+class _Fact(Protocol):
+    @property
+    def source(self) -> str: ...
+    @property
+    def event_id(self) -> str: ...
+    def __lt__(self, other: Any, /) -> bool: ...
+
+
+F = TypeVar("F", bound=_Fact)
 
 
 class _Word(NamedTuple):
@@ -29,7 +37,7 @@ class _Word(NamedTuple):
 def record(key: bytes, told: Iterable[Said], now: int) -> pb.Promise:
     """The record of a promise, as of an instant."""
     routing, kind, subject = key.decode().split("/")
-    facts = _once_each(told)
+    facts = once_each(told)
     promise = pb.Promise(
         promise_id=key.decode(),
         kind=pb.PromiseKind.Value(f"PROMISE_KIND_{kind.upper()}"),
@@ -40,15 +48,10 @@ def record(key: bytes, told: Iterable[Said], now: int) -> pb.Promise:
         facts=map(_fact, facts),
     )
     stated = [fact.context for fact in facts if fact.context]
-    _set_context(promise.context, [_last(column) for column in zip(*stated, strict=True)])
+    set_context(promise.context, latest(stated))
     if word := _word(facts):
         _judge(promise, facts, word, KINDS[kind], now)
     return promise
-
-
-def packed(promise: pb.Promise) -> bytes:
-    """The bytes a record must have."""
-    return promise.SerializeToString(deterministic=True)
 
 
 def said_in(promise: pb.Promise) -> list[Said]:
@@ -63,16 +66,17 @@ def said_in(promise: pb.Promise) -> list[Said]:
     ]  # fmt: skip
 
 
-def _once_each(told: Iterable[Said]) -> list[Said]:
+def once_each(told: Iterable[F]) -> list[F]:
     """Sorted; of two tellings of one event the smaller."""
-    kept: dict[tuple[str, str], Said] = {}
+    kept: dict[tuple[str, str], F] = {}
     for fact in sorted(told):
         kept.setdefault((fact.source, fact.event_id), fact)
     return list(kept.values())
 
 
-def _last(column: Sequence[str]) -> str:
-    return next((text for text in reversed(column) if text), "")
+def latest(stated: Sequence[Sequence[str]]) -> Sequence[str]:
+    """Column by column the last that is not empty."""
+    return [next((text for text in reversed(column) if text), "") for column in zip(*stated, strict=True)]
 
 
 def _word(facts: Sequence[Said]) -> _Word | None:
@@ -104,14 +108,14 @@ def _judge(promise: pb.Promise, facts: Sequence[Said], word: _Word, spans: Spans
         promise.state = pb.PROMISE_STATE_AT_RISK if at_risk else pb.PROMISE_STATE_OPEN
     else:
         promise.state, promise.reason, settled_at = outcome
-        _set(promise.settled_at, settled_at)
+        set_time(promise.settled_at, settled_at)
     promise.by_agreement = word.by_agreement
-    _set(promise.original_due_at, word.original)
-    _set(promise.due_at, word.due)
-    _set(promise.announced_due_at, word.announced)
-    _set(promise.breach_at, breach_at)
+    set_time(promise.original_due_at, word.original)
+    set_time(promise.due_at, word.due)
+    set_time(promise.announced_due_at, word.announced)
+    set_time(promise.breach_at, breach_at)
     if warn_at:
-        _set(promise.warn_at, warn_at)
+        set_time(promise.warn_at, warn_at)
 
 
 #: State, reason, and when it was settled.
@@ -158,20 +162,22 @@ def _fact(said: Said) -> pb.Fact:
         event_id=said.event_id, source=said.source, kind=pb.FactKind.ValueType(said.kind), due_day=said.due_day,
         by=Party.ValueType(said.by), consent=Consent.ValueType(said.consent), reason=said.reason,
     )  # fmt: skip
-    _set(fact.occurred_at, said.occurred_at)
+    set_time(fact.occurred_at, said.occurred_at)
     if said.due_at:
-        _set(fact.due_at, said.due_at)
-    _set_context(fact.context, said.context)
+        set_time(fact.due_at, said.due_at)
+    set_context(fact.context, said.context)
     return fact
 
 
-def _set(stamp: Timestamp, at: int) -> None:
+def set_time(stamp: Timestamp, at: int) -> None:
+    """A timestamp in microseconds."""
     stamp.SetInParent()
     stamp.seconds, rest = divmod(at, SECOND)
     stamp.nanos = rest * 1_000
 
 
-def _set_context(context: pb.Context, stated: Sequence[str]) -> None:
+def set_context(context: Any, stated: Sequence[str]) -> None:
+    """What of a context is stated."""
     for name, text in zip(CONTEXT, stated, strict=False):
         if text:
             setattr(context, name, text)

@@ -1,5 +1,6 @@
-"""Promise workers as processes that scenarios kill, freeze and start again."""
+"""Workers as processes that scenarios kill, freeze and start again."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -16,13 +17,13 @@ _END = 30.0
 class Worker(ServiceProcess):
     """One worker process with a name."""
 
-    def __init__(
-        self, name: str, kafka: str, prefix: str, *, module: str = "services.promises", **settings: Any
-    ) -> None:
-        """`module`: what Python runs."""
-        super().__init__("promises", kafka, prefix, **settings)
-        self._command = [sys.executable, "-m", module]
-        self._environment["PYTHONPATH"] = str(ROOT)  # for modules of the tests, wherever the services lie
+    def __init__(self, service: str, name: str, kafka: str, prefix: str, *, module: str = "", **settings: Any) -> None:
+        """`module`: what Python runs with the service's name, if not the service."""
+        super().__init__(service, kafka, prefix, **settings)
+        if module:
+            self._command = [sys.executable, "-m", module, service]
+        # For modules of the tests, wherever the services lie.
+        self._environment["PYTHONPATH"] = os.pathsep.join(map(str, (ROOT, ROOT / "protos")))
         self.name = name
         self._lock = Lock()
         #: Whether it should be running: where it does not, it ended by itself.

@@ -36,7 +36,7 @@ def reordering(run: Run) -> None:
 def poison(run: Run) -> None:
     """Messages that cannot be used, of every kind: alone, in rows, first, last, and in the middle of batches."""
     _undisturbed(run)
-    run.publish(change=lambda shots, start: spoiled(run.random, shots, start, 0.15))
+    run.publish(change=lambda shots, start: spoiled(run.random, run.subject.inputs, shots, start, 0.15))
     run.fault("poison")
 
 

@@ -17,7 +17,7 @@ def storm(run: Run) -> None:
     run.publish(run.mix._replace(ago=3_600.0), "old")
     traffic = run.publish(
         run.mix._replace(seconds=14.0, delay=2.0, repeated=0.3, contradicted=0.03),
-        change=lambda shots, start: spoiled(run.random, shots, start, 0.05),
+        change=lambda shots, start: spoiled(run.random, run.subject.inputs, shots, start, 0.05),
     )
     for number in range(_BLOWS):
         traffic.until((number + run.random.random()) / _BLOWS)

@@ -1,11 +1,15 @@
-"""All scenarios, by the name they are called by."""
+"""All scenarios, by the name they are called by, and of which services each is played."""
 
 from collections.abc import Mapping
 
 from tests.brokers import Broker, Cluster
-from tests.chaos.scenarios import brokers, input as publishers, storage, storm, workers
-from tests.chaos.theatre import Scenario
+from tests.chaos.clocks.subject import CLOCKS
+from tests.chaos.promises import PROMISES
+from tests.chaos.scenarios import brokers, input as publishers, standards, storage, storm, workers
+from tests.chaos.subject import Subject
+from tests.chaos.theatre import Play, Scenario
 
+SUBJECTS: Mapping[str, Subject] = {subject.service: subject for subject in (PROMISES, CLOCKS)}
 SCENARIOS: Mapping[str, Scenario] = {
     "join_leave": Scenario(workers.join_leave),
     "kill_one": Scenario(workers.kill_one),
@@ -27,10 +31,17 @@ SCENARIOS: Mapping[str, Scenario] = {
     "poison": Scenario(publishers.poison),
     "misplaced": Scenario(publishers.misplaced),
     "skewed_clocks": Scenario(publishers.skewed_clocks),
-    "transactions": Scenario(publishers.transactions),
+    "transactions": Scenario(publishers.transactions, services=["promises"]),
     "hot_customer": Scenario(publishers.hot_customer),
     "overload": Scenario(publishers.overload),
     "compaction": Scenario(storage.compaction),
     "cut": Scenario(storage.cut),
     "storm": Scenario(storm.storm),
+    "standards": Scenario(standards.standards, services=["sla"]),
 }
+PLAYS = [
+    Play(subject, name, scenario)
+    for subject in SUBJECTS.values()
+    for name, scenario in SCENARIOS.items()
+    if subject.service in scenario.services
+]

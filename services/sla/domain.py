@@ -23,6 +23,7 @@ from services.sla.verdicts import Verdict
 # Looking up a member of an enum costs more than comparing it, and these are asked of every event.
 _NOTED, _BREACHED, _AT_RISK, _PAUSED = State.NOTED, State.BREACHED, State.AT_RISK, State.PAUSED
 _FOREVER = Instant(2**62)
+_SETTLED = frozenset({State.MET, State.MISSED, State.CANCELLED})
 
 
 class Change(NamedTuple):
@@ -95,7 +96,7 @@ def _cycle(metric: int, run: Run, case: Case, standards: Standards, now: Instant
     for later in standards.moving(first):
         if _over_at(run, verdict) <= later.in_force_from:
             continue
-        if not run.over_at:  # time moves it, not facts
+        if verdict.state not in _SETTLED if verdict else not run.over_at:  # time moves it, not facts
             if now < later.in_force_from:
                 moves_at = later.in_force_from
                 break

@@ -17,6 +17,7 @@ from tests.chaos.verdict import latest, once_each, set_context, set_time
 _NOTED, _RUNNING, _PAUSED = pb.CLOCK_STATE_NOTED, pb.CLOCK_STATE_RUNNING, pb.CLOCK_STATE_PAUSED
 _AT_RISK, _BREACHED = pb.CLOCK_STATE_AT_RISK, pb.CLOCK_STATE_BREACHED
 _MET, _MISSED, _CANCELLED = pb.CLOCK_STATE_MET, pb.CLOCK_STATE_MISSED, pb.CLOCK_STATE_CANCELLED
+_DECIDED = frozenset({_MET, _MISSED, _CANCELLED})
 _FOREVER = 2**62
 #: Of what a case is where its metric tells.
 _KINDS = {"callback_returned": "callback", "customer_told": "order", "appointment_started": "appointment"}
@@ -96,11 +97,10 @@ def _cycle(case: _Case, run: Run, versions: Sequence[Version], now: int) -> _Cyc
     for version in versions:
         if not version.moves or version.since <= first.since:
             continue
-        ended = min((at for at in (run.off, run.end) if at), default=0) if cycle.state == _NOTED else run.end
-        ended = run.off if cycle.state == _CANCELLED else ended
-        if version.since >= min(ended or _FOREVER, cycle.breach + 1 if cycle.breach else _FOREVER):
+        over = min((at for at in (run.off, run.end) if at), default=0)
+        if version.since >= min(over or _FOREVER, cycle.breach + 1 if cycle.breach else _FOREVER):
             continue
-        if not (run.is_past or ended):
+        if not (over if cycle.state == _NOTED else cycle.state in _DECIDED):
             if version.since > now:
                 moves = version.since
                 break

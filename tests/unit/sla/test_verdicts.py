@@ -548,7 +548,7 @@ def test_a_cycle_without_a_policy_is_moved_as_others_are() -> None:
 
 
 def test_a_version_that_becomes_known_later_moves_whatever_runs() -> None:
-    """Running, at risk, paused or without a policy; not too late for what comes before it. All else stays as it is."""
+    """Also what has been breached since, in ignorance of it. What was over by then stays as it is."""
     policy = "  - {name: all, calendar: always, targets: {resolution: {limit: 1h, warnings: [40min], pauses: {}}}}"
     moving = version(STRICT, 30, name="8", apply_to_open=True)
     running, at_risk = (judged([START], Standards((version(policy),)), now) for now in (0, 20))
@@ -556,15 +556,15 @@ def test_a_version_that_becomes_known_later_moves_whatever_runs() -> None:
     noted = judged([START], Standards((version(NOBODY),)))
     assert next_deadline(running, Standards((version(policy), moving))) == at(20)
     assert judged([START], Standards((version(policy), moving))).changes_at == at(20)
-    for clock, text in ((at_risk, policy), (paused, policy), (noted, NOBODY)):
+    breached = judged([START], Standards((version(policy),)), now=99)
+    for clock, text in ((at_risk, policy), (paused, policy), (noted, NOBODY), (breached, policy)):
         standards = Standards((version(text), moving))
         assert next_deadline(clock, standards) == at(30)
         moved = due(clock, at(30), standards)
         assert moved is not None
         assert (moved.cycle.version, moved.cycle.first_version) == ("8", "7")
     over = judged([START, a_fact(STOPPED, 9)], Standards((version(policy),)))
-    breached = judged([START], Standards((version(policy),)), now=99)
-    for clock in (over, breached, judged([stated(0, team="red")], Standards((version(policy),)))):
+    for clock in (over, judged([stated(0, team="red")], Standards((version(policy),)))):
         assert next_deadline(clock, Standards((version(policy), moving))) is None
     others = version(LAX, 40, name="9"), version(LAX, 50, name="10", apply_to_open=True)
     several = Standards((version(NOBODY), moving, *others))

@@ -35,7 +35,11 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 MESSAGE = Message(
     delivery_id="0b5e6a0c9d3f4a71",
     incident_id="ops/kind=order_ready",
+    target="front-desk",
+    kind="breach",
     answers=("aa00", "bb11"),
+    over=(),
+    threads=(),
     severity="critical",
     subject="Promise broken: order A-1 ready, for Łukasz 李",
     text="- order A-1 ready\nWhat to do: tell the customer now.\n.\nQUIT",

@@ -150,7 +150,10 @@ def _pack_item(message: pb.Item, item: Item) -> None:
         _set(message, name, getattr(item, name))
     for told in item.told:
         message.told.add(
-            target=told.target, standing=pb.Standing.ValueType(told.standing), delivery_id=told.delivery_id
+            target=told.target,
+            standing=pb.Standing.ValueType(told.standing),
+            delivery_id=told.delivery_id,
+            thread=told.thread,
         )
     if item.details is None:
         return
@@ -176,9 +179,13 @@ def _unpack_item(message: pb.Item) -> Item:
         severity=_known(message.severity, Severity.CRITICAL),
         cycle=message.cycle or 1,
         follow_up=message.follow_up,
-        told=tuple(Told(t.target, _known(t.standing, Standing.BROKEN), t.delivery_id) for t in message.told),
+        told=tuple(map(_unpack_told, message.told)),
         details=_unpack_details(message) if message.HasField("original_due_at") else None,
     )
+
+
+def _unpack_told(message: pb.Told) -> Told:
+    return Told(message.target, _known(message.standing, Standing.BROKEN), message.delivery_id, message.thread)
 
 
 def _unpack_details(message: pb.Item) -> Details:
@@ -198,6 +205,8 @@ def _pack_delivery(message: pb.Delivery, delivery: Delivery) -> None:
     message.last_failure = delivery.last_failure
     message.provider_id = delivery.provider_id
     message.answers.extend(delivery.answers)
+    message.over.extend(delivery.over)
+    message.threads.extend(delivery.threads)
     for name in _DELIVERY_TIMES:
         _set(message, name, getattr(delivery, name))
     if delivery.next_attempt_at != AT_ONCE:
@@ -221,6 +230,8 @@ def _unpack_delivery(message: pb.Delivery) -> Delivery:
         item_count=message.item_count,
         decided_at=from_timestamp(message.decided_at),
         answers=tuple(message.answers),
+        over=tuple(message.over),
+        threads=tuple(message.threads),
         state=_known(message.state, DeliveryState.PENDING),
         attempts=message.attempts,
         next_attempt_at=from_timestamp(message.next_attempt_at) or AT_ONCE,

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from services.notifier.items import AT_ONCE, NONE, Item, Standing, Told, identity, slim, weight
 from services.notifier.outbox import (
     UNSETTLED,
+    Accepted,
     Delivery,
     DeliverySettled,
     Failure,
@@ -97,6 +98,8 @@ MAX_ITEMS, MAX_BYTES = 2_500, 500_000
 MAX_OVER, MAX_OVER_BYTES = 256, 50_000
 #: How many items a message lists.
 MAX_LISTED, MAX_LISTED_BYTES = 10, 20_000
+#: How many earlier messages a message answers. What would answer more is told in several, one after the other.
+MAX_ANSWERED = 20
 #: How many items keep their details while they wait to be told.
 MAX_DETAILED = 100
 
@@ -130,8 +133,9 @@ def fold(incident_id: str, old: Incident | None, facts: Sequence[Fact], plan: Pl
         _see(items, fact.item, receivers)
     if old is None and not items:
         return None
-    ends = (fact for fact in facts if isinstance(fact, DeliverySettled))
+    ends = [fact for fact in facts if isinstance(fact, DeliverySettled)]
     deliveries = settle(incident.deliveries, ends)
+    _note_threads(items, ends)
     return _tidy(_decide(incident._replace(deliveries=deliveries), items, receivers), receivers)
 
 
@@ -218,20 +222,47 @@ def _decide(incident: Incident, items: dict[tuple[str, str, int], Item], receive
         if not to_tell:
             continue
         kind = min(to_tell)
-        delivery = _compose(incident.incident_id, sequence, kind, (target, channel), to_tell[kind])
-        deliveries.append(delivery)
+        told = _answerable(to_tell[kind], target)
+        delivery = _compose(incident.incident_id, sequence, kind, (target, channel), told)
         sequence += 1
-        for item in to_tell[kind]:
+        for item in told:
             items[identity(item)] = _believing(item, delivery)
+        still = {earlier.delivery_id for item in items.values() for earlier in _heard(item, target)}
+        deliveries.append(delivery._replace(over=tuple(over for over in delivery.answers if over not in still)))
     return incident._replace(items=tuple(items.values()), deliveries=tuple(deliveries), next_sequence=sequence)
+
+
+def _heard(item: Item, target: str) -> list[Told]:
+    return [told for told in item.told if told.target == target]
+
+
+def _answerable(items: Iterable[Item], target: str) -> list[Item]:
+    """As many of the items as can be told in one message, the worst first."""
+    chosen: list[Item] = []
+    answers: set[str] = set()
+    for item in sorted(items, key=_worst_first):
+        earlier = {told.delivery_id for told in _heard(item, target)}
+        if len(answers | earlier) <= MAX_ANSWERED:
+            answers |= earlier
+            chosen.append(item)
+    return chosen
+
+
+def _note_threads(items: dict[tuple[str, str, int], Item], ends: Iterable[DeliverySettled]) -> None:
+    """Notes in which thread a message stands that was accepted just now, for what will answer it."""
+    accepted = {end.delivery_id: end.outcome for end in ends if isinstance(end.outcome, Accepted)}
+    threads = {delivery_id: outcome.thread for delivery_id, outcome in accepted.items() if outcome.thread}
+    if not threads:
+        return
+    for key, item in items.items():
+        noted = (told._replace(thread=threads.get(told.delivery_id, told.thread)) for told in item.told)
+        items[key] = item._replace(told=tuple(noted))
 
 
 def _compose(incident_id: str, sequence: int, kind: Kind, to: tuple[str, str], items: Sequence[Item]) -> Delivery:
     target, channel = to
-    listed = _fitting(
-        (item._replace(told=()) for item in sorted(items, key=_worst_first)), MAX_LISTED, MAX_LISTED_BYTES
-    )
-    answers = sorted({told.delivery_id for item in items for told in item.told if told.target == target})
+    listed = _fitting((item._replace(told=()) for item in items), MAX_LISTED, MAX_LISTED_BYTES)
+    earlier = [told for item in items for told in _heard(item, target)]
     # Sequences start anew once an incident was forgotten; what is told makes the id unique all the same.
     content = [incident_id, str(sequence), target, *(f"{item.record_id}@{item.offset}" for item in listed)]
     return Delivery(
@@ -244,7 +275,8 @@ def _compose(incident_id: str, sequence: int, kind: Kind, to: tuple[str, str], i
         items=tuple(listed),
         item_count=len(items),
         decided_at=max(item.announced_at for item in items),
-        answers=tuple(answers[:MAX_LISTED]),
+        answers=tuple(sorted({told.delivery_id for told in earlier})),
+        threads=tuple(sorted({told.thread for told in earlier if told.thread})),
     )
 
 

@@ -50,6 +50,8 @@ class Told(NamedTuple):
     target: str
     standing: int
     delivery_id: str
+    #: What the provider calls the thread that the message stands in; empty where there is none.
+    thread: str = ""
 
 
 class Item(NamedTuple):
@@ -87,4 +89,4 @@ def weight(item: Item) -> int:
     # Without details the id and the kind; with them the customer and the subject, too, which are parts of the id.
     ids = (3 if item.details else 2) * len(item.record_id)
     texts = sum(len(text) for text in item.details if isinstance(text, str)) if item.details else 0
-    return 128 + ids + 4 * texts + 90 * len(item.told)
+    return 128 + ids + 4 * texts + sum(92 + len(told.thread) for told in item.told)

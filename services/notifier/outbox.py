@@ -43,6 +43,7 @@ class Failure(StrEnum):
     NETWORK = "network"
     TEMPLATE = "template"
     TOO_LARGE = "too_large"
+    BLOCKED_ADDRESS = "blocked_address"
     EXPIRED = "expired"
     OTHER = "other"
 
@@ -51,6 +52,8 @@ class Accepted(NamedTuple):
     """The provider took the message."""
 
     provider_id: str = ""
+    #: In which thread it stands, for what will answer it; of few characters, all of them ASCII.
+    thread: str = ""
 
 
 class TryAgain(NamedTuple):
@@ -83,6 +86,10 @@ class Delivery(NamedTuple):
     item_count: int
     decided_at: Instant
     answers: tuple[str, ...] = ()
+    #: Those of `answers` of which nothing is open any more.
+    over: tuple[str, ...] = ()
+    #: The threads of those in `answers`.
+    threads: tuple[str, ...] = ()
     state: int = DeliveryState.PENDING
     attempts: int = 0
     #: PENDING: when to try. SENDING: when the attempt counts as lost.
@@ -129,7 +136,7 @@ def settle(deliveries: Iterable[Delivery], ends: Iterable[DeliverySettled]) -> t
 def settled(delivery: Delivery, end: DeliverySettled) -> Delivery:
     """The delivery after an attempt ended: accepted, given up, or waiting for the next attempt."""
     match end.outcome:
-        case Accepted(provider_id):
+        case Accepted(provider_id, _):
             return delivery._replace(state=DeliveryState.ACCEPTED, provider_id=provider_id, settled_at=end.occurred_at)
         case Refused(failure):
             return delivery._replace(state=DeliveryState.DEAD, last_failure=failure.value, settled_at=end.occurred_at)

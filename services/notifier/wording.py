@@ -103,7 +103,11 @@ def word(delivery: Delivery, incident_id: str, style: Style, *, instead: bool = 
     return Message(
         delivery_id=delivery.delivery_id,
         incident_id=incident_id,
+        target=delivery.target,
+        kind=notice.kind,
         answers=delivery.answers,
+        over=delivery.over,
+        threads=delivery.threads,
         severity=Severity(delivery.severity).name.lower(),
         subject=subject,
         text=text,

@@ -153,6 +153,20 @@ class Fields:
             return default
         return value
 
+    def numbers(self, name: str) -> tuple[int, ...]:
+        """A list of whole numbers; empty where absent."""
+        value = self._value(name)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not value or not all(type(number) is int for number in value):
+            self.problem(name, f"{value!r} is no list of numbers; write for example [200, 202]")
+            return ()
+        return tuple(value)
+
+    def anything(self, name: str) -> object:
+        """Whatever stands there, for whoever reads more than one kind of value; None where absent."""
+        return self._value(name)
+
     def span(self, name: str, default: str) -> int:
         """A duration in microseconds, above zero unless the default is not."""
         value = self._value(name)

@@ -41,7 +41,7 @@ WHOLE_RUN = "5m"
 NOTIFIER = """
 targets:
   console: {{channel: console}}
-  crm: {{channel: webhook, settings: {{url: "http://127.0.0.1:{port}/"}}}}
+  crm: {{channel: webhook, settings: {{url: "http://127.0.0.1:{port}/", networks: [127.0.0.0/8]}}}}
 severity:
   - {{match: {{service: [promises]}}, severity: critical}}
 routes:

@@ -2,15 +2,25 @@
 
 from collections.abc import Callable, Mapping
 
+from services.notifier.channels.alertmanager import Alertmanager
 from services.notifier.channels.channel import Channel
 from services.notifier.channels.console import Console
 from services.notifier.channels.email import Email
+from services.notifier.channels.pagerduty import PagerDuty
+from services.notifier.channels.slack import Slack
+from services.notifier.channels.sms import Sms
+from services.notifier.channels.teams import Teams
 from services.notifier.channels.webhook import Webhook
 from services.shared.fields import Fields
 
 #: Channel → how it is made from the settings of a target.
 CHANNELS: Mapping[str, Callable[[Fields], Channel]] = {
+    "alertmanager": Alertmanager.read,
     "console": Console.read,
     "email": Email.read,
+    "pagerduty": PagerDuty.read,
+    "slack": Slack.read,
+    "sms": Sms.read,
+    "teams": Teams.read,
     "webhook": Webhook.read,
 }

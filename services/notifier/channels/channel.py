@@ -12,8 +12,16 @@ class Message(NamedTuple):
     #: Stable over retries; the idempotency key for providers that take one.
     delivery_id: str
     incident_id: str
+    #: The target's name in `notifier.yaml`.
+    target: str
+    #: breach, at_risk or resolved.
+    kind: str
     #: Earlier deliveries to the same target that this one answers.
     answers: tuple[str, ...]
+    #: Those of `answers` of which nothing is open any more: what they raised can be closed.
+    over: tuple[str, ...]
+    #: The threads of those in `answers`, as the channel named them when it accepted them.
+    threads: tuple[str, ...]
     severity: str
     #: One line.
     subject: str
@@ -21,6 +29,11 @@ class Message(NamedTuple):
     text: str
     #: The same for machines, as JSON.
     payload: Mapping[str, object]
+
+
+def cut(text: str, length: int) -> str:
+    """The text, no longer than that."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 class Channel(Protocol):

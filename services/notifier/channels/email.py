@@ -13,6 +13,8 @@ from services.notifier.outbox import Accepted, Failure, Outcome, Refused, TryAga
 from services.shared.fields import Fields, Secret
 from services.shared.instant import SECOND
 
+#: How many earlier mails a mail refers to.
+_REFERENCES = 10
 #: How the connection is protected → the usual port.
 TLS = {"starttls": 587, "tls": 465, "none": 25}
 
@@ -88,7 +90,7 @@ class Email:
         mail["Message-ID"] = self._id(message.delivery_id)
         if message.answers:
             mail["In-Reply-To"] = self._id(message.answers[-1])
-            mail["References"] = " ".join(map(self._id, message.answers))
+            mail["References"] = " ".join(map(self._id, message.answers[-_REFERENCES:]))
         # Nobody's holiday notice should answer.
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(message.text)

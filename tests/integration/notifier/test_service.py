@@ -32,7 +32,9 @@ from tests.processes import ServiceProcess, wait_for
 PARTITIONS = 3
 CONFIG = """
 targets:
-  crm: {{channel: webhook, settings: {{url: "http://{host}:{web}/hook", timeout: 30s}}}}
+  crm:
+    channel: webhook
+    settings: {{url: "http://{host}:{web}/hook", networks: [127.0.0.0/8], timeout: 30s}}
   desk:
     channel: email
     settings: {{host: {host}, port: {smtp}, tls: none, from: puntual@example.com, to: [desk@example.com]}}
@@ -44,7 +46,7 @@ routes:
 ROUTED = """
 targets:
   console: {{channel: console}}
-  crm: {{channel: webhook, settings: {{url: "http://{host}:{web}/hook"}}}}
+  crm: {{channel: webhook, settings: {{url: "http://{host}:{web}/hook", networks: [127.0.0.0/8]}}}}
   desk:
     channel: email
     settings: {{host: {host}, port: {smtp}, tls: none, from: puntual@example.com, to: [desk@example.com]}}

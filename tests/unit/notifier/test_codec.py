@@ -26,6 +26,7 @@ ADDRESS = Address(INCIDENT, "ops")
         broken("A-1", "A-2"),
         see(broken(), seen(Standing.BROKEN, 2, subject="A-2")),
         settle(broken(plan=BOTH), Accepted("250 ok"), plan=BOTH),
+        settle(see(broken(), seen(Standing.FULFILLED_LATE, 2)), Accepted("1", thread="1")),
         settle(see(broken(), seen(Standing.FULFILLED_LATE, 2)), Accepted()),
         settle(broken(), TryAgain(Failure.NETWORK)),
         Incident("ops", "ops"),

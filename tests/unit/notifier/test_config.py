@@ -67,7 +67,7 @@ def test_a_full_document_is_read_as_it_is_meant() -> None:
         (
             "channel: webhook",
             "channel: pigeon",
-            "targets.crm.channel: 'pigeon' is unknown; write one of console",
+            "targets.crm.channel: 'pigeon' is unknown; write one of alertmanager, console",
         ),
         ("language: es", "language: tlh", "targets.console.language: 'tlh' is unknown; write one of en, es, it"),
         ("language: es", "sound: loud", "targets.console.sound: is no field; write one of channel, language"),

@@ -4,6 +4,7 @@ import pytest
 
 from services.notifier.codec import pack
 from services.notifier.domain import (
+    MAX_ANSWERED,
     MAX_DETAILED,
     MAX_ITEMS,
     MAX_LISTED,
@@ -142,6 +143,42 @@ def test_a_resolution_waits_for_its_breach_and_answers_it() -> None:
     breach, resolved = settle(attempted(incident, 30), Accepted()).deliveries
     assert (breach.kind, resolved.kind) == (Kind.BREACH, Kind.RESOLVED)
     assert resolved.answers == (breach.delivery_id,)
+
+
+def test_an_answer_knows_the_thread_of_what_it_answers() -> None:
+    """Whatever was said in between: the thread that the provider named for this item's message."""
+    incident = settle(broken("A-1"), Accepted("1", thread="first"))
+    incident = settle(see(incident, seen(BROKEN, 2, subject="B-1")), Accepted("2", thread="second"))
+    incident = settle(see(incident, seen(LATE, 3)), Accepted())
+    assert incident.deliveries[-1].threads == ("first",)
+    both = see(incident, seen(BROKEN, 4), seen(LATE, 5, subject="B-1"))
+    assert settle(both, Accepted()).deliveries[-1].threads == ("second",)
+
+
+def test_an_answer_says_of_which_messages_nothing_is_open_any_more() -> None:
+    """What a message raised is closed with the last of its items; a message that repeats one takes its place."""
+    incident = settle(see(None, seen(AT_RISK), seen(AT_RISK, subject="B-1"), plan=WATCHFUL), Accepted(), plan=WATCHFUL)
+    (warning,) = incident.deliveries
+    incident = settle(see(incident, seen(BROKEN, 2), plan=WATCHFUL), Accepted(), plan=WATCHFUL)
+    breach = incident.deliveries[-1]
+    assert (breach.answers, breach.over) == ((warning.delivery_id,), ())
+    incident = settle(see(incident, seen(BROKEN, 3, subject="B-1"), plan=WATCHFUL), Accepted(), plan=WATCHFUL)
+    assert incident.deliveries[-1].over == (warning.delivery_id,)
+    incident = settle(see(incident, seen(LATE, 4), plan=WATCHFUL), Accepted(), plan=WATCHFUL)
+    assert incident.deliveries[-1].over == (breach.delivery_id,)
+
+
+def test_what_would_answer_too_many_messages_is_told_in_several() -> None:
+    """Each earlier message is answered once, so that none stays open."""
+    subjects = [f"A-{n}" for n in range(MAX_ANSWERED + 5)]
+    incident: Incident | None = None
+    for subject in subjects:
+        incident = settle(see(incident, seen(BROKEN, subject=subject)), Accepted())
+    incident = see(incident, *(seen(LATE, 2, subject=subject) for subject in subjects))
+    first = incident.deliveries[-1]
+    second = settle(incident, Accepted()).deliveries[-1]
+    assert (len(first.over), len(second.over)) == (MAX_ANSWERED, 5)
+    assert not {*first.over} & {*second.over}
 
 
 def test_a_target_that_is_down_holds_up_no_other() -> None:

@@ -49,6 +49,16 @@ def shape(words: object) -> object:
     return {key: shape(value) for key, value in words.items()} if isinstance(words, dict) else None
 
 
+def test_a_message_says_what_it_answers() -> None:
+    """To whom, of which kind, and what of the earlier ones a channel has to know."""
+    answer = a_delivery(an_item(Standing.FINE), kind=Kind.RESOLVED)._replace(
+        answers=("a", "b"), over=("b",), threads=("1.1",)
+    )
+    message = word(answer, "ops", ENGLISH)
+    assert (message.target, message.kind) == ("desk", "resolved")
+    assert (message.answers, message.over, message.threads) == (("a", "b"), ("b",), ("1.1",))
+
+
 def test_one_broken_promise_in_full() -> None:
     """What was promised to whom by when, where, why it is told, and what to do next."""
     item = an_item(details=DETAILS._replace(original_due_at=at(0)))._replace(kind="appointment")

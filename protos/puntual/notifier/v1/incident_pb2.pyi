@@ -345,21 +345,25 @@ class Told(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     STANDING_FIELD_NUMBER: _builtins.int
     DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    THREAD_FIELD_NUMBER: _builtins.int
     target: _builtins.str
     standing: Global___Standing.ValueType
     """At risk or broken."""
     delivery_id: _builtins.str
     """The delivery that said so: what comes later answers it, and stands in the same thread."""
+    thread: _builtins.str
+    """The thread, as the provider calls it, where it has any."""
     def __init__(
         self,
         *,
         target: _builtins.str = ...,
         standing: Global___Standing.ValueType = ...,
         delivery_id: _builtins.str = ...,
+        thread: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "standing", b"standing", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "standing", b"standing", "target", b"target", "thread", b"thread"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -388,6 +392,8 @@ class Delivery(_message.Message):
     SETTLED_AT_FIELD_NUMBER: _builtins.int
     ANSWERS_FIELD_NUMBER: _builtins.int
     GIVE_UP_AT_FIELD_NUMBER: _builtins.int
+    OVER_FIELD_NUMBER: _builtins.int
+    THREADS_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
     """Stable over retries; the idempotency key for providers that take one."""
     sequence: _builtins.int
@@ -401,7 +407,9 @@ class Delivery(_message.Message):
     state: Global___DeliveryState.ValueType
     attempts: _builtins.int
     last_failure: _builtins.str
-    """Closed list: auth, rate_limited, client_error, server_error, timeout, network, template, too_large, expired, other."""
+    """Closed list: auth, rate_limited, client_error, server_error, timeout, network, template, too_large,
+    blocked_address, expired, other.
+    """
     provider_id: _builtins.str
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Item]:
@@ -419,11 +427,19 @@ class Delivery(_message.Message):
     def settled_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def answers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Earlier deliveries to the same target that this one answers, at most ten."""
+        """Earlier deliveries to the same target that this one answers, at most twenty."""
 
     @_builtins.property
     def give_up_at(self) -> _timestamp_pb2.Timestamp:
         """When retrying ends. Set at the first attempt."""
+
+    @_builtins.property
+    def over(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those that it answers of which nothing is open any more: what they raised can be closed."""
+
+    @_builtins.property
+    def threads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The threads of those that it answers, as the provider calls them."""
 
     def __init__(
         self,
@@ -445,10 +461,12 @@ class Delivery(_message.Message):
         settled_at: _timestamp_pb2.Timestamp | None = ...,
         answers: _abc.Iterable[_builtins.str] | None = ...,
         give_up_at: _timestamp_pb2.Timestamp | None = ...,
+        over: _abc.Iterable[_builtins.str] | None = ...,
+        threads: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at", "give_up_at", b"give_up_at", "next_attempt_at", b"next_attempt_at", "settled_at", b"settled_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "attempts", b"attempts", "channel", b"channel", "decided_at", b"decided_at", "delivery_id", b"delivery_id", "give_up_at", b"give_up_at", "item_count", b"item_count", "items", b"items", "kind", b"kind", "last_failure", b"last_failure", "next_attempt_at", b"next_attempt_at", "provider_id", b"provider_id", "sequence", b"sequence", "settled_at", b"settled_at", "severity", b"severity", "state", b"state", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "attempts", b"attempts", "channel", b"channel", "decided_at", b"decided_at", "delivery_id", b"delivery_id", "give_up_at", b"give_up_at", "item_count", b"item_count", "items", b"items", "kind", b"kind", "last_failure", b"last_failure", "next_attempt_at", b"next_attempt_at", "over", b"over", "provider_id", b"provider_id", "sequence", b"sequence", "settled_at", b"settled_at", "severity", b"severity", "state", b"state", "target", b"target", "threads", b"threads"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

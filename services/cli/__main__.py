@@ -6,6 +6,7 @@ from services.cli.dead_letters import dead_letters
 from services.cli.exits import EXIT_CODES, Group
 from services.cli.explain import explain
 from services.cli.judge import judge
+from services.cli.on_call import on_call
 from services.cli.publish import publish
 from services.cli.replay import replay
 from services.cli.standards import standards
@@ -24,7 +25,7 @@ def main() -> None:
     """Puntual keeps a company's word: what was promised to whom by when, and whether it was kept."""
 
 
-for command in (up, publish, replay, judge, watch, explain, standards, topics, dead_letters):
+for command in (up, publish, replay, judge, watch, explain, standards, on_call, topics, dead_letters):
     main.add_command(command)
 
 

@@ -51,6 +51,7 @@ def refresh(file: Path, config: Config) -> str:
 
 def measure(schedules: Iterable[Schedule], meter: Meter, now: Instant) -> None:
     """Count those with a hole, for each horizon."""
-    schedules = list(schedules)
+    ahead = Instant(now + max(HORIZONS.values()))
+    first = [holes[0].start for schedule in schedules if (holes := schedule.holes(now, ahead))]
     for horizon, span in HORIZONS.items():
-        meter.uncovered(horizon, sum(bool(schedule.holes(now, Instant(now + span))) for schedule in schedules))
+        meter.uncovered(horizon, sum(start < now + span for start in first))

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from services.notifier.schedules import Feed, Layer, Rotation, Schedule, Shift
+from services.notifier.schedules import NOBODY, Feed, Layer, Rotation, Schedule, Shift
 from services.shared.calendars import read_week
 from services.shared.documents import DocumentError
 from services.shared.fields import Fields
@@ -102,7 +102,9 @@ def _feed(fields: Fields, zone: ZoneInfo, targets: Collection[str], folder: Path
     people = {name: table.text(name, one_of=targets) for name in table.names()}
     ignored = fields.texts("ignore", ())
     try:
-        feed = Feed((folder / file).read_bytes(), file, zone, people | dict.fromkeys(ignored, ""))
+        feed = _expanded(
+            (folder / file).read_bytes(), file, zone, (*people.items(), *((name, NOBODY) for name in ignored))
+        )
     except OSError as error:
         fields.problem("calendar", f"{file!r} cannot be read: {error.strerror}; name a readable iCalendar file (.ics)")
         return None
@@ -112,6 +114,12 @@ def _feed(fields: Fields, zone: ZoneInfo, targets: Collection[str], folder: Path
     for name in set(feed.names).difference(targets, people, ignored):
         fields.problem("calendar", f"{name!r} in it is no target; say who that is under people, or name it in ignore")
     return feed
+
+
+@lru_cache
+def _expanded(content: bytes, file: str, zone: ZoneInfo, people: tuple[tuple[str, str], ...]) -> Feed:
+    """A calendar of thousands of events takes seconds to read, and schedules are read again and again."""
+    return Feed(content, file, zone, dict(people))
 
 
 def _overrides(sections: Iterable[Fields], zone: ZoneInfo, targets: Collection[str]) -> Sequence[Shift]:

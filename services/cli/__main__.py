@@ -7,6 +7,7 @@ from services.cli.exits import EXIT_CODES, Group
 from services.cli.explain import explain
 from services.cli.incidents import incidents
 from services.cli.judge import judge
+from services.cli.on_call import on_call
 from services.cli.publish import publish
 from services.cli.replay import replay
 from services.cli.standards import standards
@@ -25,7 +26,7 @@ def main() -> None:
     """Puntual keeps a company's word: what was promised to whom by when, and whether it was kept."""
 
 
-for command in (up, publish, replay, judge, watch, explain, incidents, standards, topics, dead_letters):
+for command in (up, publish, replay, judge, watch, explain, incidents, on_call, standards, topics, dead_letters):
     main.add_command(command)
 
 

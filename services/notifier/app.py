@@ -6,6 +6,7 @@ from dataclasses import replace
 from services.notifier.channels import CHANNELS
 from services.notifier.codec import OTHER_ROUTE, machine
 from services.notifier.config import load
+from services.notifier.coverage import watch
 from services.notifier.domain import IncidentState, Transition
 from services.notifier.outbox import Failure
 from services.notifier.relay import forwards
@@ -41,17 +42,23 @@ async def app(settings: NotifierSettings) -> None:
         relays=[Relay(routes, meter, DeadLetters(site.dead_letters, site.dead_letter_partitions))],
         stopping=lambda: sender.finish(),  # noqa: PLW0108 - there is no sender yet
     )
-    sender = Sender(worker, worker.submit, config.targets, NotifierMeter(registry, CHANNELS, Failure))
-    sending = asyncio.create_task(sender.run())
+    measured = NotifierMeter(registry, CHANNELS, Failure)
+    sender = Sender(worker, worker.submit, config.targets, measured)
+    tasks = [
+        asyncio.create_task(sender.run()),
+        asyncio.create_task(watch(settings.notifier, config, measured)),
+    ]
 
     def ended(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
             worker.fail(error)
 
-    sending.add_done_callback(ended)
+    for task in tasks:
+        task.add_done_callback(ended)
     try:
         await serve(worker, settings, registry, notifier_service)
     finally:
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await sender.close()

@@ -10,7 +10,7 @@ from services.notifier.domain import Fact, Incident, IncidentState, ItemSeen, Pl
 from services.notifier.items import AT_ONCE, NONE, Details, Item, Severity, Standing, Told
 from services.notifier.outbox import Delivery, DeliveryState, Kind
 from services.notifier.routing import Address
-from services.shared.clock import from_timestamp, set_timestamp
+from services.shared.clock import Now, from_timestamp, set_timestamp, wall_clock
 from services.shared.engine.machine import Labels, Machine, Step
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import Instant
@@ -23,11 +23,11 @@ DISPATCH, RECORDS = "dispatch.v1", "incidents.v1"
 OTHER_ROUTE = "other"
 
 
-def machine(plan: Plan, prefix: str = "puntual.") -> Machine[Incident, Fact]:
+def machine(plan: Plan, prefix: str = "puntual.", now: Now = wall_clock) -> Machine[Incident, Fact]:
     """The notifier's second half as the engine sees it. `prefix` goes before every topic name."""
     return Machine(
         name="notifier",
-        inputs={prefix + DISPATCH: decode},
+        inputs={prefix + DISPATCH: lambda value, is_json: decode(value, is_json, now())},
         record=Incident,
         records=prefix + RECORDS,
         pack=pack,
@@ -59,7 +59,7 @@ def _labels(plan: Plan, incident: Incident) -> Labels:
 # --- dispatches
 
 
-def decode(value: bytes, is_json: bool) -> list[tuple[bytes, Fact]]:
+def decode(value: bytes, is_json: bool, seen_at: Instant = NONE) -> list[tuple[bytes, Fact]]:
     """What a dispatch says, and the incident it belongs to. Raises `Unusable`."""
     message = parse_json(pb.Dispatch, value) if is_json else parse_bytes(pb.Dispatch, value)
     item = message.item
@@ -73,7 +73,7 @@ def decode(value: bytes, is_json: bool) -> list[tuple[bytes, Fact]]:
         raise Unusable(
             DeadLetterReason.INVALID, f"standing {item.standing} is unknown to this notifier; bring it up to date"
         )
-    return [(message.incident_id.encode(), ItemSeen(message.route, _unpack_item(item)))]
+    return [(message.incident_id.encode(), ItemSeen(message.route, _unpack_item(item), seen_at))]
 
 
 def pack_dispatch(address: Address, item: Item) -> bytes:

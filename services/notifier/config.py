@@ -1,7 +1,7 @@
 """Reads `notifier.yaml`. Whoever edits it is told everything that is wrong at once: place, value and remedy."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -10,7 +10,9 @@ from services.notifier.channels import CHANNELS
 from services.notifier.channels.channel import Channel
 from services.notifier.domain import Plan, Receivers
 from services.notifier.items import Severity
+from services.notifier.on_call import PREFIX, read_schedule
 from services.notifier.routing import GROUP_LABELS, ROUTE_LABELS, SEVERITY_LABELS, Match, Route, Routing, SeverityRule
+from services.notifier.schedules import Duty, Schedule
 from services.notifier.wording import LANGUAGES, Style
 from services.shared.documents import read_text
 from services.shared.fields import Fields
@@ -44,6 +46,8 @@ class Config(NamedTuple):
     targets: Mapping[str, Target]
     routing: Routing
     plan: Plan
+    #: Schedule → who is on call by it.
+    on_call: Mapping[str, Duty]
 
 
 def load(file: Path) -> Config:
@@ -51,12 +55,25 @@ def load(file: Path) -> Config:
     return parse(read_text(file), str(file))
 
 
+def load_schedules(file: Path, targets: Collection[str] = ()) -> Mapping[str, Schedule]:
+    """Only the schedules in a file: it takes none of the secrets that targets need. Raises DocumentError.
+
+    `targets`: those that can be named, if not those in the file.
+    """
+    fields, problems = Fields.of(read_text(file), str(file))
+    known = targets or fields.section("targets").names()
+    schedules = _schedules(fields.section("schedules"), known, file.parent)
+    problems.check()
+    return schedules
+
+
 def parse(text: str, file: str) -> Config:
     """The configuration in a YAML text; `file` is for errors only. Raises DocumentError with all its problems."""
     fields, problems = Fields.of(text, file)
     targets = _targets(fields.section("targets"))
+    schedules = _schedules(fields.section("schedules"), targets, Path(file).parent)
     severities = tuple(_severity_rule(rule) for rule in fields.sections("severity"))
-    routes = _routes(fields, targets)
+    routes = _routes(fields, [*targets, *(f"{PREFIX}{name}" for name in fields.section("schedules").names())])
     patience = fields.section("give_up_after")
     give_up_after: dict[int, int] = {
         Severity[name.upper()]: patience.span(name, default) for name, default in _GIVE_UP_AFTER.items()
@@ -64,11 +81,25 @@ def parse(text: str, file: str) -> Config:
     patience.done()
     fields.done()
     problems.check()
-    receivers = {
-        route.name: Receivers({name: targets[name].channel_name for name in route.targets}, route.at_risk)
-        for route in routes
+    channels = {name: target.channel_name for name, target in targets.items()}
+    on_call = {name: Duty(schedule) for name, schedule in schedules.items()}
+    receivers = {route.name: _receivers(route, channels, on_call) for route in routes}
+    return Config(targets, Routing(severities, routes), Plan(receivers, give_up_after), on_call)
+
+
+def _receivers(route: Route, channels: Mapping[str, str], on_call: Mapping[str, Duty]) -> Receivers:
+    duty = {name: on_call[name.removeprefix(PREFIX)] for name in route.targets if name.startswith(PREFIX)}
+    named = {name: channels[name] for name in route.targets if name not in duty}
+    return Receivers(named, route.at_risk, duty, channels if duty else {})
+
+
+def _schedules(fields: Fields, targets: Collection[str], folder: Path) -> Mapping[str, Schedule]:
+    read = {
+        name: read_schedule(name, fields.section(name), targets, folder)
+        for name in fields.names()
+        if _is_name(name, name, fields)
     }
-    return Config(targets, Routing(severities, routes), Plan(receivers, give_up_after))
+    return {name: schedule for name, schedule in read.items() if schedule}
 
 
 def _targets(fields: Fields) -> Mapping[str, Target]:
@@ -111,7 +142,7 @@ def _severity_rule(fields: Fields) -> SeverityRule:
     return rule
 
 
-def _routes(document: Fields, targets: Mapping[str, Target]) -> tuple[Route, ...]:
+def _routes(document: Fields, targets: Collection[str]) -> tuple[Route, ...]:
     sections = document.sections("routes")
     routes = [_route(fields, targets) for fields in sections]
     seen: set[str] = set()
@@ -127,7 +158,7 @@ def _routes(document: Fields, targets: Mapping[str, Target]) -> tuple[Route, ...
     return tuple(routes)
 
 
-def _route(fields: Fields, targets: Mapping[str, Target]) -> Route:
+def _route(fields: Fields, targets: Collection[str]) -> Route:
     name = fields.text("name")
     if name:
         _is_name(name, "name", fields)

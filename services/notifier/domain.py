@@ -7,11 +7,13 @@ changes nothing, and an older one is known by its offset.
 * `fold` takes in what was seen and how attempts ended, and decides what to tell: per target one message at a time, so
   that a resolution never overtakes its breach, what happens meanwhile is told together, and one target that is down
   holds up no other.
+* A route can also tell whoever is on call. A schedule is told once of each item, like a target, and the incident notes
+  that under its name; who hears it for the schedule is decided when the message is, and hears how it goes on.
 * `due` turns what is to be sent into an attempt. The attempt is made once the record that says so is acknowledged; if
   its end is never heard of, it is made again: at least once, under the same id.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from hashlib import blake2b
 from itertools import islice
@@ -66,6 +68,8 @@ class ItemSeen(NamedTuple):
 
     route: str
     item: Item
+    #: When this was heard, by the clock on the wall.
+    seen_at: Instant = NONE
 
     @property
     def occurred_at(self) -> Instant:
@@ -81,6 +85,10 @@ class Receivers(NamedTuple):
     #: Target → its channel.
     targets: Mapping[str, str]
     at_risk: bool = False
+    #: Schedule → the target on call at an instant, one of `others`. No target is named like a schedule.
+    on_call: Mapping[str, Callable[[Instant], str]] = {}
+    #: Who can be on call, or was → their channel.
+    others: Mapping[str, str] = {}
 
 
 class Plan(NamedTuple):
@@ -136,7 +144,10 @@ def fold(incident_id: str, old: Incident | None, facts: Sequence[Fact], plan: Pl
     ends = [fact for fact in facts if isinstance(fact, DeliverySettled)]
     deliveries = settle(incident.deliveries, ends)
     _note_threads(items, ends)
-    return _tidy(_decide(incident._replace(deliveries=deliveries), items, receivers), receivers)
+    duty = _duty(receivers, facts)
+    hearers = _hearers(items.values(), receivers, duty)
+    decided = _decide(incident._replace(deliveries=deliveries), items, receivers, duty, hearers)
+    return _tidy(decided, receivers, hearers)
 
 
 def due(incident: Incident, now: Instant, plan: Plan) -> Incident | None:
@@ -173,12 +184,63 @@ def transition(old: Incident | None, new: Incident) -> Transition:
     return Transition.OPENED if new.state == IncidentState.OPEN else Transition.RESOLVED
 
 
-def news(item: Item, target: str, receivers: Receivers) -> Kind | None:
-    """What a target must hear about an item, if anything."""
-    believed = next((told.standing for told in item.told if told.target == target), Standing.UNSPECIFIED)
-    if not believed and not _concerns(item, receivers):
+def news(item: Item, target: str, roles: Iterable[str], receivers: Receivers) -> Kind | None:
+    """What a target must hear about an item, if anything. `roles`: as whom it hears of what it was not told before."""
+    believed = _belief(item, target)
+    if not believed and not (
+        _concerns(item, receivers) and any((_belief(item, role), item.standing) in NEWS for role in roles)
+    ):
         return None
     return NEWS.get((believed, item.standing))
+
+
+def _belief(item: Item, name: str) -> int:
+    """How a target, or a schedule, was told that an item stands."""
+    return next((told.standing for told in item.told if told.target == name), Standing.UNSPECIFIED)
+
+
+def _duty(receivers: Receivers, facts: Iterable[Fact]) -> Mapping[str, str]:
+    """Schedule → who is on call as the facts are heard."""
+    if not receivers.on_call:
+        return {}
+    now = max(fact.seen_at or fact.occurred_at if isinstance(fact, ItemSeen) else fact.occurred_at for fact in facts)
+    return {schedule: who(now) for schedule, who in receivers.on_call.items()}
+
+
+def _hearers(items: Iterable[Item], receivers: Receivers, duty: Mapping[str, str]) -> Mapping[str, Sequence[str]]:
+    """Target → as whom it hears news: as itself, as a schedule, or only of what it was told while it was on call."""
+    hearers = {target: [target] for target in receivers.targets}
+    for schedule, target in duty.items():
+        hearers.setdefault(target, []).append(schedule)
+    if duty:
+        told = {told.target for item in items for told in item.told}
+        hearers |= {target: [] for target in sorted(told & receivers.others.keys() - hearers.keys())}
+    return hearers
+
+
+def _hand_on(
+    items: dict[tuple[str, str, int], Item], duty: Mapping[str, str], hearers: Mapping[str, Sequence[str]]
+) -> None:
+    """Notes what the schedules believe."""
+    if duty:
+        items.update({key: _handed_on(item, duty, hearers) for key, item in items.items()})
+
+
+def _handed_on(item: Item, duty: Mapping[str, str], hearers: Mapping[str, Sequence[str]]) -> Item:
+    """The item with what the schedules believe: what was said to somebody on call, as long as it is not over.
+
+    Where those who know are all gone from the configuration, the schedules know nothing either.
+    """
+    people = [told for told in item.told if told.target in hearers]
+    schedules: list[Told] = []
+    for schedule, target in duty.items():
+        believed = _belief(item, schedule)
+        knows = next((told for told in people if told.target == target and told.standing == item.standing), None)
+        if knows and believed != item.standing:
+            schedules.append(knows._replace(target=schedule))
+        elif people and believed and NEWS.get((believed, item.standing)) != Kind.RESOLVED:
+            schedules += [told for told in item.told if told.target == schedule]
+    return item._replace(told=tuple(sorted((*people, *schedules))))
 
 
 def _concerns(item: Item, receivers: Receivers) -> bool:
@@ -209,26 +271,35 @@ def _gist(item: Item) -> tuple[object, ...]:
     return item.standing, item.severity, item.due_at, item.since, item.follow_up
 
 
-def _decide(incident: Incident, items: dict[tuple[str, str, int], Item], receivers: Receivers) -> Incident:
+def _decide(
+    incident: Incident,
+    items: dict[tuple[str, str, int], Item],
+    receivers: Receivers,
+    duty: Mapping[str, str],
+    hearers: Mapping[str, Sequence[str]],
+) -> Incident:
     """Adds a message for every target that is free and has something to hear, and notes who believes what since."""
     busy = {delivery.target for delivery in incident.deliveries if delivery.state in UNSETTLED}
     deliveries, sequence = list(incident.deliveries), incident.next_sequence
-    for target, channel in receivers.targets.items():
+    channels = {**receivers.others, **receivers.targets}
+    _hand_on(items, duty, hearers)
+    for target, roles in hearers.items():
         to_tell: dict[Kind, list[Item]] = {}
         if target not in busy:
             for item in items.values():
-                if kind := news(item, target, receivers):
+                if kind := news(item, target, roles, receivers):
                     to_tell.setdefault(kind, []).append(item)
         if not to_tell:
             continue
         kind = min(to_tell)
         told = _answerable(to_tell[kind], target)
-        delivery = _compose(incident.incident_id, sequence, kind, (target, channel), told)
+        delivery = _compose(incident.incident_id, sequence, kind, (target, channels[target]), told)
         sequence += 1
         for item in told:
             items[identity(item)] = _believing(item, delivery)
         still = {earlier.delivery_id for item in items.values() for earlier in _heard(item, target)}
         deliveries.append(delivery._replace(over=tuple(over for over in delivery.answers if over not in still)))
+    _hand_on(items, duty, hearers)
     return incident._replace(items=tuple(items.values()), deliveries=tuple(deliveries), next_sequence=sequence)
 
 
@@ -288,19 +359,20 @@ def _believing(item: Item, delivery: Delivery) -> Item:
     return item._replace(told=tuple(sorted(others)))
 
 
-def _tidy(incident: Incident, receivers: Receivers) -> Incident:
+def _tidy(incident: Incident, receivers: Receivers, hearers: Mapping[str, Sequence[str]]) -> Incident:
     """Drops what nobody needs any more, puts the rest in order and says whether anything is open."""
     over: list[Item] = []
     informed: list[Item] = []
     waiting: list[Item] = []
+    known = {*hearers, *receivers.on_call}
     for item in incident.items:
         kept = item
-        if any(told.target not in receivers.targets for told in item.told):
+        if any(told.target not in known for told in item.told):
             # A target that was taken out of the route can be told nothing more.
-            kept = item._replace(told=tuple(told for told in item.told if told.target in receivers.targets))
+            kept = item._replace(told=tuple(told for told in item.told if told.target in known))
         if not _is_live(kept, receivers):
             over.append(kept)
-        elif any(news(kept, target, receivers) for target in receivers.targets):
+        elif any(news(kept, target, roles, receivers) for target, roles in hearers.items()):
             waiting.append(kept)
         else:
             informed.append(kept)
@@ -315,7 +387,7 @@ def _tidy(incident: Incident, receivers: Receivers) -> Incident:
         state=IncidentState.OPEN if live else IncidentState.RESOLVED,
         since=min((item.since for item in live), default=incident.since),
         items=tuple(sorted(items, key=identity)),
-        deliveries=pruned(incident.deliveries),
+        deliveries=pruned(d for d in incident.deliveries if d.state in UNSETTLED or d.target in hearers),
     )
 
 

@@ -43,7 +43,7 @@ def read_calendars(fields: Fields, holidays: PublicHolidays) -> Mapping[str, Wor
 
 def _calendar(name: str, fields: Fields, holidays: PublicHolidays) -> WorkingTime | None:
     zone = fields.text("zone")
-    week = _week(fields.section("hours"))
+    week = read_week(fields.section("hours"))
     places = fields.texts("holidays", ())
     closed = dict(_closed(fields.section("closed")))
     opened = dict(_opened(fields.section("open"), week))
@@ -73,7 +73,8 @@ def _calendar(name: str, fields: Fields, holidays: PublicHolidays) -> WorkingTim
     return WorkingTime(name, zone, week, specials)
 
 
-def _week(fields: Fields) -> Sequence[Sequence[Hours]]:
+def read_week(fields: Fields) -> Sequence[Sequence[Hours]]:
+    """The hours of each weekday, Monday first, in a section like `hours` above."""
     week: list[Sequence[Hours]] = [()] * _SEVEN
     names = fields.names()
     for name in names:

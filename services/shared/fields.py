@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time, tzinfo
 from pathlib import Path
 
 from services.shared.documents import DocumentError, parse_document
 from services.shared.duration import parse_duration
-from services.shared.instant import Instant, from_datetime, parse_instant
+from services.shared.instant import Instant, from_datetime
 
 
 class Secret:
@@ -179,18 +179,31 @@ class Fields:
             self.problem(name, f"{value!r} is no time at all; write for example {default}")
         return span
 
-    def instant(self, name: str) -> Instant | None:
-        """A point in time; None where absent."""
+    def instant(self, name: str, zone: tzinfo | None = None) -> Instant | None:
+        """A point in time; None where absent. `zone`: of a time that comes without one; it may then be a date, too."""
         value = self._value(name)
         if value is None:
             return None
         try:
-            if isinstance(value, datetime) and value.tzinfo:
-                return from_datetime(value)
-            return parse_instant(str(value))
+            moment = value if isinstance(value, date) else datetime.fromisoformat(str(value))
+            if not isinstance(moment, datetime):
+                moment = datetime.combine(moment, time())
+            return from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=zone))
         except ValueError:
             said = value.isoformat() if isinstance(value, date) else repr(value)
-            self.problem(name, f"{said} is no instant; write with its zone, for example 2026-12-01T00:00:00+01:00")
+            example = "2026-12-01T18:00" if zone else "with its zone, for example 2026-12-01T00:00:00+01:00"
+            self.problem(name, f"{said} is no instant; write {example}")
+            return None
+
+    def day(self, name: str) -> date | None:
+        """A date; None where absent."""
+        value = self._value(name)
+        if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
+            return value
+        try:
+            return date.fromisoformat(str(value))
+        except ValueError:
+            self.problem(name, f"{value!r} is no date; write for example 2026-12-01")
             return None
 
     def secret(self, name: str) -> Secret | None:

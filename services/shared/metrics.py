@@ -151,6 +151,9 @@ METRICS: Mapping[str, Spec] = {
     "puntual_notifier_outbox_oldest_pending_seconds": Spec(
         Gauge, "Age of the oldest message not accepted yet; 0: there is none.", {"channel": GIVEN}
     ),
+    "puntual_notifier_schedules_uncovered": Spec(
+        Gauge, "On-call schedules with a hole ahead, by how far ahead it is.", {"horizon": ("24h", "7d")}
+    ),
     # Answering
     "grpc_server_handled_total": Spec(
         Counter, "Calls answered.", {"grpc_service": GIVEN, "grpc_method": GIVEN, "grpc_code": _CODES}
@@ -318,6 +321,7 @@ class NotifierMeter:
         )
         self._outbox = registry.series(Gauge, "puntual_notifier_outbox_messages", channel=channels)
         self._oldest = registry.series(Gauge, "puntual_notifier_outbox_oldest_pending_seconds", channel=channels)
+        self._uncovered = registry.series(Gauge, "puntual_notifier_schedules_uncovered")
 
     def decided(self, channel: str, kind: str, severity: str) -> None:
         self._decided[channel, kind, severity].inc()
@@ -337,6 +341,9 @@ class NotifierMeter:
 
     def oldest(self, channel: str, seconds: float) -> None:
         self._oldest[channel,].set(seconds)
+
+    def uncovered(self, horizon: str, schedules: int) -> None:
+        self._uncovered[horizon,].set(schedules)
 
 
 def _release() -> str:

@@ -113,6 +113,7 @@ def happen(meter: Meter, service: str) -> None:
 
 
 def tell(meter: NotifierMeter) -> None:
+    meter.uncovered("7d", 1)
     for channel in CHANNELS:
         for severity in ("critical", "warning"):
             meter.decided(channel, "breach", severity)

@@ -58,6 +58,18 @@ routes:
   - {{name: rest, targets: [console], group_by: [team]}}
 """
 
+#: To whoever is on call: the webhook, unless this is changed.
+ON_CALL = (
+    CONFIG.replace("targets: [crm, desk]", 'targets: ["on-call:shop"]')
+    + """
+schedules:
+  shop:
+    zone: Europe/Madrid
+    fallback: desk
+    layers: [{{rotation: [crm], from: 2026-01-01, at: "09:00"}}]
+"""
+)
+
 
 class WebServer:
     """A webhook's receiver; `free` and `delay` (seconds) hold its answers back.
@@ -243,6 +255,23 @@ def test_everybody_hears_what_is_theirs(site: Site) -> None:
         assert not site.mailed() & {"V-1", "A-3"}
     (put_aside,) = site.read(DEAD_LETTERS.name)
     assert (put_aside.headers["reason"], put_aside.headers["topic"]) == ("invalid", PROMISES.under(site.prefix))
+
+
+def test_whoever_is_on_call_is_told_and_its_end_to_whoever_was(site: Site) -> None:
+    """Over a hand-off and a restart: the next breach goes to the next one on call, the end of this one to the first."""
+    site.configure(ON_CALL)
+    with site.worker() as worker:
+        site.announce("A-1", "BROKEN", "broken")
+        wait_for(lambda: site.web.types() == ["incident.breach"], 30, worker.output)
+        assert worker.metrics()['puntual_notifier_schedules_uncovered{horizon="7d"}'] == 0
+        assert worker.terminate() == 0
+    site.configure(ON_CALL.replace("[crm]", "[desk]"))
+    with site.worker() as worker:
+        site.announce("A-2", "BROKEN", "broken")
+        wait_for(lambda: site.mailed() == {"A-2"}, 30, worker.output)
+        site.announce("A-1", "KEPT_LATE", "kept_late")
+        wait_for(lambda: site.web.types() == ["incident.breach", "incident.resolved"], 30, worker.output)
+    assert len(site.mailbox.mails) == 1
 
 
 def test_a_target_in_trouble_is_tried_until_it_takes_the_message(site: Site) -> None:

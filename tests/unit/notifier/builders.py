@@ -12,6 +12,18 @@ INCIDENT = "ops/kind=order_ready"
 MAIL = Plan({"ops": Receivers({"mail": "email"})}, {1: 60 * MINUTE, 2: 60 * MINUTE, 3: 60 * MINUTE})
 WATCHFUL = MAIL._replace(routes={"ops": Receivers({"mail": "email"}, at_risk=True)})
 BOTH = MAIL._replace(routes={"ops": Receivers({"mail": "email", "hook": "webhook"})})
+#: Each of them is on call for five minutes.
+ROTA = ("ana", "bob", "carla")
+
+
+def on_call(now: Instant) -> str:
+    """Who is on call."""
+    return ROTA[(now - NOON) // (5 * MINUTE) % len(ROTA)]
+
+
+ON_CALL = MAIL._replace(
+    routes={"ops": Receivers({}, on_call={"on-call:rota": on_call}, others=dict.fromkeys((*ROTA, "mail"), "email"))}
+)
 
 
 def at(minutes: float) -> Instant:
@@ -48,8 +60,8 @@ def an_item(
 
 
 def seen(standing: Standing, offset: int = 1, *, subject: str = "A-1", follow_up: bool = False) -> ItemSeen:
-    """The fact that an order stands so."""
-    return ItemSeen("ops", an_item(standing, offset, subject=subject, follow_up=follow_up))
+    """The fact that an order stands so, heard when it is announced."""
+    return ItemSeen("ops", an_item(standing, offset, subject=subject, follow_up=follow_up), at(offset))
 
 
 def broken(*subjects: str, plan: Plan = MAIL) -> Incident:
@@ -67,7 +79,7 @@ def settle(incident: Incident, outcome: Outcome, minutes: float = 10, plan: Plan
         for delivery in incident.deliveries
         if not delivery.settled_at
     ]
-    return see(incident, *ends, plan=plan)
+    return see(incident, *ends, plan=plan) if ends else incident
 
 
 def see(incident: Incident | None, *facts: ItemSeen | DeliverySettled, plan: Plan = MAIL) -> Incident:

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from services.notifier.config import BUILT_IN, load, parse
+from services.notifier.config import BUILT_IN, load, load_schedules, parse
 from services.notifier.domain import Receivers
 from services.notifier.items import Severity
 from services.notifier.routing import ROUTE_LABELS
 from services.shared.documents import DocumentError
-from services.shared.instant import SECOND
+from services.shared.instant import SECOND, parse_instant
+from tests.unit.notifier.test_schedules import FEED
 
 FULL = """
 targets:
@@ -141,3 +142,156 @@ def test_the_example_of_the_deployment_is_valid() -> None:
     """What people start from works."""
     config = load(Path(__file__).parents[3] / "deploy" / "notifier.yaml")
     assert {label for route in config.routing.routes for label in route.match} <= ROUTE_LABELS
+
+
+ON_CALL = """
+targets:
+  desk: {channel: console}
+  ana: {channel: console}
+  bob: {channel: console}
+schedules:
+  nights:
+    zone: Europe/Madrid
+    fallback: desk
+    layers:
+      - {rotation: [ana, bob], from: 2026-12-07, at: "09:00", hours: {mon-fri: "18:00-09:00"}}
+      - {rotation: [bob], every: 2 days, from: 2026-12-05, at: ["09:00"], hours: {sat-sun: "00:00-24:00"}}
+      - {calendar: a.ics, people: {Ana Lopez: ana, carla: bob}, ignore: [Party]}
+    overrides:
+      - {from: 2026-12-24T18:00, to: 2026-12-25T09:00, who: bob}
+      - {from: 2026-12-25T09:00:00+01:00, to: 2026-12-26, who: desk}
+routes:
+  - {name: rest, targets: [desk, on-call:nights]}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where the document with schedules is, and the calendar beside it."""
+    (tmp_path / "a.ics").write_bytes(FEED)
+    return tmp_path / "notifier.yaml"
+
+
+def test_schedules_are_read_as_they_are_meant(file: Path) -> None:
+    """A route that names one tells whoever is on call; in a hole the fallback."""
+    receivers = parse(ON_CALL, str(file)).plan.routes["rest"]
+    assert (receivers.targets, list(receivers.on_call)) == ({"desk": "console"}, ["on-call:nights"])
+    assert receivers.others == dict.fromkeys(("desk", "ana", "bob"), "console")
+    who = receivers.on_call["on-call:nights"]
+    for at, target in (
+        ("2026-12-15T18:00", "bob"),
+        ("2026-12-15T12:00", "desk"),
+        ("2026-12-08T12:00", "ana"),
+        ("2026-12-19T12:00", "bob"),
+        ("2026-12-24T18:00", "bob"),
+        ("2026-12-25T09:00", "desk"),
+        ("2026-12-26T00:00", "ana"),
+    ):
+        assert (at, who(parse_instant(f"{at}+01:00"))) == (at, target)
+
+
+def test_schedules_can_be_read_without_the_secrets_of_targets(file: Path) -> None:
+    """Whoever asks who is on call need not have them."""
+    file.write_text(ON_CALL.replace("ana: {channel: console}", 'ana: {channel: webhook, settings: {url: "env:NO"}}'))
+    assert list(load_schedules(file)) == ["nights"]
+    with pytest.raises(DocumentError, match="'bob' is unknown; write ana or desk"):
+        load_schedules(file, ["desk", "ana"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("zone: Europe/Madrid", "zone: Madrid", "zone: 'Madrid' is no time zone; write one of IANA's"),
+        ("zone: Europe/Madrid", "color: red", "zone: is missing"),
+        (
+            "fallback: desk",
+            "fallback: dusk",
+            "fallback: 'dusk' is unknown; write one of ana, bob, desk",
+        ),
+        ("    fallback: desk\n", "", "fallback: is missing; write one of ana, bob, desk"),
+        (
+            "[ana, bob]",
+            "[ana, eve]",
+            "layers[0].rotation: 'eve' is unknown; write one of ana, bob, desk",
+        ),
+        ("[ana, bob]", "[]", "layers[0].rotation: [] is no list of texts; write for example [ana]"),
+        (
+            "from: 2026-12-07",
+            "from: soon",
+            "layers[0].from: 'soon' is no date; write for example 2026",
+        ),
+        ("from: 2026-12-07, ", "", "layers[0].from: is missing; write the date of the first hand-off"),
+        ('at: "09:00"', 'at: "9 am"', "layers[0].at: '9 am' is no time of day; write for example"),
+        ('at: "09:00", ', "", "layers[0].at: is missing"),
+        ('"09:00"]', '"09:00", "21:00"]', "layers[1].at: has several times a day"),
+        (
+            "every: 2 days",
+            "every: 2 months",
+            "layers[1].every: '2 months' is no turn; write for example",
+        ),
+        ("every: 2 days", "every: 0 days", "layers[1].every: '0 days' is no turn; write for example"),
+        ("mon-fri", "mon-foo", "layers[0].hours.mon-foo: is no weekday"),
+        ("a.ics", "b.ics", "layers[2].calendar: 'b.ics' cannot be read: No such file"),
+        ("a.ics", "notifier.yaml", "layers[2].calendar: is no calendar: "),
+        (
+            "carla: bob",
+            "carla: eve",
+            "layers[2].people.carla: 'eve' is unknown; write one of ana, bob",
+        ),
+        (", carla: bob", "", "layers[2].calendar: 'carla' in it is no target; say who that is under"),
+        (
+            "2026-12-25T09:00,",
+            "2026-12-24T17:00,",
+            "overrides[0].to: 2026-12-24T17:00+01:00 is not after",
+        ),
+        (
+            "2026-12-25T09:00,",
+            "2026-12-25T10:00,",
+            "overrides[1].from: 2026-12-25T09:00+01:00 is before that of bob ends, 2026-12-25T10:00",
+        ),
+        (
+            "2026-12-24T18:00,",
+            "Christmas,",
+            "overrides[0].from: 'Christmas' is no instant; write 2026-12",
+        ),
+        (
+            "from: 2026-12-24T18:00, ",
+            "",
+            "overrides[0].from: is missing; write for example 2026-12-24T",
+        ),
+        ("who: bob", "who: eve", "overrides[0].who: 'eve' is unknown; write one of ana, bob, desk"),
+    ],
+)
+def test_a_problem_with_a_schedule_names_place_value_and_remedy(file: Path, old: str, new: str, said: str) -> None:
+    """One change to a good document, and what its author is told first."""
+    assert old in ON_CALL
+    file.write_text("")
+    with pytest.raises(DocumentError) as problem:
+        parse(ON_CALL.replace(old, new, 1), str(file))
+    first = str(problem.value).splitlines()[0]
+    assert re.fullmatch(rf"{re.escape(str(file))}: line \d+: schedules\.nights\.{re.escape(said)}.*", first)
+
+
+def test_the_name_of_a_schedule_is_checked(file: Path) -> None:
+    """Where it is given, and where a route uses it."""
+    with pytest.raises(DocumentError, match=r"line 7: schedules\.The Nights: 'The Nights' is no name"):
+        parse(ON_CALL.replace("nights:\n", "The Nights:\n"), str(file))
+    with pytest.raises(DocumentError, match="'on-call:days' is unknown; write one of ana, bob, desk, on-call:nights"):
+        parse(ON_CALL.replace("on-call:nights", "on-call:days"), str(file))
+
+
+def test_a_schedule_of_nothing_is_refused(file: Path) -> None:
+    """It would tell its fallback for ever."""
+    with pytest.raises(DocumentError, match=r"schedules\.a\.layers: is missing; write for example \[\{rotation"):
+        parse(ON_CALL.replace("schedules:", "schedules:\n  a: {zone: UTC, fallback: ana}"), str(file))
+
+
+def test_the_example_in_the_built_in_document_is_valid() -> None:
+    """What people copy from its comment."""
+    _, _, example = BUILT_IN.read_text().partition("# For example:\n")
+    lines = [line.removeprefix("#   ") for line in example.splitlines() if line.startswith("#   ")]
+    targets = "targets: {console: {channel: console}, front-desk: {channel: console}, ana: {channel: console}, "
+    rest = "bob: {channel: console}, carla: {channel: console}}\nroutes: [{name: all, targets: ['on-call:shop']}]\n"
+    (duty,) = parse(targets + rest + "\n".join(lines), "notifier.yaml").on_call.values()
+    start = parse_instant("2026-12-07T00:00:00+01:00")
+    assert not duty.schedule.holes(start, parse_instant("2027-12-07T00:00:00+01:00"))

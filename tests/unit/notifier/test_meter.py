@@ -3,6 +3,7 @@
 from itertools import product
 
 from services.notifier.channels import CHANNELS
+from services.notifier.coverage import HORIZONS
 from services.notifier.items import Severity
 from services.notifier.outbox import UNSETTLED, Failure, Kind
 from services.notifier.sender import OUTCOMES
@@ -25,6 +26,8 @@ def test_whatever_can_be_measured_has_a_series_that_was_there_before() -> None:
         for state in UNSETTLED:
             meter.waiting(channel, state.name.lower(), 1)
         meter.oldest(channel, 1.0)
+    for horizon in HORIZONS:
+        meter.uncovered(horizon, 1)
     assert names(registry) == before
     assert len(before) < 1_200
 

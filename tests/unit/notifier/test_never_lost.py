@@ -1,5 +1,7 @@
 """Nothing is lost and nothing is told twice, wherever a crash falls: against a world that records what it hears."""
 
+from collections import Counter
+
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -20,7 +22,7 @@ from services.notifier.outbox import (
     TryAgain,
 )
 from services.shared.instant import SECOND, Instant
-from tests.unit.notifier.builders import INCIDENT, WATCHFUL, an_item, at
+from tests.unit.notifier.builders import INCIDENT, ON_CALL, WATCHFUL, an_item, at
 
 SUBJECTS = ("A-1", "A-2", "A-3")
 STANDINGS = [standing for standing in Standing if standing]
@@ -35,6 +37,8 @@ BAD_ENDS: list[Outcome] = [
 
 class Notifier(RuleBasedStateMachine):
     """One incident. `record` is all that survives a crash; the world hears what is sent."""
+
+    plan = WATCHFUL
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,9 +68,9 @@ class Notifier(RuleBasedStateMachine):
     @precondition(lambda self: self.read < len(self.dispatched))
     @rule(count=st.integers(1, 5))
     def a_batch_is_folded(self, count: int) -> None:
-        batch = self.dispatched[self.read : self.read + count]
+        batch = [fact._replace(seen_at=self.now) for fact in self.dispatched[self.read : self.read + count]]
         self.read += len(batch)
-        self.write(fold(INCIDENT, self.incident(), batch, WATCHFUL))
+        self.write(fold(INCIDENT, self.incident(), batch, self.plan))
 
     @rule(seconds=st.sampled_from([0, 1, 10, 70, 400, 5000]))
     def deadlines_are_swept(self, seconds: int) -> None:
@@ -74,9 +78,9 @@ class Notifier(RuleBasedStateMachine):
         self.now = Instant(self.now + seconds * SECOND)
         self.under_way = {key: d for key, d in self.under_way.items() if d.next_attempt_at > self.now}
         incident = self.incident()
-        deadline = next_deadline(incident, WATCHFUL) if incident else None
+        deadline = next_deadline(incident, self.plan) if incident else None
         if incident and deadline is not None and deadline <= self.now:
-            self.write(due(incident, self.now, WATCHFUL))
+            self.write(due(incident, self.now, self.plan))
 
     @precondition(lambda self: self.under_way)
     @rule()
@@ -129,18 +133,18 @@ class Notifier(RuleBasedStateMachine):
 
     @invariant()
     def nobody_hears_an_end_before_the_beginning(self) -> None:
-        believed = dict.fromkeys(SUBJECTS, Standing.FINE)
+        believed: dict[tuple[str, str], Standing] = {}
         for delivery in self.once():
             for subject in _subjects(delivery):
                 if delivery.kind == Kind.RESOLVED:
-                    assert believed[subject] in {Standing.BROKEN, Standing.AT_RISK}
-                believed[subject] = BELIEFS[Kind(delivery.kind)]
+                    assert believed[delivery.target, subject] in {Standing.BROKEN, Standing.AT_RISK}
+                believed[delivery.target, subject] = BELIEFS[Kind(delivery.kind)]
 
     @invariant()
     def a_breach_alerts_once(self) -> None:
         for subject in SUBJECTS:
-            alerts = [d for d in self.once() if d.kind == Kind.BREACH and subject in _subjects(d)]
-            assert len(alerts) <= self.breaches(subject)
+            alerts = Counter(d.target for d in self.once() if d.kind == Kind.BREACH and subject in _subjects(d))
+            assert max(alerts.values(), default=0) <= self.breaches(subject)
 
     def teardown(self) -> None:
         """In the end everybody knows how things stand."""
@@ -149,12 +153,16 @@ class Notifier(RuleBasedStateMachine):
             self.deadlines_are_swept(400)
             while self.under_way:
                 self.an_attempt_succeeds()
-        believed = dict.fromkeys(SUBJECTS, Standing.FINE)
+        believed = {subject: dict[str, Standing]() for subject in SUBJECTS}
         for delivery in self.once():
-            believed |= dict.fromkeys(_subjects(delivery), BELIEFS[Kind(delivery.kind)])
+            for subject in _subjects(delivery):
+                believed[subject][delivery.target] = BELIEFS[Kind(delivery.kind)]
         for subject in SUBJECTS:
             stands = self.stands(subject)
-            assert believed[subject] == (stands if stands in {Standing.BROKEN, Standing.AT_RISK} else Standing.FINE)
+            if stands == Standing.BROKEN or (stands == Standing.AT_RISK and self.plan.routes["ops"].at_risk):
+                assert set(believed[subject].values()) - {Standing.FINE} == {stands}
+            else:
+                assert set(believed[subject].values()) <= {Standing.FINE}
 
     # --- how it is done
 
@@ -173,7 +181,7 @@ class Notifier(RuleBasedStateMachine):
 
     def report(self, delivery: Delivery, outcome: Outcome) -> None:
         end = DeliverySettled(self.now, delivery.delivery_id, outcome)
-        self.write(fold(INCIDENT, self.incident(), [end], WATCHFUL))
+        self.write(fold(INCIDENT, self.incident(), [end], self.plan))
 
     def once(self) -> list[Delivery]:
         """What was heard, without the copies that carry a known id. Said on the console, it is the same message."""
@@ -193,6 +201,24 @@ class Notifier(RuleBasedStateMachine):
         return max(items, key=lambda item: item.offset).standing if items else Standing.FINE
 
 
+class WatchfulNotifierOnCall(Notifier):
+    """The same where whoever is on call is told: they change while messages wait, are repeated, or fail."""
+
+    plan = ON_CALL._replace(routes={"ops": ON_CALL.routes["ops"]._replace(at_risk=True)})
+
+
+class NotifierOnCall(Notifier):
+    """And where only breaches are told: each of them to one person, whoever comes on call later."""
+
+    plan = ON_CALL
+
+    @invariant()
+    def a_breach_alerts_one_person(self) -> None:
+        for subject in SUBJECTS:
+            alerts = [d for d in self.once() if d.kind == Kind.BREACH and subject in _subjects(d)]
+            assert len(alerts) <= self.breaches(subject)
+
+
 def _subject(record_id: str) -> str:
     return record_id.rpartition("/")[2]
 
@@ -202,4 +228,7 @@ def _subjects(delivery: Delivery) -> list[str]:
 
 
 TestNeverLost = Notifier.TestCase
-TestNeverLost.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestNeverLostWatchfulOnCall = WatchfulNotifierOnCall.TestCase
+TestNeverLostOnCall = NotifierOnCall.TestCase
+SETTINGS = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestNeverLost.settings = TestNeverLostWatchfulOnCall.settings = TestNeverLostOnCall.settings = SETTINGS

@@ -78,6 +78,9 @@ class Tally:
     def oldest(self, channel: str, seconds: float) -> None:
         self.gauges["oldest", channel] = seconds
 
+    def uncovered(self, horizon: str, schedules: int) -> None:
+        self.gauges["uncovered", horizon] = schedules
+
 
 class Stage:
     """An engine in memory around one incident: submissions are folded, and every record is announced."""

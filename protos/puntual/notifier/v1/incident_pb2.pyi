@@ -213,7 +213,7 @@ class Incident(_message.Message):
 
     @_builtins.property
     def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Delivery]:
-        """Ordered by sequence: at most one unsettled per target, and the last settled one of each."""
+        """Ordered by sequence: at most one unsettled per target, and the last settled one of each that may have to hear more."""
 
     def __init__(
         self,
@@ -347,6 +347,7 @@ class Told(_message.Message):
     DELIVERY_ID_FIELD_NUMBER: _builtins.int
     THREAD_FIELD_NUMBER: _builtins.int
     target: _builtins.str
+    """A target; or a schedule as its route names it ("on-call:nights"), for which whoever was on call was told."""
     standing: Global___Standing.ValueType
     """At risk or broken."""
     delivery_id: _builtins.str

@@ -1,0 +1,57 @@
+"""Keeps the schedules as their file has them, and measures in how many of them somebody is missing soon."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from services.notifier.config import Config, load_schedules
+from services.notifier.meter import Meter
+from services.notifier.schedules import Schedule
+from services.shared.clock import Now, wall_clock
+from services.shared.documents import DocumentError
+from services.shared.instant import SECOND, Instant
+
+log = logging.getLogger(__name__)
+
+#: What is looked at ahead, as the metric names it.
+HORIZONS: Mapping[str, int] = {"24h": 86_400 * SECOND, "7d": 7 * 86_400 * SECOND}
+#: Seconds between two looks.
+LOOK = 60.0
+
+
+async def watch(file: Path, config: Config, meter: Meter, now: Now = wall_clock) -> None:
+    """Look again and again, until cancelled."""
+    said = ""
+    while True:
+        trouble = refresh(file, config)
+        if trouble != said:
+            said = trouble
+            log.error("schedules stay as they were: %s", trouble) if trouble else log.info(
+                "schedules are in order again"
+            )
+        measure((duty.schedule for duty in config.on_call.values()), meter, now())
+        await asyncio.sleep(LOOK)
+
+
+def refresh(file: Path, config: Config) -> str:
+    """Take over the schedules as the file has them now, or say why not: then all stay as they are."""
+    if not config.on_call:
+        return ""
+    try:
+        schedules = load_schedules(file, config.targets)
+    except DocumentError as error:
+        return str(error)
+    if missing := config.on_call.keys() - schedules.keys():
+        return f"{file}: schedules: {', '.join(sorted(missing))} is gone; restart the notifier to do without it"
+    for name, duty in config.on_call.items():
+        duty.follow(schedules[name])
+    return ""
+
+
+def measure(schedules: Iterable[Schedule], meter: Meter, now: Instant) -> None:
+    """Count those with a hole, for each horizon."""
+    ahead = Instant(now + max(HORIZONS.values()))
+    first = [holes[0].start for schedule in schedules if (holes := schedule.holes(now, ahead))]
+    for horizon, span in HORIZONS.items():
+        meter.uncovered(horizon, sum(start < now + span for start in first))

@@ -1,0 +1,150 @@
+"""Reads the schedules of `notifier.yaml`, with the iCalendar files they name."""
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from datetime import time
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from services.notifier.schedules import NOBODY, Feed, Layer, Rotation, Schedule, Shift
+from services.shared.calendars import read_week
+from services.shared.documents import DocumentError
+from services.shared.fields import Fields
+from services.shared.instant import Instant, to_datetime
+from services.shared.working_time import Hours, WorkingTime
+
+#: What routes write before the name of a schedule.
+PREFIX = "on-call:"
+
+_EXAMPLE = '[{rotation: [ana, bob], from: 2026-12-07, at: "09:00"}]'
+_EVERY = re.compile(r"(?:(\d{1,3}) )?(day|week)s?")
+_DAYS = {"day": 1, "week": 7}
+_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+
+
+def read_schedule(name: str, fields: Fields, targets: Collection[str], folder: Path) -> Schedule | None:
+    """One schedule; None where it has a problem. `folder`: where the files are that it names."""
+    zone = _zone(fields)
+    fallback = fields.text("fallback", one_of=targets)
+    # Without a zone nothing else can be read rightly, but most of what is wrong can be found all the same.
+    sections, reckoned = fields.sections("layers"), zone or ZoneInfo("UTC")
+    layers = [_layer(layer, reckoned, targets, folder) for layer in sections]
+    overrides = _overrides(fields.sections("overrides"), reckoned, targets)
+    if not sections:
+        fields.problem("layers", f"is missing; write for example {_EXAMPLE}")
+    fields.done()
+    if zone is None:
+        return None
+    return Schedule(name, zone, fallback, [layer for layer in layers if layer], overrides)
+
+
+def _zone(fields: Fields) -> ZoneInfo | None:
+    name = fields.text("zone")
+    try:
+        return ZoneInfo(name) if name else None
+    except (KeyError, OSError, ValueError):
+        fields.problem("zone", f"{name!r} is no time zone; write one of IANA's, for example Europe/Madrid")
+        return None
+
+
+def _layer(fields: Fields, zone: ZoneInfo, targets: Collection[str], folder: Path) -> Layer | None:
+    layer = _feed(fields, zone, targets, folder) if "calendar" in fields else _rotation(fields, zone, targets)
+    fields.done()
+    return layer
+
+
+def _rotation(fields: Fields, zone: ZoneInfo, targets: Collection[str]) -> Rotation | None:
+    people, first = fields.texts("rotation", one_of=targets), fields.day("from")
+    if first is None and "from" not in fields:
+        fields.problem("from", "is missing; write the date of the first hand-off, for example 2026-12-07")
+    days, times = _days(fields), _times(fields)
+    if len(times) > 1 and days > 1:
+        fields.problem("at", "has several times a day, which only turns of a day can have; write one, or every: day")
+    hours = None
+    if "hours" in fields:
+        hours = _working_time(zone.key, tuple(map(tuple, read_week(fields.section("hours")))))
+    return Rotation(people, zone, first, days, times, hours) if people and first and times and days else None
+
+
+@lru_cache
+def _working_time(zone: str, week: tuple[tuple[Hours, ...], ...]) -> WorkingTime:
+    """The hours of a layer. Their table takes a tenth of a second to make, and schedules are read again and again."""
+    return WorkingTime("of a layer", zone, week)
+
+
+def _days(fields: Fields) -> int:
+    text = fields.text("every", "week")
+    found = _EVERY.fullmatch(text)
+    days = int(found[1] or 1) * _DAYS[found[2]] if found else 0
+    if not days:
+        fields.problem("every", f"{text!r} is no turn; write for example day, 3 days, week or 2 weeks")
+    return days
+
+
+def _times(fields: Fields) -> Sequence[time]:
+    if "at" not in fields:
+        fields.problem("at", 'is missing; write the time of the hand-off, for example "09:00"')
+        return ()
+    times: set[time] = set()
+    for text in fields.choices("at"):
+        if _TIME.fullmatch(text):
+            times.add(time.fromisoformat(text))
+        else:
+            fields.problem("at", f'{text!r} is no time of day; write for example "09:00"')
+    return sorted(times)
+
+
+def _feed(fields: Fields, zone: ZoneInfo, targets: Collection[str], folder: Path) -> Feed | None:
+    file = fields.text("calendar")
+    table = fields.section("people")
+    people = {name: table.text(name, one_of=targets) for name in table.names()}
+    ignored = fields.texts("ignore", ())
+    try:
+        feed = _expanded(
+            (folder / file).read_bytes(), file, zone, (*people.items(), *((name, NOBODY) for name in ignored))
+        )
+    except OSError as error:
+        fields.problem("calendar", f"{file!r} cannot be read: {error.strerror}; name a readable iCalendar file (.ics)")
+        return None
+    except DocumentError as error:
+        fields.problem("calendar", str(error).removeprefix(f"{file}: "))
+        return None
+    for name in set(feed.names).difference(targets, people, ignored):
+        fields.problem("calendar", f"{name!r} in it is no target; say who that is under people, or name it in ignore")
+    return feed
+
+
+@lru_cache
+def _expanded(content: bytes, file: str, zone: ZoneInfo, people: tuple[tuple[str, str], ...]) -> Feed:
+    """A calendar of thousands of events takes seconds to read, and schedules are read again and again."""
+    return Feed(content, file, zone, dict(people))
+
+
+def _overrides(sections: Iterable[Fields], zone: ZoneInfo, targets: Collection[str]) -> Sequence[Shift]:
+    found: list[tuple[Shift, Fields]] = []
+    for fields in sections:
+        start, end, who = fields.instant("from", zone), fields.instant("to", zone), fields.text("who", one_of=targets)
+        for name in ("from", "to"):
+            if name not in fields:
+                fields.problem(name, "is missing; write for example 2026-12-24T18:00")
+        fields.done()
+        if start is None or end is None:
+            continue
+        if start < end:
+            found.append((Shift(start, end, who), fields))
+        else:
+            fields.problem("to", f"{_wall(end, zone)} is not after from; write when it ends")
+    found.sort(key=lambda one: one[0])
+    for (one, _), (other, fields) in pairwise(found):
+        if one.end > other.start:
+            fields.problem(
+                "from",
+                f"{_wall(other.start, zone)} is before that of {one.who} ends, {_wall(one.end, zone)}; shorten one",
+            )
+    return [shift for shift, _ in found]
+
+
+def _wall(at: Instant, zone: ZoneInfo) -> str:
+    return to_datetime(at).astimezone(zone).isoformat(timespec="minutes")

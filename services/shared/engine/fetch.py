@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from time import monotonic, time_ns
 from typing import Any, cast
+from weakref import proxy
 
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.errors import CorruptRecordException
@@ -87,7 +88,8 @@ def batched(fetch: Fetch, fetched: Mapping[Any, Any], bridges: Mapping[Key, Brid
             if type(records) is PartitionRecords:
                 records.__class__ = Batches
                 cast(Batches, records).begin(bridges[place])
-                result.getall = partial(_getall, result)
+                # Not the result itself: in a cycle it would keep what nobody takes any more, hundreds of MB, for long.
+                result.getall = partial(_getall, proxy(result))
         return found
 
     return bring

@@ -57,12 +57,13 @@ class _Progress:
 
 @contextmanager
 def _no_search_for_cycles() -> Iterator[None]:
-    """Restoring makes none, and looking for them would be a tenth of its time."""
+    """Restoring makes few, and looking for them all the time would be a tenth of it; but they hold what was fetched."""
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
+        gc.collect()
 
 
 class LaneRecovery(Recovery):

@@ -100,6 +100,8 @@ class Batches(PartitionRecords):  # type: ignore[misc]  # aiokafka ships no type
 
     def begin(self, bridges: Bridges) -> None:
         """Before anything is taken. `bridges` is added to."""
+        # Not used here, and it refers back: in a cycle with it, what was fetched would outlast its use by far.
+        self._records_iterator = None
         self._bridges = bridges
         self._ready: list[Any] = []
         #: Behind all that is decoded.

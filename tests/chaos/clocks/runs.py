@@ -20,6 +20,11 @@ class Run:
     #: There is another after it.
     is_past: bool = False
 
+    @property
+    def over(self) -> int:
+        """When it was called off or ended, whichever was first."""
+        return min((at for at in (self.off, self.end) if at), default=0)
+
 
 class Hold(NamedTuple):
     """When a case was held. `end` is 0: it still is."""

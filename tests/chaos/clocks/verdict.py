@@ -97,10 +97,9 @@ def _cycle(case: _Case, run: Run, versions: Sequence[Version], now: int) -> _Cyc
     for version in versions:
         if not version.moves or version.since <= first.since:
             continue
-        over = min((at for at in (run.off, run.end) if at), default=0)
-        if version.since >= min(over or _FOREVER, cycle.breach + 1 if cycle.breach else _FOREVER):
+        if version.since >= min(run.over or _FOREVER, cycle.breach + 1 if cycle.breach else _FOREVER):
             continue
-        if not (over if cycle.state == _NOTED else cycle.state in _DECIDED):
+        if not (run.over if cycle.state == _NOTED else cycle.state in _DECIDED):
             if version.since > now:
                 moves = version.since
                 break
@@ -215,7 +214,7 @@ def _ruling(case: _Case, run: Run, version: Version) -> _Ruling | None:
     for count, fact in enumerate(case.facts, start=1):
         if fact.occurred_at <= run.start or not (fact.context or fact.case):
             continue
-        if run.end and fact.occurred_at > run.end:
+        if run.over and fact.occurred_at > run.over:
             break
         other = _first_match(case, case.facts[:count], version)
         if _same(other, ruling):

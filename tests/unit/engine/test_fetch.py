@@ -1,11 +1,13 @@
 """The pace of fetching, and what is fetched."""
 
 import asyncio
+import gc
 from collections import defaultdict
 from collections.abc import Sequence
 from time import monotonic, time_ns
 from types import SimpleNamespace
 from typing import Any, Self
+from weakref import ref
 
 import pytest
 from aiokafka.consumer.fetcher import FetchError, FetchResult, PartitionRecords
@@ -167,6 +169,22 @@ async def test_records_are_handed_over_as_they_were_decoded() -> None:
     assert (first.offset, first.timestamp, first.key, first.value) == (0, 7, b"a", b"v")
     assert (third.offset, third.key, list(third.headers)) == (2, b"c", [JSON_HEADER])
     assert (fetched.position, fetched.result.has_more(), fetched.result.getall()) == (3, False, [])
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_what_was_fetched_is_let_go_at_once(*, taken: bool) -> None:
+    """Also what nobody takes any more. It may be 50 MB, and a search for cycles may be long in coming."""
+    fetched = await Fetched(a_batch(0, b"a", b"b")).bring()
+    result, records = ref(fetched.result), ref(fetched.result._partition_records)
+    gc.disable()
+    try:
+        if taken:
+            fetched.take()
+            assert records() is None
+        fetched.result = None
+        assert (result(), records()) == (None, None)
+    finally:
+        gc.enable()
 
 
 async def test_so_many_are_taken_at_a_time() -> None:

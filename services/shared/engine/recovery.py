@@ -57,13 +57,12 @@ class _Progress:
 
 @contextmanager
 def _no_search_for_cycles() -> Iterator[None]:
-    """Restoring makes few, and looking for them all the time would be a tenth of it; but they hold what was fetched."""
+    """Restoring makes none, and looking for them would be a tenth of its time."""
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
-        gc.collect()
 
 
 class LaneRecovery(Recovery):

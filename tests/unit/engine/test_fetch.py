@@ -175,7 +175,7 @@ async def test_records_are_handed_over_as_they_were_decoded() -> None:
 async def test_what_was_fetched_is_let_go_at_once(*, taken: bool) -> None:
     """Also what nobody takes any more. It may be 50 MB, and a search for cycles may be long in coming."""
     fetched = await Fetched(a_batch(0, b"a", b"b")).bring()
-    result, records = ref(fetched.result), ref(fetched.result._partition_records)
+    result, records = ref(fetched.result), ref(fetched.result._partition_records)  # noqa: SLF001
     gc.disable()
     try:
         if taken:

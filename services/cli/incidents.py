@@ -64,8 +64,10 @@ def list_(everything: bool, kafka: str, prefix: str, as_json: bool) -> None:
             click.echo(json.dumps(MessageToDict(pb.Incident.FromString(value))))
     elif found:
         table = Table(box=SIMPLE_HEAD)
-        for heading in ("since", "severity", "open", "told", "incident"):
-            table.add_column(heading, justify="right" if heading == "open" else "left", overflow="fold")
+        for heading in ("since", "severity", "open"):
+            table.add_column(heading, no_wrap=True)
+        for heading in ("told", "incident"):
+            table.add_column(heading, overflow="fold")
         for incident, _ in found:
             table.add_row(*_row(incident))
         Console(highlight=False).print(table)

@@ -4,11 +4,15 @@ from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from functools import partial
 
-from puntual.notifier.v1 import incident_pb2 as pb
+from google.protobuf.message import Message
+
+from puntual.notifier.v1 import incident_pb2 as pb, response_pb2
 from services.notifier import domain
 from services.notifier.domain import Fact, Incident, IncidentState, ItemSeen, Plan, Transition
-from services.notifier.items import AT_ONCE, NONE, Details, Item, Severity, Standing, Told
+from services.notifier.items import ANNOUNCED, AT_ONCE, NONE, Details, Handling, Item, Severity, Standing, Told
 from services.notifier.outbox import Delivery, DeliveryState, Kind
+from services.notifier.response_codec import decode_response
+from services.notifier.responses import Acknowledgement, Action, Attention, Response
 from services.notifier.routing import Address
 from services.shared.clock import Now, from_timestamp, set_timestamp, wall_clock
 from services.shared.engine.machine import Labels, Machine, Step
@@ -17,7 +21,7 @@ from services.shared.instant import Instant
 from services.shared.keys import customer_of, split_key
 from services.shared.parsing import parse_bytes, parse_json
 
-DISPATCH, RECORDS = "dispatch.v1", "incidents.v1"
+DISPATCH, RESPONSES, RECORDS = "dispatch.v1", "responses.v1", "incidents.v1"
 
 #: Under which state an incident is counted when its route is no longer in the configuration.
 OTHER_ROUTE = "other"
@@ -27,7 +31,10 @@ def machine(plan: Plan, prefix: str = "puntual.", now: Now = wall_clock) -> Mach
     """The notifier's second half as the engine sees it. `prefix` goes before every topic name."""
     return Machine(
         name="notifier",
-        inputs={prefix + DISPATCH: lambda value, is_json: decode(value, is_json, now())},
+        inputs={
+            prefix + DISPATCH: lambda value, is_json: decode(value, is_json, now()),
+            prefix + RESPONSES: lambda value, is_json: decode_response(value, is_json, now()),
+        },
         record=Incident,
         records=prefix + RECORDS,
         pack=pack,
@@ -47,7 +54,8 @@ def _step(plan: Plan, key: bytes, old: Incident | None, new: Incident | None) ->
     name = Transition(domain.transition(old, new)).name.lower()
     progress = [f"{delivery.sequence}.{delivery.attempts}.{delivery.state}" for delivery in new.deliveries]
     newest = max((item.announced_at for item in new.items), default=NONE)
-    transition_id = ":".join((key.decode(), name, str(newest), *progress))
+    said = [response.response_id for response in new.attention.responses[-1:]]
+    transition_id = ":".join((key.decode(), name, str(newest), str(new.steps_taken), *said, *progress))
     return Step(name.encode(), transition_id.encode(), before, _labels(plan, new))
 
 
@@ -69,7 +77,7 @@ def decode(value: bytes, is_json: bool, seen_at: Instant = NONE) -> list[tuple[b
         split_key(item.record_id.encode())
     except ValueError:
         raise Unusable(DeadLetterReason.INVALID, "record_id must be customer/kind/subject") from None
-    if item.standing not in _NUMBERS[Standing]:
+    if item.standing not in ANNOUNCED:
         raise Unusable(
             DeadLetterReason.INVALID, f"standing {item.standing} is unknown to this notifier; bring it up to date"
         )
@@ -95,6 +103,9 @@ def pack(incident: Incident) -> bytes:
         next_sequence=incident.next_sequence,
     )
     _set(message, "since", incident.since)
+    _pack_attention(message, incident.attention)
+    message.steps_taken = incident.steps_taken
+    _set(message, "next_step_at", incident.next_step_at)
     for item in incident.items:
         _pack_item(message.items.add(), item)
     for delivery in incident.deliveries:
@@ -113,6 +124,54 @@ def unpack(value: bytes) -> Incident:
         items=tuple(map(_unpack_item, message.items)),
         deliveries=unpack_deliveries(message.deliveries),
         next_sequence=message.next_sequence,
+        attention=_unpack_attention(message),
+        steps_taken=message.steps_taken,
+        next_step_at=from_timestamp(message.next_step_at),
+    )
+
+
+def _pack_attention(message: pb.Incident, attention: Attention) -> None:
+    _set(message, "opened_at", attention.opened_at)
+    if seen_to := attention.acknowledgement:
+        message.acknowledgement.by = seen_to.by
+        message.acknowledgement.snoozed = seen_to.snoozed
+        _set(message.acknowledgement, "acknowledged_at", seen_to.acknowledged_at)
+        _set(message.acknowledgement, "until", seen_to.until)
+    for response in attention.responses:
+        answered = message.responses.add(
+            response_id=response.response_id,
+            action=response_pb2.ResponseAction.ValueType(response.action),
+            by=response.by,
+            comment=response.comment,
+            via=response.via,
+        )
+        for name in _RESPONSE_TIMES:
+            _set(answered, name, getattr(response, name))
+
+
+_RESPONSE_TIMES = ("responded_at", "until", "heard_at")
+
+
+def _unpack_attention(message: pb.Incident) -> Attention:
+    seen_to = message.acknowledgement
+    acknowledgement = Acknowledgement(
+        seen_to.by, from_timestamp(seen_to.acknowledged_at), from_timestamp(seen_to.until), seen_to.snoozed
+    )
+    return Attention(
+        from_timestamp(message.opened_at),
+        acknowledgement if message.HasField("acknowledgement") else None,
+        tuple(map(_unpack_response, message.responses)),
+    )
+
+
+def _unpack_response(answered: pb.Answered) -> Response:
+    return Response(
+        response_id=answered.response_id,
+        action=_known(answered.action, Action.COMMENT),
+        by=answered.by,
+        comment=answered.comment,
+        via=answered.via,
+        **{name: from_timestamp(getattr(answered, name)) for name in _RESPONSE_TIMES},
     )
 
 
@@ -122,7 +181,8 @@ def unpack_deliveries(deliveries: Iterable[pb.Delivery]) -> tuple[Delivery, ...]
 
 
 _NUMBERS: Mapping[type[IntEnum], frozenset[int]] = {
-    enum: frozenset(map(int, enum)) for enum in (Standing, Severity, IncidentState, Kind, DeliveryState)
+    enum: frozenset(map(int, enum))
+    for enum in (Action, Handling, Standing, Severity, IncidentState, Kind, DeliveryState)
 }
 
 
@@ -146,6 +206,7 @@ def _pack_item(message: pb.Item, item: Item) -> None:
     message.offset = item.offset
     message.follow_up = item.follow_up
     message.cycle = item.cycle
+    message.handling = pb.Handling.ValueType(item.handling)
     for name in _ITEM_TIMES:
         _set(message, name, getattr(item, name))
     for told in item.told:
@@ -181,6 +242,7 @@ def _unpack_item(message: pb.Item) -> Item:
         follow_up=message.follow_up,
         told=tuple(map(_unpack_told, message.told)),
         details=_unpack_details(message) if message.HasField("original_due_at") else None,
+        handling=_known(message.handling, Handling.UNSPECIFIED),
     )
 
 
@@ -207,6 +269,7 @@ def _pack_delivery(message: pb.Delivery, delivery: Delivery) -> None:
     message.answers.extend(delivery.answers)
     message.over.extend(delivery.over)
     message.threads.extend(delivery.threads)
+    message.by = delivery.by
     for name in _DELIVERY_TIMES:
         _set(message, name, getattr(delivery, name))
     if delivery.next_attempt_at != AT_ONCE:
@@ -215,7 +278,7 @@ def _pack_delivery(message: pb.Delivery, delivery: Delivery) -> None:
         _pack_item(message.items.add(), item)
 
 
-_DELIVERY_TIMES = ("decided_at", "settled_at", "give_up_at")
+_DELIVERY_TIMES = ("decided_at", "settled_at", "give_up_at", "opened_at")
 
 
 def _unpack_delivery(message: pb.Delivery) -> Delivery:
@@ -239,10 +302,12 @@ def _unpack_delivery(message: pb.Delivery) -> Delivery:
         last_failure=message.last_failure,
         provider_id=message.provider_id,
         settled_at=from_timestamp(message.settled_at),
+        by=message.by,
+        opened_at=from_timestamp(message.opened_at),
     )
 
 
-def _set(message: pb.Incident | pb.Item | pb.Delivery, field: str, at: Instant) -> None:
+def _set(message: Message, field: str, at: Instant) -> None:
     """Write an instant; "no such instant" is an absent field."""
     if at:
         set_timestamp(getattr(message, field), at)

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 from services.notifier.channels import CHANNELS
 from services.notifier.channels.channel import Channel
-from services.notifier.domain import Plan, Receivers
+from services.notifier.domain import Plan
+from services.notifier.escalations import Groups, read_escalations
 from services.notifier.items import Severity
 from services.notifier.on_call import PREFIX, read_schedule
 from services.notifier.routing import GROUP_LABELS, ROUTE_LABELS, SEVERITY_LABELS, Match, Route, Routing, SeverityRule
@@ -73,7 +74,9 @@ def parse(text: str, file: str) -> Config:
     targets = _targets(fields.section("targets"))
     schedules = _schedules(fields.section("schedules"), targets, Path(file).parent)
     severities = tuple(_severity_rule(rule) for rule in fields.sections("severity"))
-    routes = _routes(fields, [*targets, *(f"{PREFIX}{name}" for name in fields.section("schedules").names())])
+    tellable = [*targets, *(f"{PREFIX}{name}" for name in fields.section("schedules").names())]
+    escalations = read_escalations(fields.section("escalations"), tellable)
+    routes = _routes(fields, tellable, escalations)
     patience = fields.section("give_up_after")
     give_up_after: dict[int, int] = {
         Severity[name.upper()]: patience.span(name, default) for name, default in _GIVE_UP_AFTER.items()
@@ -83,14 +86,9 @@ def parse(text: str, file: str) -> Config:
     problems.check()
     channels = {name: target.channel_name for name, target in targets.items()}
     on_call = {name: Duty(schedule) for name, schedule in schedules.items()}
-    receivers = {route.name: _receivers(route, channels, on_call) for route in routes}
+    groups = Groups(channels, on_call)
+    receivers = {route.name: groups.receivers(route, escalations.get(route.escalation)) for route in routes}
     return Config(targets, Routing(severities, routes), Plan(receivers, give_up_after), on_call)
-
-
-def _receivers(route: Route, channels: Mapping[str, str], on_call: Mapping[str, Duty]) -> Receivers:
-    duty = {name: on_call[name.removeprefix(PREFIX)] for name in route.targets if name.startswith(PREFIX)}
-    named = {name: channels[name] for name in route.targets if name not in duty}
-    return Receivers(named, route.at_risk, duty, channels if duty else {})
 
 
 def _schedules(fields: Fields, targets: Collection[str], folder: Path) -> Mapping[str, Schedule]:
@@ -142,9 +140,9 @@ def _severity_rule(fields: Fields) -> SeverityRule:
     return rule
 
 
-def _routes(document: Fields, targets: Collection[str]) -> tuple[Route, ...]:
+def _routes(document: Fields, targets: Collection[str], escalations: Collection[str]) -> tuple[Route, ...]:
     sections = document.sections("routes")
-    routes = [_route(fields, targets) for fields in sections]
+    routes = [_route(fields, targets, escalations) for fields in sections]
     seen: set[str] = set()
     for route, fields in zip(routes, sections, strict=True):
         if route.name in seen:
@@ -158,7 +156,7 @@ def _routes(document: Fields, targets: Collection[str]) -> tuple[Route, ...]:
     return tuple(routes)
 
 
-def _route(fields: Fields, targets: Collection[str]) -> Route:
+def _route(fields: Fields, targets: Collection[str], escalations: Collection[str]) -> Route:
     name = fields.text("name")
     if name:
         _is_name(name, "name", fields)
@@ -168,7 +166,10 @@ def _route(fields: Fields, targets: Collection[str]) -> Route:
         targets=fields.texts("targets", one_of=targets),
         group_by=tuple(sorted(fields.texts("group_by", (), one_of=GROUP_LABELS))),
         at_risk=fields.flag("at_risk"),
+        escalation=fields.text("escalation", "", one_of=escalations),
     )
+    if route.escalation and not escalations:
+        fields.problem("escalation", f"{route.escalation!r} is unknown; say under escalations what it is")
     fields.done()
     return route
 

@@ -1,25 +1,26 @@
 """Who has been told what, and who must hear what next. Pure; it knows no Kafka, no protobuf and no clock.
 
-An `Incident` is all that one receiver group is being told: the promises and clocks in trouble (`Item`) and the messages
-about them (`Delivery`). It compares how each item stands with what each target believes, so a repeated or missed record
-changes nothing, and an older one is known by its offset.
+An `Incident` is all that one receiver group is being told: the promises and clocks in trouble (`Item`), the messages
+about them (`Delivery`), and what people said to it (`Attention`). It compares how each item stands with what each
+target believes (`beliefs`), so a repeated or missed record changes nothing, and an older one is known by its offset.
 
-* `fold` takes in what was seen and how attempts ended, and decides what to tell: per target one message at a time, so
-  that a resolution never overtakes its breach, what happens meanwhile is told together, and one target that is down
-  holds up no other.
-* A route can also tell whoever is on call. A schedule is told once of each item, like a target, and the incident notes
-  that under its name; who hears it for the schedule is decided when the message is, and hears how it goes on.
-* `due` turns what is to be sent into an attempt. The attempt is made once the record that says so is acknowledged; if
-  its end is never heard of, it is made again: at least once, under the same id.
+* `fold` takes in what was seen, how attempts ended and what people answered, and decides what to tell: per target one
+  message at a time, so that a resolution never overtakes its breach, what happens meanwhile is told together, and one
+  target that is down holds up no other.
+* `due` does what time brings about: an acknowledgement lapses, the next step of an escalation is taken, what is to be
+  sent becomes an attempt. The attempt is made once the record that says so is acknowledged; if its end is never heard
+  of, it is made again: at least once, under the same id.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from hashlib import blake2b
 from itertools import islice
 from typing import NamedTuple
 
-from services.notifier.items import AT_ONCE, NONE, Item, Standing, Told, identity, slim, weight
+from services.notifier import beliefs
+from services.notifier.beliefs import PRECEDENCE, Hearers, Items, Receivers, believing, concerns, heard, is_live, news
+from services.notifier.items import AT_ONCE, NONE, Handling, Item, Standing, identity, slim, weight
 from services.notifier.outbox import (
     UNSETTLED,
     Accepted,
@@ -33,14 +34,16 @@ from services.notifier.outbox import (
     pruned,
     settle,
 )
+from services.notifier.responses import Action, Attention, Response, answer, is_acknowledged, lapsed
 from services.shared.instant import SECOND, Instant
 
 
 class IncidentState(IntEnum):
-    """Whether anything is open."""
+    """Whether anything is open, and somebody sees to it."""
 
     OPEN = 1
     RESOLVED = 2
+    ACKNOWLEDGED = 3
 
 
 class Transition(IntEnum):
@@ -49,6 +52,9 @@ class Transition(IntEnum):
     OPENED = 1
     UPDATED = 2
     RESOLVED = 3
+    ACKNOWLEDGED = 4
+    LAPSED = 5
+    ESCALATED = 6
 
 
 class Incident(NamedTuple):
@@ -61,6 +67,10 @@ class Incident(NamedTuple):
     items: tuple[Item, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
     next_sequence: int = 1
+    attention: Attention = Attention()
+    #: How many steps of the escalation were taken, and when the next will be.
+    steps_taken: int = 0
+    next_step_at: Instant = NONE
 
 
 class ItemSeen(NamedTuple):
@@ -75,20 +85,12 @@ class ItemSeen(NamedTuple):
     def occurred_at(self) -> Instant:
         return self.item.announced_at
 
+    @property
+    def heard_at(self) -> Instant:
+        return self.seen_at or self.item.announced_at
 
-Fact = ItemSeen | DeliverySettled
 
-
-class Receivers(NamedTuple):
-    """Who is told on a route."""
-
-    #: Target → its channel.
-    targets: Mapping[str, str]
-    at_risk: bool = False
-    #: Schedule → the target on call at an instant, one of `others`. No target is named like a schedule.
-    on_call: Mapping[str, Callable[[Instant], str]] = {}
-    #: Who can be on call, or was → their channel.
-    others: Mapping[str, str] = {}
+Fact = ItemSeen | DeliverySettled | Response
 
 
 class Plan(NamedTuple):
@@ -113,22 +115,10 @@ MAX_DETAILED = 100
 
 #: A resolved incident is forgotten after a day, when nobody can have doubts about it any more.
 REMEMBERED = 86_400 * SECOND
+#: One that somebody closed, after so long: the events still say that something is broken, and may say so again.
+CLOSED_REMEMBERED = 30 * REMEMBERED
 
 _NOBODY = Receivers({})
-
-#: What a target believes, and how things stand → what it must hear. Where nothing is listed, nothing.
-NEWS: Mapping[tuple[int, int], Kind] = {
-    (Standing.UNSPECIFIED, Standing.AT_RISK): Kind.AT_RISK,
-    (Standing.UNSPECIFIED, Standing.BROKEN): Kind.BREACH,
-    (Standing.AT_RISK, Standing.FINE): Kind.RESOLVED,
-    (Standing.AT_RISK, Standing.BROKEN): Kind.BREACH,
-    (Standing.AT_RISK, Standing.FULFILLED_LATE): Kind.RESOLVED,
-    (Standing.AT_RISK, Standing.WITHDRAWN): Kind.RESOLVED,
-    (Standing.BROKEN, Standing.FINE): Kind.RESOLVED,
-    (Standing.BROKEN, Standing.AT_RISK): Kind.RESOLVED,
-    (Standing.BROKEN, Standing.FULFILLED_LATE): Kind.RESOLVED,
-    (Standing.BROKEN, Standing.WITHDRAWN): Kind.RESOLVED,
-}
 
 
 def fold(incident_id: str, old: Incident | None, facts: Sequence[Fact], plan: Plan) -> Incident | None:
@@ -136,25 +126,31 @@ def fold(incident_id: str, old: Incident | None, facts: Sequence[Fact], plan: Pl
     seen = [fact for fact in facts if isinstance(fact, ItemSeen)]
     incident = old or Incident(incident_id, seen[0].route if seen else "")
     receivers = plan.routes.get(incident.route, _NOBODY)
-    items = {identity(item): item for item in incident.items}
+    items = beliefs.of(incident.items)
     for fact in seen:
         _see(items, fact.item, receivers)
     if old is None and not items:
         return None
+    now = max(fact.heard_at for fact in facts)
     ends = [fact for fact in facts if isinstance(fact, DeliverySettled)]
-    deliveries = settle(incident.deliveries, ends)
+    incident = incident._replace(deliveries=settle(incident.deliveries, ends))
     _note_threads(items, ends)
-    duty = _duty(receivers, facts)
-    hearers = _hearers(items.values(), receivers, duty)
-    decided = _decide(incident._replace(deliveries=deliveries), items, receivers, duty, hearers)
-    return _tidy(decided, receivers, hearers)
+    if any(is_live(item, receivers) for item in items.values()):
+        if incident.state == IncidentState.RESOLVED:
+            incident = incident._replace(attention=Attention(now))
+        incident = _answered(incident, items, facts, receivers)
+    return _told(incident, items, receivers, now)
 
 
 def due(incident: Incident, now: Instant, plan: Plan) -> Incident | None:
-    """The incident with an attempt at every message whose time has come; None once it may be forgotten."""
+    """The incident as time has come to `now`, with an attempt at every message whose turn it is.
+
+    None once it may be forgotten.
+    """
     forget_at = _forget_at(incident, plan)
     if forget_at is not None and now >= forget_at:
         return None
+    incident = _passed(incident, now, plan.routes.get(incident.route, _NOBODY))
     hopeless = (
         DeliverySettled(now, delivery.delivery_id, Refused(Failure.EXPIRED))
         for delivery in incident.deliveries
@@ -172,98 +168,47 @@ def due(incident: Incident, now: Instant, plan: Plan) -> Incident | None:
 
 def next_deadline(incident: Incident, plan: Plan) -> Instant | None:
     """The next instant at which `due` would change the incident; None if only facts can."""
-    attempts = [d.next_attempt_at for d in incident.deliveries if d.state in UNSETTLED]
-    return min(attempts) if attempts else _forget_at(incident, plan)
+    acknowledgement = incident.attention.acknowledgement
+    instants = [delivery.next_attempt_at for delivery in incident.deliveries if delivery.state in UNSETTLED]
+    instants += [acknowledgement.until] if acknowledgement else []
+    instants += [incident.next_step_at] if incident.next_step_at else []
+    return min(instants) if instants else _forget_at(incident, plan)
+
+
+#: From one state to another → what that announces.
+_TRANSITIONS: Mapping[tuple[int, int], Transition] = {
+    (IncidentState.RESOLVED, IncidentState.OPEN): Transition.OPENED,
+    # Somebody answered before the opening was written.
+    (IncidentState.RESOLVED, IncidentState.ACKNOWLEDGED): Transition.OPENED,
+    (IncidentState.OPEN, IncidentState.ACKNOWLEDGED): Transition.ACKNOWLEDGED,
+    (IncidentState.ACKNOWLEDGED, IncidentState.OPEN): Transition.LAPSED,
+    (IncidentState.OPEN, IncidentState.RESOLVED): Transition.RESOLVED,
+    (IncidentState.ACKNOWLEDGED, IncidentState.RESOLVED): Transition.RESOLVED,
+}
 
 
 def transition(old: Incident | None, new: Incident) -> Transition:
     """What the step from `old` to `new` announces."""
-    before = old.state if old else IncidentState.RESOLVED
+    before, steps = (old.state, old.steps_taken) if old else (IncidentState.RESOLVED, 0)
     if new.state == before:
-        return Transition.UPDATED
-    return Transition.OPENED if new.state == IncidentState.OPEN else Transition.RESOLVED
+        return Transition.ESCALATED if new.steps_taken > steps else Transition.UPDATED
+    return _TRANSITIONS[before, new.state]
 
 
-def news(item: Item, target: str, roles: Iterable[str], receivers: Receivers) -> Kind | None:
-    """What a target must hear about an item, if anything. `roles`: as whom it hears of what it was not told before."""
-    believed = _belief(item, target)
-    if not believed and not (
-        _concerns(item, receivers) and any((_belief(item, role), item.standing) in NEWS for role in roles)
-    ):
-        return None
-    return NEWS.get((believed, item.standing))
+# --- what facts and time bring about
 
 
-def _belief(item: Item, name: str) -> int:
-    """How a target, or a schedule, was told that an item stands."""
-    return next((told.standing for told in item.told if told.target == name), Standing.UNSPECIFIED)
-
-
-def _duty(receivers: Receivers, facts: Iterable[Fact]) -> Mapping[str, str]:
-    """Schedule → who is on call as the facts are heard."""
-    if not receivers.on_call:
-        return {}
-    now = max(fact.seen_at or fact.occurred_at if isinstance(fact, ItemSeen) else fact.occurred_at for fact in facts)
-    return {schedule: who(now) for schedule, who in receivers.on_call.items()}
-
-
-def _hearers(items: Iterable[Item], receivers: Receivers, duty: Mapping[str, str]) -> Mapping[str, Sequence[str]]:
-    """Target → as whom it hears news: as itself, as a schedule, or only of what it was told while it was on call."""
-    hearers = {target: [target] for target in receivers.targets}
-    for schedule, target in duty.items():
-        hearers.setdefault(target, []).append(schedule)
-    if duty:
-        told = {told.target for item in items for told in item.told}
-        hearers |= {target: [] for target in sorted(told & receivers.others.keys() - hearers.keys())}
-    return hearers
-
-
-def _hand_on(
-    items: dict[tuple[str, str, int], Item], duty: Mapping[str, str], hearers: Mapping[str, Sequence[str]]
-) -> None:
-    """Notes what the schedules believe."""
-    if duty:
-        items.update({key: _handed_on(item, duty, hearers) for key, item in items.items()})
-
-
-def _handed_on(item: Item, duty: Mapping[str, str], hearers: Mapping[str, Sequence[str]]) -> Item:
-    """The item with what the schedules believe: what was said to somebody on call, as long as it is not over.
-
-    Where those who know are all gone from the configuration, the schedules know nothing either.
-    """
-    people = [told for told in item.told if told.target in hearers]
-    schedules: list[Told] = []
-    for schedule, target in duty.items():
-        believed = _belief(item, schedule)
-        knows = next((told for told in people if told.target == target and told.standing == item.standing), None)
-        if knows and believed != item.standing:
-            schedules.append(knows._replace(target=schedule))
-        elif people and believed and NEWS.get((believed, item.standing)) != Kind.RESOLVED:
-            schedules += [told for told in item.told if told.target == schedule]
-    return item._replace(told=tuple(sorted((*people, *schedules))))
-
-
-def _concerns(item: Item, receivers: Receivers) -> bool:
-    """Whether those are to be told who were not yet."""
-    return not item.follow_up and (
-        item.standing == Standing.BROKEN or (item.standing == Standing.AT_RISK and receivers.at_risk)
-    )
-
-
-def _is_live(item: Item, receivers: Receivers) -> bool:
-    """Whether it is open, or somebody still believes so."""
-    return bool(item.told) or _concerns(item, receivers)
-
-
-def _see(items: dict[tuple[str, str, int], Item], seen: Item, receivers: Receivers) -> None:
+def _see(items: Items, seen: Item, receivers: Receivers) -> None:
     """Takes in how an item stands, unless that is old or no news."""
     key = identity(seen)
     known = items.get(key)
     if known is None:
-        if _concerns(seen, receivers):
+        if concerns(seen, receivers):
             items[key] = seen
     elif seen.offset > known.offset and _gist(seen) != _gist(known):
-        items[key] = seen._replace(told=known.told)
+        # What somebody answered was the trouble as it was.
+        same = (seen.standing, seen.due_at) == (known.standing, known.due_at)
+        items[key] = seen._replace(told=known.told, handling=known.handling if same else Handling.UNSPECIFIED)
 
 
 def _gist(item: Item) -> tuple[object, ...]:
@@ -271,19 +216,69 @@ def _gist(item: Item) -> tuple[object, ...]:
     return item.standing, item.severity, item.due_at, item.since, item.follow_up
 
 
-def _decide(
-    incident: Incident,
-    items: dict[tuple[str, str, int], Item],
-    receivers: Receivers,
-    duty: Mapping[str, str],
-    hearers: Mapping[str, Sequence[str]],
-) -> Incident:
+def _answered(incident: Incident, items: Items, facts: Iterable[Fact], receivers: Receivers) -> Incident:
+    """The incident after what people said to it."""
+    attention = incident.attention
+    for response in facts:
+        if isinstance(response, Response):
+            attention = answer(attention, items, response, receivers.attention)
+    return incident._replace(attention=attention)
+
+
+def _passed(incident: Incident, now: Instant, receivers: Receivers) -> Incident:
+    """The incident once an acknowledgement has lapsed, or a step of the escalation is taken, where it is time."""
+    acknowledgement = incident.attention.acknowledgement
+    has_lapsed = acknowledgement is not None and acknowledgement.until <= now
+    escalates = incident.next_step_at and incident.next_step_at <= now
+    if not has_lapsed and not escalates:
+        return incident
+    items = beliefs.of(incident.items)
+    if has_lapsed:
+        incident = incident._replace(attention=lapsed(incident.attention, items))
+    if escalates:
+        incident = _escalated(incident, items, now, receivers)
+    return _told(incident, items, receivers, now)
+
+
+def _escalated(incident: Incident, items: Items, now: Instant, receivers: Receivers) -> Incident:
+    """The next step: who was not told yet is told, and who was is told again."""
+    taken, steps = incident.steps_taken + 1, receivers.steps
+    if taken > len(steps):  # the configuration has fewer than it had
+        return incident._replace(next_step_at=NONE)
+    step = steps[taken - 1]
+    beliefs.forget(items, (*step.targets, *step.on_call, *(who(now) for who in step.on_call.values())))
+    following = Instant(now + steps[taken].after) if taken < len(steps) else NONE
+    return incident._replace(steps_taken=taken, next_step_at=following)
+
+
+def _watched(incident: Incident, items: Items, receivers: Receivers, now: Instant) -> Incident:
+    """The escalation runs while something is unanswered; all taken, what breaks later begins it anew."""
+    unanswered = [item for item in items.values() if item.is_unanswered]
+    if not unanswered:
+        return incident._replace(steps_taken=0, next_step_at=NONE)
+    is_over = incident.steps_taken and all(item.told for item in unanswered)
+    if incident.next_step_at or is_over or not receivers.steps:
+        return incident
+    return incident._replace(steps_taken=0, next_step_at=Instant(now + receivers.steps[0].after))
+
+
+# --- what is told
+
+
+def _told(incident: Incident, items: Items, receivers: Receivers, now: Instant) -> Incident:
+    """The incident with what everybody must hear by now."""
+    incident = _watched(incident, items, receivers, now)
+    known = beliefs.hearers(items.values(), receivers, incident.steps_taken, now)
+    decided = _decide(incident, items, receivers, known, now)
+    return _tidy(decided, receivers, known)
+
+
+def _decide(incident: Incident, items: Items, receivers: Receivers, known: Hearers, now: Instant) -> Incident:
     """Adds a message for every target that is free and has something to hear, and notes who believes what since."""
     busy = {delivery.target for delivery in incident.deliveries if delivery.state in UNSETTLED}
-    deliveries, sequence = list(incident.deliveries), incident.next_sequence
-    channels = {**receivers.others, **receivers.targets}
-    _hand_on(items, duty, hearers)
-    for target, roles in hearers.items():
+    deliveries, duty = list(incident.deliveries), receivers.duty(now)
+    beliefs.hand_on(items, duty, known)
+    for target, roles in known.items():
         to_tell: dict[Kind, list[Item]] = {}
         if target not in busy:
             for item in items.values():
@@ -291,20 +286,17 @@ def _decide(
                     to_tell.setdefault(kind, []).append(item)
         if not to_tell:
             continue
-        kind = min(to_tell)
-        told = _answerable(to_tell[kind], target)
-        delivery = _compose(incident.incident_id, sequence, kind, (target, channels[target]), told)
-        sequence += 1
+        kind = min(to_tell, key=PRECEDENCE.index)
+        again = to_tell.get(Kind.REMINDER, []) if kind == Kind.ESCALATION else []
+        told = _answerable([*to_tell[kind], *again], target)
+        delivery = _compose(incident, kind, (target, receivers.channel(target)), told, now)
+        incident = incident._replace(next_sequence=incident.next_sequence + 1)
         for item in told:
-            items[identity(item)] = _believing(item, delivery)
-        still = {earlier.delivery_id for item in items.values() for earlier in _heard(item, target)}
+            items[identity(item)] = believing(item, delivery)
+        still = {earlier.delivery_id for item in items.values() for earlier in heard(item, target)}
         deliveries.append(delivery._replace(over=tuple(over for over in delivery.answers if over not in still)))
-    _hand_on(items, duty, hearers)
-    return incident._replace(items=tuple(items.values()), deliveries=tuple(deliveries), next_sequence=sequence)
-
-
-def _heard(item: Item, target: str) -> list[Told]:
-    return [told for told in item.told if told.target == target]
+    beliefs.hand_on(items, duty, known)
+    return incident._replace(items=tuple(items.values()), deliveries=tuple(deliveries))
 
 
 def _answerable(items: Iterable[Item], target: str) -> list[Item]:
@@ -312,14 +304,14 @@ def _answerable(items: Iterable[Item], target: str) -> list[Item]:
     chosen: list[Item] = []
     answers: set[str] = set()
     for item in sorted(items, key=_worst_first):
-        earlier = {told.delivery_id for told in _heard(item, target)}
+        earlier = {told.delivery_id for told in heard(item, target)}
         if len(answers | earlier) <= MAX_ANSWERED:
             answers |= earlier
             chosen.append(item)
     return chosen
 
 
-def _note_threads(items: dict[tuple[str, str, int], Item], ends: Iterable[DeliverySettled]) -> None:
+def _note_threads(items: Items, ends: Iterable[DeliverySettled]) -> None:
     """Notes in which thread a message stands that was accepted just now, for what will answer it."""
     accepted = {end.delivery_id: end.outcome for end in ends if isinstance(end.outcome, Accepted)}
     threads = {delivery_id: outcome.thread for delivery_id, outcome in accepted.items() if outcome.thread}
@@ -330,12 +322,16 @@ def _note_threads(items: dict[tuple[str, str, int], Item], ends: Iterable[Delive
         items[key] = item._replace(told=tuple(noted))
 
 
-def _compose(incident_id: str, sequence: int, kind: Kind, to: tuple[str, str], items: Sequence[Item]) -> Delivery:
+def _compose(incident: Incident, kind: Kind, to: tuple[str, str], items: Sequence[Item], now: Instant) -> Delivery:
     target, channel = to
+    attention, sequence = incident.attention, incident.next_sequence
     listed = _fitting((item._replace(told=()) for item in items), MAX_LISTED, MAX_LISTED_BYTES)
-    earlier = [told for item in items for told in _heard(item, target)]
+    earlier = [told for item in items for told in heard(item, target)]
+    closed = any(item.face == Standing.CLOSED for item in items)
+    if kind == Kind.ACKNOWLEDGED and attention.acknowledgement and attention.acknowledgement.snoozed:
+        kind = Kind.SNOOZED
     # Sequences start anew once an incident was forgotten; what is told makes the id unique all the same.
-    content = [incident_id, str(sequence), target, *(f"{item.record_id}@{item.offset}" for item in listed)]
+    content = [incident.incident_id, str(sequence), target, *(f"{item.record_id}@{item.offset}" for item in listed)]
     return Delivery(
         delivery_id=blake2b("\n".join(content).encode(), digest_size=8).hexdigest(),
         sequence=sequence,
@@ -345,50 +341,72 @@ def _compose(incident_id: str, sequence: int, kind: Kind, to: tuple[str, str], i
         channel=channel,
         items=tuple(listed),
         item_count=len(items),
-        decided_at=max(item.announced_at for item in items),
+        # What people or the clock brought about was not announced before.
+        decided_at=now if closed or kind in _OWN else max(item.announced_at for item in items),
         answers=tuple(sorted({told.delivery_id for told in earlier})),
         threads=tuple(sorted({told.thread for told in earlier if told.thread})),
+        by=_spoken_by(attention, kind, closed=closed),
+        opened_at=attention.opened_at,
     )
 
 
-def _believing(item: Item, delivery: Delivery) -> Item:
-    """The item once its target is told. Who knows that it is over believes nothing any more."""
-    others = [told for told in item.told if told.target != delivery.target]
-    if delivery.kind != Kind.RESOLVED:
-        others.append(Told(delivery.target, item.standing, delivery.delivery_id))
-    return item._replace(told=tuple(sorted(others)))
+#: What no record announces.
+_OWN = frozenset({Kind.ESCALATION, Kind.REMINDER, Kind.ACKNOWLEDGED, Kind.SNOOZED})
 
 
-def _tidy(incident: Incident, receivers: Receivers, hearers: Mapping[str, Sequence[str]]) -> Incident:
+def _spoken_by(attention: Attention, kind: Kind, *, closed: bool) -> str:
+    """Whose word the message passes on, if anybody's."""
+    if closed:
+        return next((said.by for said in reversed(attention.responses) if said.action == Action.RESOLVE), "")
+    seen_to = attention.acknowledgement if kind in (Kind.ACKNOWLEDGED, Kind.SNOOZED) else None
+    return seen_to.by if seen_to else ""
+
+
+def _tidy(incident: Incident, receivers: Receivers, known: Hearers) -> Incident:
     """Drops what nobody needs any more, puts the rest in order and says whether anything is open."""
     over: list[Item] = []
+    closed: list[Item] = []
     informed: list[Item] = []
     waiting: list[Item] = []
-    known = {*hearers, *receivers.on_call}
+    names = {*known, *(schedule for group in receivers.groups for schedule in group.on_call)}
     for item in incident.items:
         kept = item
-        if any(told.target not in known for told in item.told):
+        if any(told.target not in names for told in item.told):
             # A target that was taken out of the route can be told nothing more.
-            kept = item._replace(told=tuple(told for told in item.told if told.target in known))
-        if not _is_live(kept, receivers):
-            over.append(kept)
-        elif any(news(kept, target, roles, receivers) for target, roles in hearers.items()):
+            kept = item._replace(told=tuple(told for told in item.told if told.target in names))
+        if not is_live(kept, receivers):
+            # The events say that it is broken: without the word of whoever closed it, it would be told anew.
+            (closed if kept.handling == Handling.CLOSED else over).append(kept)
+        elif any(news(kept, target, roles, receivers) for target, roles in known.items()):
             waiting.append(kept)
         else:
             informed.append(kept)
     waiting.sort(key=_worst_first)
-    quiet = (*waiting[MAX_DETAILED:], *sorted(informed, key=_newest_first))
+    quiet = (
+        *waiting[MAX_DETAILED:],
+        *sorted(informed, key=_newest_first),
+        *sorted(closed, key=_newest_first),
+    )
     items = [
         *_fitting((*waiting[:MAX_DETAILED], *map(slim, quiet)), MAX_ITEMS - MAX_OVER, MAX_BYTES),
         *_fitting(map(slim, sorted(over, key=_newest_first)), MAX_OVER, MAX_OVER_BYTES),
     ]
     live = waiting + informed
+    attention = incident.attention if live else incident.attention._replace(acknowledgement=None)
     return incident._replace(
-        state=IncidentState.OPEN if live else IncidentState.RESOLVED,
+        state=_state(live, attention),
         since=min((item.since for item in live), default=incident.since),
         items=tuple(sorted(items, key=identity)),
-        deliveries=pruned(d for d in incident.deliveries if d.state in UNSETTLED or d.target in hearers),
+        deliveries=pruned(d for d in incident.deliveries if d.state in UNSETTLED or d.target in known),
+        attention=attention,
     )
+
+
+def _state(live: Iterable[Item], attention: Attention) -> IncidentState:
+    items = beliefs.of(live)
+    if not items:
+        return IncidentState.RESOLVED
+    return IncidentState.ACKNOWLEDGED if is_acknowledged(attention, items) else IncidentState.OPEN
 
 
 def _worst_first(item: Item) -> tuple[object, ...]:
@@ -415,8 +433,9 @@ def _forget_at(incident: Incident, plan: Plan) -> Instant | None:
         return None
     if incident.route not in plan.routes:
         return AT_ONCE
-    if incident.state == IncidentState.OPEN:
+    if incident.state != IncidentState.RESOLVED:
         return None
+    closed = any(item.handling == Handling.CLOSED for item in incident.items)
     last_heard = max((item.announced_at for item in incident.items), default=NONE)
     last_said = max((delivery.settled_at for delivery in incident.deliveries), default=NONE)
-    return Instant(max(last_heard, last_said) + REMEMBERED)
+    return Instant(max(last_heard, last_said) + (CLOSED_REMEMBERED if closed else REMEMBERED))

@@ -20,6 +20,19 @@ class Standing(IntEnum):
     BROKEN = 3
     FULFILLED_LATE = 4
     WITHDRAWN = 5
+    #: Only of what somebody was told: broken, and that somebody sees to it; broken, and it is to be said again.
+    ANSWERED = 6
+    UNANSWERED = 7
+    #: Somebody says that it is dealt with.
+    CLOSED = 8
+
+
+class Handling(IntEnum):
+    """Whether somebody said something to an item."""
+
+    UNSPECIFIED = 0
+    ANSWERED = 1
+    CLOSED = 2
 
 
 class Severity(IntEnum):
@@ -72,6 +85,29 @@ class Item(NamedTuple):
     follow_up: bool = False
     told: tuple[Told, ...] = ()
     details: Details | None = None
+    handling: int = Handling.UNSPECIFIED
+
+    @property
+    def face(self) -> int:
+        """How it stands in the eyes of those who are told."""
+        if self.handling == Handling.CLOSED and self.standing in TROUBLE:
+            return Standing.CLOSED
+        if self.handling == Handling.ANSWERED and self.standing == Standing.BROKEN:
+            return Standing.ANSWERED
+        return self.standing
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether it is broken, this receiver group's to see to, and nobody does."""
+        return self.face == Standing.BROKEN and not self.follow_up
+
+
+#: What a record can say.
+ANNOUNCED: frozenset[int] = frozenset(
+    {Standing.FINE, Standing.AT_RISK, Standing.BROKEN, Standing.FULFILLED_LATE, Standing.WITHDRAWN}
+)
+#: What somebody has to see to.
+TROUBLE: frozenset[int] = frozenset({Standing.AT_RISK, Standing.BROKEN})
 
 
 def slim(item: Item) -> Item:

@@ -1,7 +1,7 @@
 """What the notifier measures, for whoever exports it. Called per message, never per event.
 
-`channel` is one of `services.notifier.channels.CHANNELS`, `severity` critical, warning or info, `kind` breach, at_risk
-or resolved, `reason` one of `services.notifier.outbox.Failure`.
+`channel` is one of `services.notifier.channels.CHANNELS`, `severity` critical, warning or info, `kind` one of
+`services.notifier.outbox.Kind`, `reason` one of `services.notifier.outbox.Failure`.
 """
 
 from typing import Protocol

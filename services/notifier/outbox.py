@@ -16,11 +16,15 @@ _FIRST_BACKOFF, _LONGEST_BACKOFF = 2 * SECOND, 300 * SECOND
 
 
 class Kind(IntEnum):
-    """What a message says. In the order of precedence."""
+    """What a message says."""
 
     BREACH = 1
     AT_RISK = 2
     RESOLVED = 3
+    ESCALATION = 4
+    REMINDER = 5
+    ACKNOWLEDGED = 6
+    SNOOZED = 7
 
 
 class DeliveryState(IntEnum):
@@ -98,6 +102,10 @@ class Delivery(NamedTuple):
     last_failure: str = ""
     provider_id: str = ""
     settled_at: Instant = NONE
+    #: Who sees to it, or says that it is dealt with, where the message speaks of that.
+    by: str = ""
+    #: Which run of the incident it speaks of.
+    opened_at: Instant = NONE
 
 
 class DeliverySettled(NamedTuple):
@@ -106,6 +114,10 @@ class DeliverySettled(NamedTuple):
     occurred_at: Instant
     delivery_id: str
     outcome: Outcome
+
+    @property
+    def heard_at(self) -> Instant:
+        return self.occurred_at
 
 
 UNSETTLED = frozenset({DeliveryState.PENDING, DeliveryState.SENDING})

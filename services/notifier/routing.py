@@ -67,6 +67,8 @@ class Route(NamedTuple):
     group_by: tuple[str, ...] = ()
     #: Whether they are warned, too, of what is at risk.
     at_risk: bool = False
+    #: By name; empty: none.
+    escalation: str = ""
 
 
 class Routing(NamedTuple):

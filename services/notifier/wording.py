@@ -33,6 +33,10 @@ _LONGEST = 120
 _FALLBACK_LANGUAGE = "en"
 
 
+#: What asks for an answer.
+_ANSWERABLE = frozenset({Kind.BREACH, Kind.AT_RISK, Kind.ESCALATION, Kind.REMINDER, Kind.ACKNOWLEDGED, Kind.SNOOZED})
+
+
 class Unwordable(Exception):
     """The template failed."""
 
@@ -70,6 +74,8 @@ class Notice(NamedTuple):
     """A delivery, as the template sees it."""
 
     kind: str
+    #: Who sees to it, or says that it is dealt with.
+    by: str
     #: "promises", "sla" or "both".
     service: str
     #: Of items, listed or not; `NamedTuple` has a method `count` already.
@@ -77,20 +83,27 @@ class Notice(NamedTuple):
     lines: tuple[Line, ...]
     #: The command that explains the first of them.
     explain: str
+    #: Where it can be answered; empty: nowhere.
+    link: str
     #: On the console in place of a target that could not be reached: its name, and why.
     missed: str
     failure: str
 
 
-def word(delivery: Delivery, incident_id: str, style: Style, *, instead: bool = False) -> Message:
-    """The message. `instead`: it is said here because its target could not be reached. Raises Unwordable."""
+def word(delivery: Delivery, incident_id: str, style: Style, *, instead: bool = False, link: str = "") -> Message:
+    """The message. Raises Unwordable.
+
+    `instead`: it is said here because its target could not be reached. `link`: where it can be answered.
+    """
     services = {item.service for item in delivery.items}
     notice = Notice(
         kind=Kind(delivery.kind).name.lower(),
+        by=clean(delivery.by),
         service=services.pop() if len(services) == 1 else "both",
         total=delivery.item_count,
         lines=tuple(_line(item, style) for item in delivery.items),
         explain=f"puntual explain {quote(clean(delivery.items[0].record_id))}",
+        link=link if delivery.kind in _ANSWERABLE else "",
         missed=delivery.target if instead else "",
         failure=delivery.last_failure if instead else "",
     )
@@ -111,7 +124,7 @@ def word(delivery: Delivery, incident_id: str, style: Style, *, instead: bool = 
         severity=Severity(delivery.severity).name.lower(),
         subject=subject,
         text=text,
-        payload=_payload(delivery, incident_id, style, (subject, text)),
+        payload=_payload(delivery, incident_id, style, (subject, text), notice.link),
     )
 
 
@@ -149,7 +162,7 @@ def _line(item: Item, style: Style) -> Line:
         customer=_customer(item, style),
         due=_when(item.due_at, details, style) if item.due_at else "",
         first_due=_when(original, details, style) if original and original != item.due_at else "",
-        standing=Standing(item.standing).name.lower(),
+        standing=Standing(item.face).name.lower(),
         reason=clean(details.reason),
         late=format_duration(late) if late > 0 else "",
         where=", ".join(filter(None, (clean(details.team), clean(details.site)))),
@@ -181,7 +194,9 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def _payload(delivery: Delivery, incident_id: str, style: Style, words: tuple[str, str]) -> Mapping[str, object]:
+def _payload(
+    delivery: Delivery, incident_id: str, style: Style, words: tuple[str, str], link: str
+) -> Mapping[str, object]:
     subject, text = words
     return {
         "type": f"incident.{Kind(delivery.kind).name.lower()}",
@@ -190,6 +205,8 @@ def _payload(delivery: Delivery, incident_id: str, style: Style, words: tuple[st
             "delivery_id": delivery.delivery_id,
             "incident_id": incident_id,
             "answers": list(delivery.answers),
+            **({"by": clean(delivery.by)} if delivery.by else {}),
+            **({"link": link} if link else {}),
             "severity": Severity(delivery.severity).name.lower(),
             "subject": subject,
             "text": text,
@@ -207,7 +224,7 @@ def _item(item: Item, style: Style) -> Mapping[str, object]:
         "kind": item.kind,
         "customer_id": clean(customer_of(item.record_id.encode())),
         "subject_id": clean(_subject(item)),
-        "standing": Standing(item.standing).name.lower(),
+        "standing": Standing(item.face).name.lower(),
         "severity": Severity(item.severity).name.lower(),
         "reason": clean(details.reason),
         "original_due_at": format_instant(details.original_due_at) if details.original_due_at else "",

@@ -153,6 +153,15 @@ class Fields:
             return default
         return value
 
+    def count(self, name: str, most: int) -> int:
+        """A whole number from 1 to `most`; 1 where it is none."""
+        value = self._value(name)
+        if type(value) is not int or not 0 < value <= most:
+            what = "is missing" if value is None else f"{value!r} is no such number"
+            self.problem(name, f"{what}; write one from 1 to {most}")
+            return 1
+        return value
+
     def numbers(self, name: str) -> tuple[int, ...]:
         """A list of whole numbers; empty where absent."""
         value = self._value(name)

@@ -43,6 +43,7 @@ _CODES = (
     "Unavailable",
 )
 _SEVERITIES = ("critical", "warning", "info")
+_NEWS = ("breach", "at_risk", "resolved", "escalation", "reminder", "acknowledged", "snoozed")
 
 
 class Spec(NamedTuple):
@@ -128,7 +129,7 @@ METRICS: Mapping[str, Spec] = {
     "puntual_notifier_notifications_total": Spec(
         Counter,
         "Messages decided on, counted before the first attempt.",
-        {"channel": GIVEN, "kind": ("breach", "at_risk", "resolved"), "severity": _SEVERITIES},
+        {"channel": GIVEN, "kind": _NEWS, "severity": _SEVERITIES},
     ),
     "puntual_notifier_attempts_total": Spec(
         Counter, "Attempts to deliver.", {"channel": GIVEN, "outcome": ("success", "retryable", "permanent")}

@@ -19,6 +19,7 @@ from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.contact_event_pb2 import ContactEvent
 from puntual.events.v1.order_event_pb2 import OrderEvent
 from puntual.notifier.v1.incident_pb2 import Dispatch, Incident
+from puntual.notifier.v1.response_pb2 import Response
 from puntual.promises.v1.promise_pb2 import Promise
 from puntual.sla.v1.clock_pb2 import Clock
 from puntual.sla.v1.standards_pb2 import StandardsVersion
@@ -77,12 +78,13 @@ CONTACTS = Topic("contacts.v1", _CUSTOMER, ContactEvent, _INPUT)
 PROMISES = Topic("promises.v1", "promise id, on the customer's partition", Promise, _RECORDS)
 SLA = Topic("sla.v1", "clock id, on the customer's partition", Clock, _RECORDS)
 DISPATCH = Topic("dispatch.v1", "incident id", Dispatch, _PASSING)
+RESPONSES = Topic("responses.v1", "incident id", Response, _PASSING)
 INCIDENTS = Topic("incidents.v1", "incident id", Incident, _RECORDS)
 STANDARDS = Topic("standards.v1", "name of the version", StandardsVersion, _KEPT, partitions=1)
 DEAD_LETTERS = Topic("dead-letters.v1", "as it was sent", None, _DEAD, partitions=3)
 
 INPUTS = (ORDERS, CALLBACKS, APPOINTMENTS, CONTACTS)
-TOPICS = (*INPUTS, PROMISES, SLA, STANDARDS, DISPATCH, INCIDENTS, DEAD_LETTERS)
+TOPICS = (*INPUTS, PROMISES, SLA, STANDARDS, DISPATCH, RESPONSES, INCIDENTS, DEAD_LETTERS)
 
 
 class Difference(NamedTuple):

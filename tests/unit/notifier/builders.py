@@ -1,6 +1,7 @@
 """Incidents as tests speak of them: minutes after noon, one route with two targets."""
 
-from services.notifier.domain import Incident, ItemSeen, Plan, Receivers, fold
+from services.notifier.beliefs import Receivers
+from services.notifier.domain import Incident, ItemSeen, Plan, fold
 from services.notifier.items import Details, Item, Severity, Standing
 from services.notifier.outbox import DeliverySettled, Outcome
 from services.shared.instant import SECOND, Instant, parse_instant

@@ -124,7 +124,7 @@ def test_a_dispatch_that_is_none_is_refused_by_its_place_without_its_content(
 def test_the_machine_announces_what_a_write_means() -> None:
     """Headers, and the labels that incidents are counted under; a route that is gone counts as "other"."""
     incidents = machine(MAIL, "p.")
-    assert (list(incidents.inputs), incidents.records) == (["p.dispatch.v1"], "p.incidents.v1")
+    assert (list(incidents.inputs), incidents.records) == (["p.dispatch.v1", "p.responses.v1"], "p.incidents.v1")
     key, opened = INCIDENT.encode(), broken()
     opening = incidents.step(key, None, opened)
     assert (opening.name, opening.before, opening.after) == (b"opened", None, ("ops", "open"))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from services.notifier.beliefs import Receivers
 from services.notifier.config import BUILT_IN, load, load_schedules, parse
-from services.notifier.domain import Receivers
 from services.notifier.items import Severity
 from services.notifier.routing import ROUTE_LABELS
 from services.shared.documents import DocumentError
@@ -286,12 +286,72 @@ def test_a_schedule_of_nothing_is_refused(file: Path) -> None:
         parse(ON_CALL.replace("schedules:", "schedules:\n  a: {zone: UTC, fallback: ana}"), str(file))
 
 
-def test_the_example_in_the_built_in_document_is_valid() -> None:
-    """What people copy from its comment."""
-    _, _, example = BUILT_IN.read_text().partition("# For example:\n")
-    lines = [line.removeprefix("#   ") for line in example.splitlines() if line.startswith("#   ")]
-    targets = "targets: {console: {channel: console}, front-desk: {channel: console}, ana: {channel: console}, "
-    rest = "bob: {channel: console}, carla: {channel: console}}\nroutes: [{name: all, targets: ['on-call:shop']}]\n"
-    (duty,) = parse(targets + rest + "\n".join(lines), "notifier.yaml").on_call.values()
+def test_the_examples_in_the_built_in_document_are_valid() -> None:
+    """What people copy from its comments, all of it together."""
+    blocks = re.findall(r"For example:\n((?:#   .*\n)+)", BUILT_IN.read_text())
+    assert len(blocks) > 1
+    targets = "targets:\n" + "".join(f"  {name}: {{channel: console}}\n" for name in EXAMPLE_TARGETS)
+    routes = "routes: [{name: all, targets: ['on-call:shop'], escalation: shop}]\n"
+    examples = [line.removeprefix("#   ") for block in blocks for line in block.splitlines()]
+    config = parse("\n".join((targets, routes, *examples)), "notifier.yaml")
     start = parse_instant("2026-12-07T00:00:00+01:00")
-    assert not duty.schedule.holes(start, parse_instant("2027-12-07T00:00:00+01:00"))
+    assert not config.on_call["shop"].schedule.holes(start, parse_instant("2027-12-07T00:00:00+01:00"))
+    assert len(config.plan.routes["all"].steps) == 2 + 2 * 3 + 1
+
+
+EXAMPLE_TARGETS = ("console", "front-desk", "ana", "bob", "carla", "manager", "director")
+ESCALATING = """
+targets: {ana: {channel: console}, boss: {channel: console}, chief: {channel: console}}
+routes: [{name: all, targets: [ana], escalation: stairs}]
+escalations:
+  stairs:
+    steps:
+      - {after: 10min, targets: [ana, boss]}
+    repeat: {after: 30min, times: 2}
+    fallback: {after: 1h, targets: [chief]}
+    acknowledged_for: 2h
+"""
+
+
+def test_an_escalation_is_read_step_by_step() -> None:
+    """With its repetitions, which begin with those of the route, and the fallback at the end."""
+    receivers = parse(ESCALATING, "notifier.yaml").plan.routes["all"]
+    minutes = [(step.after // (60 * SECOND), list(step.targets)) for step in receivers.steps]
+    again = [(30, ["ana"]), (10, ["ana", "boss"])]
+    assert minutes == [(10, ["ana", "boss"]), *again, *again, (60, ["chief"])]
+    assert receivers.attention == 7200 * SECOND
+    assert receivers.others.keys() == {"ana", "boss", "chief"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("escalation: stairs", "escalation: ladder", "routes[0].escalation: 'ladder' is unknown; write stairs"),
+        ("after: 10min, ", "", "escalations.stairs.steps[0].after: is missing; write how long to wait"),
+        ("after: 10min", "after: soon", "escalations.stairs.steps[0].after: 'soon' is no duration"),
+        ("targets: [chief]", "targets: [king]", "escalations.stairs.fallback.targets: 'king' is unknown; write one of"),
+        ("times: 2", "times: 0", "escalations.stairs.repeat.times: 0 is no such number; write one from 1 to 100"),
+        (", times: 2", "", "escalations.stairs.repeat.times: is missing; write one from 1 to 100"),
+        ("acknowledged_for: 2h", "acknowledge: 2h", "escalations.stairs.acknowledge: is no field; write one of"),
+    ],
+)
+def test_a_problem_with_an_escalation_names_place_value_and_remedy(old: str, new: str, said: str) -> None:
+    """One change to a good document, and what its author is told."""
+    assert old in ESCALATING
+    with pytest.raises(DocumentError) as problem:
+        parse(ESCALATING.replace(old, new, 1), "notifier.yaml")
+    assert re.fullmatch(rf"notifier\.yaml: line \d+: {re.escape(said)}.*", str(problem.value))
+
+
+def test_an_escalation_that_is_nowhere_is_refused() -> None:
+    """Nobody would be told."""
+    with pytest.raises(DocumentError, match=r"routes\[0\]\.escalation: 'stairs' is unknown; say under escalations"):
+        parse(ESCALATING.partition("escalations:")[0], "notifier.yaml")
+
+
+def test_an_escalation_without_steps_is_refused() -> None:
+    """It would tell nobody."""
+    with pytest.raises(
+        DocumentError, match=r"escalations\.stairs\.steps: is missing; write for example \[\{after: 10min"
+    ):
+        parse(ESCALATING.partition("    steps:")[0] + "    acknowledged_for: 2h\n", "notifier.yaml")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from services.notifier.beliefs import Receivers
 from services.notifier.codec import pack
 from services.notifier.domain import (
     MAX_ANSWERED,
@@ -14,7 +15,6 @@ from services.notifier.domain import (
     IncidentState,
     ItemSeen,
     Plan,
-    Receivers,
     Transition,
     due,
     fold,

@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from services.notifier.codec import pack, unpack
 from services.notifier.domain import Incident, ItemSeen, due, fold, next_deadline
-from services.notifier.items import Severity, Standing
+from services.notifier.items import ANNOUNCED, Severity, Standing
 from services.notifier.outbox import (
     FALLBACK_CHANNEL,
     UNSETTLED,
@@ -25,7 +25,7 @@ from services.shared.instant import SECOND, Instant
 from tests.unit.notifier.builders import INCIDENT, ON_CALL, WATCHFUL, an_item, at
 
 SUBJECTS = ("A-1", "A-2", "A-3")
-STANDINGS = [standing for standing in Standing if standing]
+STANDINGS = sorted(ANNOUNCED)
 #: How a target that hears of an item believes it to stand.
 BELIEFS = {Kind.BREACH: Standing.BROKEN, Kind.AT_RISK: Standing.AT_RISK, Kind.RESOLVED: Standing.FINE}
 BAD_ENDS: list[Outcome] = [

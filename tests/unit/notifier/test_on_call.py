@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from services.notifier.beliefs import Receivers
 from services.notifier.codec import machine, pack, pack_dispatch
-from services.notifier.domain import Incident, IncidentState, Plan, Receivers, due
+from services.notifier.domain import Incident, IncidentState, Plan, due
 from services.notifier.items import Standing
 from services.notifier.outbox import UNSETTLED, Accepted, DeliverySettled, DeliveryState, Failure, Kind, TryAgain
 from services.notifier.routing import Address

@@ -14,8 +14,9 @@ from puntual.promises.v1.promise_pb2 import (
     PromiseState,
 )
 from services.notifier import domain as notifier
+from services.notifier.beliefs import Receivers
 from services.notifier.codec import decode
-from services.notifier.domain import Incident, Plan, Receivers
+from services.notifier.domain import Incident, Plan
 from services.notifier.items import Severity, Standing
 from services.notifier.outbox import UNSETTLED, Accepted, DeliverySettled
 from services.notifier.relay import forwards

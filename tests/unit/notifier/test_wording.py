@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from services.notifier.domain import NEWS
+from services.notifier.beliefs import NEWS
 from services.notifier.items import Details, Item, Severity, Standing
 from services.notifier.outbox import Delivery, Kind
 from services.notifier.wording import LANGUAGES, Style, _words, clean, word

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from puntual.notifier.v1 import response_pb2 as _response_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -29,12 +30,16 @@ class _IncidentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Inciden
     INCIDENT_STATE_UNSPECIFIED: _IncidentState.ValueType  # 0
     INCIDENT_STATE_OPEN: _IncidentState.ValueType  # 1
     INCIDENT_STATE_RESOLVED: _IncidentState.ValueType  # 2
+    INCIDENT_STATE_ACKNOWLEDGED: _IncidentState.ValueType  # 3
+    """Open, and somebody sees to all that is broken."""
 
 class IncidentState(_IncidentState, metaclass=_IncidentStateEnumTypeWrapper): ...
 
 INCIDENT_STATE_UNSPECIFIED: IncidentState.ValueType  # 0
 INCIDENT_STATE_OPEN: IncidentState.ValueType  # 1
 INCIDENT_STATE_RESOLVED: IncidentState.ValueType  # 2
+INCIDENT_STATE_ACKNOWLEDGED: IncidentState.ValueType  # 3
+"""Open, and somebody sees to all that is broken."""
 Global___IncidentState: _TypeAlias = IncidentState  # noqa: Y015
 
 class _IncidentTransition:
@@ -47,6 +52,11 @@ class _IncidentTransitionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_In
     INCIDENT_TRANSITION_OPENED: _IncidentTransition.ValueType  # 1
     INCIDENT_TRANSITION_UPDATED: _IncidentTransition.ValueType  # 2
     INCIDENT_TRANSITION_RESOLVED: _IncidentTransition.ValueType  # 3
+    INCIDENT_TRANSITION_ACKNOWLEDGED: _IncidentTransition.ValueType  # 4
+    INCIDENT_TRANSITION_LAPSED: _IncidentTransition.ValueType  # 5
+    """Somebody said that he sees to it, but it is still open, or more broke since: people are told again."""
+    INCIDENT_TRANSITION_ESCALATED: _IncidentTransition.ValueType  # 6
+    """Nobody answered in time: the next step of the escalation."""
 
 class IncidentTransition(_IncidentTransition, metaclass=_IncidentTransitionEnumTypeWrapper): ...
 
@@ -54,6 +64,11 @@ INCIDENT_TRANSITION_UNSPECIFIED: IncidentTransition.ValueType  # 0
 INCIDENT_TRANSITION_OPENED: IncidentTransition.ValueType  # 1
 INCIDENT_TRANSITION_UPDATED: IncidentTransition.ValueType  # 2
 INCIDENT_TRANSITION_RESOLVED: IncidentTransition.ValueType  # 3
+INCIDENT_TRANSITION_ACKNOWLEDGED: IncidentTransition.ValueType  # 4
+INCIDENT_TRANSITION_LAPSED: IncidentTransition.ValueType  # 5
+"""Somebody said that he sees to it, but it is still open, or more broke since: people are told again."""
+INCIDENT_TRANSITION_ESCALATED: IncidentTransition.ValueType  # 6
+"""Nobody answered in time: the next step of the escalation."""
 Global___IncidentTransition: _TypeAlias = IncidentTransition  # noqa: Y015
 
 class _Severity:
@@ -89,6 +104,12 @@ class _StandingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Standing.Val
     STANDING_FULFILLED_LATE: _Standing.ValueType  # 4
     """Broken, and fulfilled since."""
     STANDING_WITHDRAWN: _Standing.ValueType  # 5
+    STANDING_ANSWERED: _Standing.ValueType  # 6
+    """Only of what somebody was told: broken, and that somebody sees to it."""
+    STANDING_UNANSWERED: _Standing.ValueType  # 7
+    """Only of what somebody was told: broken, and it is to be said again."""
+    STANDING_CLOSED: _Standing.ValueType  # 8
+    """Broken or at risk, and somebody says that it is dealt with."""
 
 class Standing(_Standing, metaclass=_StandingEnumTypeWrapper):
     """How things stand with one promise or clock, in the notifier's terms."""
@@ -101,7 +122,35 @@ STANDING_BROKEN: Standing.ValueType  # 3
 STANDING_FULFILLED_LATE: Standing.ValueType  # 4
 """Broken, and fulfilled since."""
 STANDING_WITHDRAWN: Standing.ValueType  # 5
+STANDING_ANSWERED: Standing.ValueType  # 6
+"""Only of what somebody was told: broken, and that somebody sees to it."""
+STANDING_UNANSWERED: Standing.ValueType  # 7
+"""Only of what somebody was told: broken, and it is to be said again."""
+STANDING_CLOSED: Standing.ValueType  # 8
+"""Broken or at risk, and somebody says that it is dealt with."""
 Global___Standing: _TypeAlias = Standing  # noqa: Y015
+
+class _Handling:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _HandlingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Handling.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    HANDLING_UNSPECIFIED: _Handling.ValueType  # 0
+    HANDLING_ANSWERED: _Handling.ValueType  # 1
+    """Somebody sees to it."""
+    HANDLING_CLOSED: _Handling.ValueType  # 2
+    """Somebody says that it is dealt with."""
+
+class Handling(_Handling, metaclass=_HandlingEnumTypeWrapper):
+    """Whether somebody said something to it."""
+
+HANDLING_UNSPECIFIED: Handling.ValueType  # 0
+HANDLING_ANSWERED: Handling.ValueType  # 1
+"""Somebody sees to it."""
+HANDLING_CLOSED: Handling.ValueType  # 2
+"""Somebody says that it is dealt with."""
+Global___Handling: _TypeAlias = Handling  # noqa: Y015
 
 class _NotificationKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -114,6 +163,14 @@ class _NotificationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Noti
     NOTIFICATION_KIND_AT_RISK: _NotificationKind.ValueType  # 2
     NOTIFICATION_KIND_RESOLVED: _NotificationKind.ValueType  # 3
     """The breach was retracted, withdrawn or fulfilled late."""
+    NOTIFICATION_KIND_ESCALATION: _NotificationKind.ValueType  # 4
+    """A breach that nobody of those told before has answered in time."""
+    NOTIFICATION_KIND_REMINDER: _NotificationKind.ValueType  # 5
+    """A breach that was told, and is still open without anybody seeing to it."""
+    NOTIFICATION_KIND_ACKNOWLEDGED: _NotificationKind.ValueType  # 6
+    """Somebody sees to the breach."""
+    NOTIFICATION_KIND_SNOOZED: _NotificationKind.ValueType  # 7
+    """Somebody says that the breach can wait."""
 
 class NotificationKind(_NotificationKind, metaclass=_NotificationKindEnumTypeWrapper): ...
 
@@ -122,6 +179,14 @@ NOTIFICATION_KIND_BREACH: NotificationKind.ValueType  # 1
 NOTIFICATION_KIND_AT_RISK: NotificationKind.ValueType  # 2
 NOTIFICATION_KIND_RESOLVED: NotificationKind.ValueType  # 3
 """The breach was retracted, withdrawn or fulfilled late."""
+NOTIFICATION_KIND_ESCALATION: NotificationKind.ValueType  # 4
+"""A breach that nobody of those told before has answered in time."""
+NOTIFICATION_KIND_REMINDER: NotificationKind.ValueType  # 5
+"""A breach that was told, and is still open without anybody seeing to it."""
+NOTIFICATION_KIND_ACKNOWLEDGED: NotificationKind.ValueType  # 6
+"""Somebody sees to the breach."""
+NOTIFICATION_KIND_SNOOZED: NotificationKind.ValueType  # 7
+"""Somebody says that the breach can wait."""
 Global___NotificationKind: _TypeAlias = NotificationKind  # noqa: Y015
 
 class _DeliveryState:
@@ -195,11 +260,19 @@ class Incident(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     DELIVERIES_FIELD_NUMBER: _builtins.int
     NEXT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    OPENED_AT_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
+    STEPS_TAKEN_FIELD_NUMBER: _builtins.int
+    NEXT_STEP_AT_FIELD_NUMBER: _builtins.int
+    RESPONSES_FIELD_NUMBER: _builtins.int
+    NEXT_LOOK_AT_FIELD_NUMBER: _builtins.int
     incident_id: _builtins.str
     route: _builtins.str
     state: Global___IncidentState.ValueType
     next_sequence: _builtins.int
     """The sequence of the next delivery."""
+    steps_taken: _builtins.int
+    """How many steps of the route's escalation were taken, and when the next will be; absent: none will."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
         """When the oldest open breach passed its limit, in event time."""
@@ -215,6 +288,24 @@ class Incident(_message.Message):
     def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Delivery]:
         """Ordered by sequence: at most one unsettled per target, and the last settled one of each that may have to hear more."""
 
+    @_builtins.property
+    def opened_at(self) -> _timestamp_pb2.Timestamp:
+        """When this run of it began, by the clock on the wall: responses name it."""
+
+    @_builtins.property
+    def acknowledgement(self) -> Global___Acknowledgement:
+        """Whether somebody sees to it."""
+
+    @_builtins.property
+    def next_step_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def responses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Answered]:
+        """What people said to this run of it, the last twenty, in the order in which it was heard."""
+
+    @_builtins.property
+    def next_look_at(self) -> _timestamp_pb2.Timestamp:
+        """When it is to be looked at again what may be told of that was held back."""
+
     def __init__(
         self,
         *,
@@ -225,14 +316,102 @@ class Incident(_message.Message):
         items: _abc.Iterable[Global___Item] | None = ...,
         deliveries: _abc.Iterable[Global___Delivery] | None = ...,
         next_sequence: _builtins.int = ...,
+        opened_at: _timestamp_pb2.Timestamp | None = ...,
+        acknowledgement: Global___Acknowledgement | None = ...,
+        steps_taken: _builtins.int = ...,
+        next_step_at: _timestamp_pb2.Timestamp | None = ...,
+        responses: _abc.Iterable[Global___Answered] | None = ...,
+        next_look_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "next_look_at", b"next_look_at", "next_step_at", b"next_step_at", "opened_at", b"opened_at", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliveries", b"deliveries", "incident_id", b"incident_id", "items", b"items", "next_sequence", b"next_sequence", "route", b"route", "since", b"since", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "deliveries", b"deliveries", "incident_id", b"incident_id", "items", b"items", "next_look_at", b"next_look_at", "next_sequence", b"next_sequence", "next_step_at", b"next_step_at", "opened_at", b"opened_at", "responses", b"responses", "route", b"route", "since", b"since", "state", b"state", "steps_taken", b"steps_taken"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Incident: _TypeAlias = Incident  # noqa: Y015
+
+@_typing.final
+class Acknowledgement(_message.Message):
+    """Somebody sees to what was open when he said so."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BY_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_AT_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    SNOOZED_FIELD_NUMBER: _builtins.int
+    by: _builtins.str
+    snoozed: _builtins.bool
+    """Nobody sees to it; it can wait."""
+    @_builtins.property
+    def acknowledged_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """When it no longer counts: then people are told again."""
+
+    def __init__(
+        self,
+        *,
+        by: _builtins.str = ...,
+        acknowledged_at: _timestamp_pb2.Timestamp | None = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        snoozed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledged_at", b"acknowledged_at", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_at", b"acknowledged_at", "by", b"by", "snoozed", b"snoozed", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Acknowledgement: _TypeAlias = Acknowledgement  # noqa: Y015
+
+@_typing.final
+class Answered(_message.Message):
+    """A response that was heard."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_ID_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    RESPONDED_AT_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    HEARD_AT_FIELD_NUMBER: _builtins.int
+    response_id: _builtins.str
+    action: _response_pb2.ResponseAction.ValueType
+    by: _builtins.str
+    comment: _builtins.str
+    via: _builtins.str
+    @_builtins.property
+    def responded_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def heard_at(self) -> _timestamp_pb2.Timestamp:
+        """By the clock of the notifier."""
+
+    def __init__(
+        self,
+        *,
+        response_id: _builtins.str = ...,
+        action: _response_pb2.ResponseAction.ValueType = ...,
+        by: _builtins.str = ...,
+        responded_at: _timestamp_pb2.Timestamp | None = ...,
+        comment: _builtins.str = ...,
+        via: _builtins.str = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        heard_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heard_at", b"heard_at", "responded_at", b"responded_at", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "by", b"by", "comment", b"comment", "heard_at", b"heard_at", "responded_at", b"responded_at", "response_id", b"response_id", "until", b"until", "via", b"via"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Answered: _TypeAlias = Answered  # noqa: Y015
 
 @_typing.final
 class Item(_message.Message):
@@ -262,6 +441,7 @@ class Item(_message.Message):
     ANNOUNCED_AT_FIELD_NUMBER: _builtins.int
     FOLLOW_UP_FIELD_NUMBER: _builtins.int
     CYCLE_FIELD_NUMBER: _builtins.int
+    HANDLING_FIELD_NUMBER: _builtins.int
     record_id: _builtins.str
     """promise_id or clock_id."""
     service: _builtins.str
@@ -286,6 +466,7 @@ class Item(_message.Message):
     """Its routing leads elsewhere by now: it concerns this receiver group only where it was told of it before."""
     cycle: _builtins.int
     """Which run of a clock; promises have one."""
+    handling: Global___Handling.ValueType
     @_builtins.property
     def told(self) -> _containers.RepeatedCompositeFieldContainer[Global___Told]:
         """Which targets believe it is at risk or broken, ordered by target. Empty: nobody was told, or all know it is over."""
@@ -327,10 +508,11 @@ class Item(_message.Message):
         announced_at: _timestamp_pb2.Timestamp | None = ...,
         follow_up: _builtins.bool = ...,
         cycle: _builtins.int = ...,
+        handling: Global___Handling.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["announced_at", b"announced_at", "due_at", b"due_at", "original_due_at", b"original_due_at", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["announced_at", b"announced_at", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "cycle", b"cycle", "due_at", b"due_at", "follow_up", b"follow_up", "kind", b"kind", "offset", b"offset", "original_due_at", b"original_due_at", "reason", b"reason", "record_id", b"record_id", "service", b"service", "severity", b"severity", "since", b"since", "site", b"site", "standing", b"standing", "subject_id", b"subject_id", "team", b"team", "told", b"told"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["announced_at", b"announced_at", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "cycle", b"cycle", "due_at", b"due_at", "follow_up", b"follow_up", "handling", b"handling", "kind", b"kind", "offset", b"offset", "original_due_at", b"original_due_at", "reason", b"reason", "record_id", b"record_id", "service", b"service", "severity", b"severity", "since", b"since", "site", b"site", "standing", b"standing", "subject_id", b"subject_id", "team", b"team", "told", b"told"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -349,7 +531,7 @@ class Told(_message.Message):
     target: _builtins.str
     """A target; or a schedule as its route names it ("on-call:nights"), for which whoever was on call was told."""
     standing: Global___Standing.ValueType
-    """At risk or broken."""
+    """At risk, broken, answered or unanswered."""
     delivery_id: _builtins.str
     """The delivery that said so: what comes later answers it, and stands in the same thread."""
     thread: _builtins.str
@@ -395,6 +577,8 @@ class Delivery(_message.Message):
     GIVE_UP_AT_FIELD_NUMBER: _builtins.int
     OVER_FIELD_NUMBER: _builtins.int
     THREADS_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    OPENED_AT_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
     """Stable over retries; the idempotency key for providers that take one."""
     sequence: _builtins.int
@@ -412,6 +596,8 @@ class Delivery(_message.Message):
     blocked_address, expired, other.
     """
     provider_id: _builtins.str
+    by: _builtins.str
+    """Acknowledged: who sees to it. Resolved: who says that it is dealt with, where that is why."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Item]:
         """What is told: the items as they stood when it was decided, at most the worst ten."""
@@ -442,6 +628,10 @@ class Delivery(_message.Message):
     def threads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The threads of those that it answers, as the provider calls them."""
 
+    @_builtins.property
+    def opened_at(self) -> _timestamp_pb2.Timestamp:
+        """Incident.opened_at when it was decided."""
+
     def __init__(
         self,
         *,
@@ -464,10 +654,12 @@ class Delivery(_message.Message):
         give_up_at: _timestamp_pb2.Timestamp | None = ...,
         over: _abc.Iterable[_builtins.str] | None = ...,
         threads: _abc.Iterable[_builtins.str] | None = ...,
+        by: _builtins.str = ...,
+        opened_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at", "give_up_at", b"give_up_at", "next_attempt_at", b"next_attempt_at", "settled_at", b"settled_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at", "give_up_at", b"give_up_at", "next_attempt_at", b"next_attempt_at", "opened_at", b"opened_at", "settled_at", b"settled_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "attempts", b"attempts", "channel", b"channel", "decided_at", b"decided_at", "delivery_id", b"delivery_id", "give_up_at", b"give_up_at", "item_count", b"item_count", "items", b"items", "kind", b"kind", "last_failure", b"last_failure", "next_attempt_at", b"next_attempt_at", "over", b"over", "provider_id", b"provider_id", "sequence", b"sequence", "settled_at", b"settled_at", "severity", b"severity", "state", b"state", "target", b"target", "threads", b"threads"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "attempts", b"attempts", "by", b"by", "channel", b"channel", "decided_at", b"decided_at", "delivery_id", b"delivery_id", "give_up_at", b"give_up_at", "item_count", b"item_count", "items", b"items", "kind", b"kind", "last_failure", b"last_failure", "next_attempt_at", b"next_attempt_at", "opened_at", b"opened_at", "over", b"over", "provider_id", b"provider_id", "sequence", b"sequence", "settled_at", b"settled_at", "severity", b"severity", "state", b"state", "target", b"target", "threads", b"threads"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,202 @@
+"""What those who are told believe, and so what they must hear. Pure.
+
+Every item notes what each target was told of it. What a target must hear is the difference between that and how the
+item stands now, so what was told once is not told twice, and what nobody believes need not be taken back.
+
+A schedule believes like a target, under its own name: what was said to whoever was on call. Who is on call next hears
+only what the schedule does not know yet; who was told hears how it goes on, on call or not.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from services.notifier.items import Handling, Item, Standing, Told, identity
+from services.notifier.outbox import Delivery, Kind
+from services.shared.instant import SECOND, Instant
+
+#: An item's identity → the item.
+Items = dict[tuple[str, str, int], Item]
+
+#: How long an acknowledgement counts where nobody says otherwise.
+ATTENTION = 4 * 3600 * SECOND
+
+
+class Step(NamedTuple):
+    """One step of an escalation: whom to tell when nobody has answered."""
+
+    #: Microseconds since the step before; the first, since something unanswered was first told.
+    after: int
+    #: As in `Receivers`.
+    targets: Mapping[str, str] = {}
+    on_call: Mapping[str, Callable[[Instant], str]] = {}
+
+
+class Receivers(NamedTuple):
+    """Who is told on a route."""
+
+    #: Target → its channel.
+    targets: Mapping[str, str]
+    at_risk: bool = False
+    #: Schedule → the target on call at an instant, one of `others`. No target is named like a schedule.
+    on_call: Mapping[str, Callable[[Instant], str]] = {}
+    #: Who can be told besides, or was → their channel.
+    others: Mapping[str, str] = {}
+    #: Whom to tell, step by step, while nobody answers.
+    steps: Sequence[Step] = ()
+    #: Microseconds for which an acknowledgement counts.
+    attention: int = ATTENTION
+
+    @property
+    def groups(self) -> Sequence["Receivers | Step"]:
+        """Those who are told at once, and those of each step."""
+        return (self, *self.steps)
+
+    def duty(self, now: Instant) -> Mapping[str, str]:
+        """Schedule → who is on call."""
+        return {schedule: who(now) for group in self.groups for schedule, who in group.on_call.items()}
+
+    def channel(self, target: str) -> str:
+        """By which channel a target is told."""
+        return self.targets.get(target) or self.others[target]
+
+
+class Role(NamedTuple):
+    """As whom a target hears of what it was not told before."""
+
+    #: The target, or a schedule.
+    name: str
+    #: Only because nobody answered.
+    escalated: bool
+
+
+#: Target → its roles; none: it hears only how it goes on with what it was told.
+Hearers = Mapping[str, Sequence[Role]]
+
+_WORRIED = (Standing.AT_RISK, Standing.BROKEN, Standing.ANSWERED, Standing.UNANSWERED)
+_OVER = (Standing.FINE, Standing.FULFILLED_LATE, Standing.WITHDRAWN, Standing.CLOSED)
+
+#: What is believed, and how things stand → what must be heard. Where nothing is listed, nothing.
+NEWS: Mapping[tuple[int, int], Kind] = {
+    (Standing.UNSPECIFIED, Standing.AT_RISK): Kind.AT_RISK,
+    (Standing.UNSPECIFIED, Standing.BROKEN): Kind.BREACH,
+    (Standing.AT_RISK, Standing.BROKEN): Kind.BREACH,
+    (Standing.AT_RISK, Standing.ANSWERED): Kind.ACKNOWLEDGED,
+    (Standing.BROKEN, Standing.ANSWERED): Kind.ACKNOWLEDGED,
+    (Standing.UNANSWERED, Standing.ANSWERED): Kind.ACKNOWLEDGED,
+    (Standing.ANSWERED, Standing.BROKEN): Kind.REMINDER,
+    (Standing.UNANSWERED, Standing.BROKEN): Kind.REMINDER,
+    **{(worry, over): Kind.RESOLVED for worry in _WORRIED for over in _OVER},
+    **{(worry, Standing.AT_RISK): Kind.RESOLVED for worry in _WORRIED if worry != Standing.AT_RISK},
+}
+
+#: What is said first where there is more than one thing to say.
+PRECEDENCE: Sequence[Kind] = (
+    Kind.BREACH, Kind.ESCALATION, Kind.REMINDER, Kind.AT_RISK, Kind.RESOLVED, Kind.ACKNOWLEDGED, Kind.SNOOZED,
+)  # fmt: skip
+
+#: What is said to somebody who was not told of the item, instead of what there is to say: at once; in a later step.
+_CALLS = {kind: kind for kind in (Kind.BREACH, Kind.REMINDER, Kind.AT_RISK)}
+_CALLS_LATER = {Kind.BREACH: Kind.ESCALATION, Kind.REMINDER: Kind.REMINDER}
+
+
+def hearers(items: Iterable[Item], receivers: Receivers, steps_taken: int, now: Instant) -> Hearers:
+    """Everybody who may have to hear something, and as whom."""
+    found: dict[str, list[Role]] = {}
+    for step, group in enumerate(receivers.groups[: steps_taken + 1]):
+        for target in group.targets:
+            found.setdefault(target, []).append(Role(target, step > 0))
+        for schedule, who in group.on_call.items():
+            found.setdefault(who(now), []).append(Role(schedule, step > 0))
+    if receivers.others:
+        told = {told.target for item in items for told in item.told}
+        found |= {target: [] for target in sorted(told & receivers.others.keys() - found.keys())}
+    return found
+
+
+def news(item: Item, target: str, roles: Iterable[Role], receivers: Receivers) -> Kind | None:
+    """What a target must hear about an item, if anything."""
+    if believed := belief(item, target):
+        return NEWS.get((believed, item.face))
+    if not concerns(item, receivers):
+        return None
+    kinds = [kind for role in roles if (kind := _news_as(role, item))]
+    return min(kinds, key=PRECEDENCE.index, default=None)
+
+
+def _news_as(role: Role, item: Item) -> Kind | None:
+    kind = NEWS.get((belief(item, role.name), item.face))
+    return (_CALLS_LATER if role.escalated else _CALLS).get(kind) if kind else None
+
+
+def belief(item: Item, name: str) -> int:
+    """How a target, or a schedule, was told that an item stands."""
+    return next((told.standing for told in item.told if told.target == name), Standing.UNSPECIFIED)
+
+
+def heard(item: Item, target: str) -> list[Told]:
+    """What a target was told of an item; at most one."""
+    return [told for told in item.told if told.target == target]
+
+
+def concerns(item: Item, receivers: Receivers) -> bool:
+    """Whether those are to be told who were not yet."""
+    if item.follow_up or item.handling == Handling.CLOSED:
+        return False
+    return item.standing == Standing.BROKEN or (item.standing == Standing.AT_RISK and receivers.at_risk)
+
+
+def is_live(item: Item, receivers: Receivers) -> bool:
+    """Whether it is open, or somebody still believes so."""
+    return bool(item.told) or concerns(item, receivers)
+
+
+def believing(item: Item, delivery: Delivery) -> Item:
+    """The item once the target of a delivery is told. Who knows that it is over believes nothing any more."""
+    others = [told for told in item.told if told.target != delivery.target]
+    if delivery.kind in (Kind.ACKNOWLEDGED, Kind.SNOOZED):
+        # What comes later answers the breach, not the word that somebody sees to it.
+        others += [told._replace(standing=item.face) for told in heard(item, delivery.target)]
+    elif delivery.kind != Kind.RESOLVED:
+        others.append(Told(delivery.target, item.face, delivery.delivery_id))
+    return item._replace(told=tuple(sorted(others)))
+
+
+def hand_on(items: Items, duty: Mapping[str, str], known: Hearers) -> None:
+    """Notes what the schedules believe: what was said to somebody on call, as long as it is not over.
+
+    Where those who know are all gone from the configuration, the schedules know nothing either.
+    """
+    if duty:
+        items.update({key: _handed_on(item, duty, known) for key, item in items.items()})
+
+
+def _handed_on(item: Item, duty: Mapping[str, str], known: Hearers) -> Item:
+    people = [told for told in item.told if told.target in known]
+    schedules: list[Told] = []
+    for schedule, target in duty.items():
+        believed = belief(item, schedule)
+        knows = next((told for told in people if told.target == target and told.standing == item.face), None)
+        if knows and believed != item.face:
+            schedules.append(knows._replace(target=schedule))
+        elif people and believed and NEWS.get((believed, item.face)) != Kind.RESOLVED:
+            schedules += heard(item, schedule)
+    return item._replace(told=tuple(sorted((*people, *schedules))))
+
+
+def forget(items: Items, names: Iterable[str]) -> None:
+    """Has those called so hear again of what is unanswered, where they were told of it."""
+    stale = frozenset(names)
+    for key, item in items.items():
+        if item.is_unanswered:
+            told = (
+                told._replace(standing=Standing.UNANSWERED)
+                if told.target in stale and told.standing == Standing.BROKEN
+                else told
+                for told in item.told
+            )
+            items[key] = item._replace(told=tuple(told))
+
+
+def of(items: Iterable[Item]) -> Items:
+    """Items by their identity."""
+    return {identity(item): item for item in items}

@@ -1,0 +1,138 @@
+"""What people say to an incident: that they see to it, that it can wait, that it is dealt with. Pure.
+
+An acknowledgement covers what was open when it was heard. What breaks later is told and escalates like anything else.
+It counts until an instant; what it covered is then unanswered again.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from services.notifier.beliefs import Items
+from services.notifier.items import NONE, TROUBLE, Handling, Item, Standing
+from services.shared.instant import SECOND, Instant
+
+#: How many responses an incident keeps, and the most characters of a name and of a comment.
+MAX_RESPONSES, MAX_NAME, MAX_COMMENT = 20, 120, 500
+#: For how long an incident can be put off, in microseconds.
+MAX_SNOOZE = 7 * 86_400 * SECOND
+
+
+class Action(IntEnum):
+    """What somebody does."""
+
+    ACKNOWLEDGE = 1
+    TAKE_OVER = 2
+    SNOOZE = 3
+    RESOLVE = 4
+    COMMENT = 5
+
+
+class Response(NamedTuple):
+    """Somebody says something to an incident."""
+
+    response_id: str
+    action: int
+    by: str
+    responded_at: Instant
+    #: The run of the incident it is meant for; NONE: whichever is open.
+    opened_at: Instant = NONE
+    until: Instant = NONE
+    comment: str = ""
+    via: str = ""
+    #: When it was heard, by the clock on the wall.
+    heard_at: Instant = NONE
+
+    @property
+    def occurred_at(self) -> Instant:
+        return self.responded_at
+
+
+class Acknowledgement(NamedTuple):
+    """Somebody sees to what was open; or, snoozed, it can wait."""
+
+    by: str
+    acknowledged_at: Instant
+    until: Instant
+    snoozed: bool = False
+
+
+class Attention(NamedTuple):
+    """Who sees to an incident, and what was said to it."""
+
+    #: When this run of the incident began.
+    opened_at: Instant = NONE
+    acknowledgement: Acknowledgement | None = None
+    #: The last ones heard.
+    responses: tuple[Response, ...] = ()
+
+
+def answer(attention: Attention, items: Items, response: Response, span: int) -> Attention:
+    """Takes in a response, in `items` too. `span`: microseconds for which an acknowledgement counts.
+
+    What was heard before, or is meant for an earlier run of the incident, changes nothing.
+    """
+    if response.response_id in {known.response_id for known in attention.responses}:
+        return attention
+    if response.opened_at not in (NONE, attention.opened_at):
+        return attention
+    attention = attention._replace(responses=(*attention.responses, response._replace(opened_at=NONE))[-MAX_RESPONSES:])
+    match response.action:
+        case Action.RESOLVE:
+            _handle(items, Handling.CLOSED)
+            return attention._replace(acknowledgement=None)
+        case Action.COMMENT:
+            return attention
+        case _:
+            return _acknowledged(attention, items, response, span)
+
+
+def lapsed(attention: Attention, items: Items) -> Attention:
+    """What was acknowledged is unanswered again."""
+    for key, item in items.items():
+        if item.handling == Handling.ANSWERED:
+            items[key] = item._replace(handling=Handling.UNSPECIFIED)
+    return attention._replace(acknowledgement=None)
+
+
+def is_acknowledged(attention: Attention, items: Items) -> bool:
+    """Whether somebody sees to all that is open."""
+    return attention.acknowledgement is not None and all(item.handling for item in items.values() if _is_open(item))
+
+
+def _acknowledged(attention: Attention, items: Items, response: Response, span: int) -> Attention:
+    before = attention.acknowledgement
+    taken = before is not None and before.by != response.by and is_acknowledged(attention, items)
+    if taken and response.action == Action.ACKNOWLEDGE:
+        return attention
+    snoozed = response.action == Action.SNOOZE
+    longest = Instant(response.heard_at + (MAX_SNOOZE if snoozed else span))
+    until = min(response.until or longest, longest)
+    _handle(items, Handling.ANSWERED)
+    changed = before is None or (before.by, before.snoozed) != (response.by, snoozed)
+    for key, item in items.items():
+        if item.face == Standing.ANSWERED:
+            items[key] = _known_to(item, response.by, others_too=not changed)
+    return attention._replace(acknowledgement=Acknowledgement(response.by, response.heard_at, until, snoozed))
+
+
+def _known_to(item: Item, by: str, *, others_too: bool) -> Item:
+    """The item as he who answered knows that he did. Where somebody else did before, all the others are to hear it."""
+    told = []
+    for each in item.told:
+        if each.target == by:
+            told.append(each._replace(standing=Standing.ANSWERED))
+        elif each.standing == Standing.ANSWERED and not others_too:
+            told.append(each._replace(standing=Standing.BROKEN))
+        else:
+            told.append(each)
+    return item._replace(told=tuple(told))
+
+
+def _handle(items: Items, handling: Handling) -> None:
+    for key, item in items.items():
+        if _is_open(item) and item.handling < handling:
+            items[key] = item._replace(handling=handling)
+
+
+def _is_open(item: Item) -> bool:
+    return item.standing in TROUBLE and item.handling != Handling.CLOSED

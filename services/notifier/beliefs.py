@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from services.notifier.items import Handling, Item, Standing, Told, identity
 from services.notifier.outbox import Delivery, Kind
+from services.notifier.pace import Pace
 from services.shared.instant import SECOND, Instant
 
 #: An item's identity → the item.
@@ -45,6 +46,7 @@ class Receivers(NamedTuple):
     steps: Sequence[Step] = ()
     #: Microseconds for which an acknowledgement counts.
     attention: int = ATTENTION
+    pace: Pace = Pace()
 
     @property
     def groups(self) -> Sequence["Receivers | Step"]:

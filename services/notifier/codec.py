@@ -106,6 +106,7 @@ def pack(incident: Incident) -> bytes:
     _pack_attention(message, incident.attention)
     message.steps_taken = incident.steps_taken
     _set(message, "next_step_at", incident.next_step_at)
+    _set(message, "next_look_at", incident.next_look_at)
     for item in incident.items:
         _pack_item(message.items.add(), item)
     for delivery in incident.deliveries:
@@ -127,6 +128,7 @@ def unpack(value: bytes) -> Incident:
         attention=_unpack_attention(message),
         steps_taken=message.steps_taken,
         next_step_at=from_timestamp(message.next_step_at),
+        next_look_at=from_timestamp(message.next_look_at),
     )
 
 
@@ -191,7 +193,7 @@ def _known(number: int, otherwise: IntEnum) -> int:
     return number if number in _NUMBERS[type(otherwise)] else otherwise
 
 
-_ITEM_TIMES = ("due_at", "since", "announced_at")
+_ITEM_TIMES = ("due_at", "since", "announced_at", "flipped_at")
 _DETAIL_TEXTS = (
     "customer_name", "customer_locale", "customer_time_zone", "customer_tier", "site", "team", "reason",
 )  # fmt: skip
@@ -206,6 +208,7 @@ def _pack_item(message: pb.Item, item: Item) -> None:
     message.offset = item.offset
     message.follow_up = item.follow_up
     message.cycle = item.cycle
+    message.flips = item.flips
     message.handling = pb.Handling.ValueType(item.handling)
     for name in _ITEM_TIMES:
         _set(message, name, getattr(item, name))
@@ -243,6 +246,8 @@ def _unpack_item(message: pb.Item) -> Item:
         told=tuple(map(_unpack_told, message.told)),
         details=_unpack_details(message) if message.HasField("original_due_at") else None,
         handling=_known(message.handling, Handling.UNSPECIFIED),
+        flips=message.flips,
+        flipped_at=from_timestamp(message.flipped_at),
     )
 
 

@@ -12,6 +12,7 @@ from services.notifier.domain import Plan
 from services.notifier.escalations import Groups, read_escalations
 from services.notifier.items import Severity
 from services.notifier.on_call import PREFIX, read_schedule
+from services.notifier.pace import Pace
 from services.notifier.routing import GROUP_LABELS, ROUTE_LABELS, SEVERITY_LABELS, Match, Route, Routing, SeverityRule
 from services.notifier.schedules import Duty, Schedule
 from services.notifier.wording import LANGUAGES, Style
@@ -167,6 +168,7 @@ def _route(fields: Fields, targets: Collection[str], escalations: Collection[str
         group_by=tuple(sorted(fields.texts("group_by", (), one_of=GROUP_LABELS))),
         at_risk=fields.flag("at_risk"),
         escalation=fields.text("escalation", "", one_of=escalations),
+        pace=Pace(*(fields.span(name, "0s") for name in Pace._fields)),
     )
     if route.escalation and not escalations:
         fields.problem("escalation", f"{route.escalation!r} is unknown; say under escalations what it is")

@@ -18,7 +18,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import NamedTuple
 
-from services.notifier import beliefs
+from services.notifier import beliefs, pace
 from services.notifier.beliefs import PRECEDENCE, Hearers, Items, Receivers, believing, concerns, heard, is_live, news
 from services.notifier.items import AT_ONCE, NONE, Handling, Item, Standing, identity, slim, weight
 from services.notifier.outbox import (
@@ -71,6 +71,8 @@ class Incident(NamedTuple):
     #: How many steps of the escalation were taken, and when the next will be.
     steps_taken: int = 0
     next_step_at: Instant = NONE
+    #: When something that is held back may be told.
+    next_look_at: Instant = NONE
 
 
 class ItemSeen(NamedTuple):
@@ -128,7 +130,7 @@ def fold(incident_id: str, old: Incident | None, facts: Sequence[Fact], plan: Pl
     receivers = plan.routes.get(incident.route, _NOBODY)
     items = beliefs.of(incident.items)
     for fact in seen:
-        _see(items, fact.item, receivers)
+        _see(items, fact, receivers)
     if old is None and not items:
         return None
     now = max(fact.heard_at for fact in facts)
@@ -171,7 +173,7 @@ def next_deadline(incident: Incident, plan: Plan) -> Instant | None:
     acknowledgement = incident.attention.acknowledgement
     instants = [delivery.next_attempt_at for delivery in incident.deliveries if delivery.state in UNSETTLED]
     instants += [acknowledgement.until] if acknowledgement else []
-    instants += [incident.next_step_at] if incident.next_step_at else []
+    instants += [at for at in (incident.next_step_at, incident.next_look_at) if at]
     return min(instants) if instants else _forget_at(incident, plan)
 
 
@@ -198,8 +200,9 @@ def transition(old: Incident | None, new: Incident) -> Transition:
 # --- what facts and time bring about
 
 
-def _see(items: Items, seen: Item, receivers: Receivers) -> None:
+def _see(items: Items, fact: ItemSeen, receivers: Receivers) -> None:
     """Takes in how an item stands, unless that is old or no news."""
+    seen = fact.item
     key = identity(seen)
     known = items.get(key)
     if known is None:
@@ -208,7 +211,8 @@ def _see(items: Items, seen: Item, receivers: Receivers) -> None:
     elif seen.offset > known.offset and _gist(seen) != _gist(known):
         # What somebody answered was the trouble as it was.
         same = (seen.standing, seen.due_at) == (known.standing, known.due_at)
-        items[key] = seen._replace(told=known.told, handling=known.handling if same else Handling.UNSPECIFIED)
+        handling = known.handling if same else Handling.UNSPECIFIED
+        items[key] = pace.flipped(known, seen, fact.heard_at)._replace(told=known.told, handling=handling)
 
 
 def _gist(item: Item) -> tuple[object, ...]:
@@ -229,8 +233,8 @@ def _passed(incident: Incident, now: Instant, receivers: Receivers) -> Incident:
     """The incident once an acknowledgement has lapsed, or a step of the escalation is taken, where it is time."""
     acknowledgement = incident.attention.acknowledgement
     has_lapsed = acknowledgement is not None and acknowledgement.until <= now
-    escalates = incident.next_step_at and incident.next_step_at <= now
-    if not has_lapsed and not escalates:
+    escalates = NONE < incident.next_step_at <= now
+    if not (has_lapsed or escalates or NONE < incident.next_look_at <= now):
         return incident
     items = beliefs.of(incident.items)
     if has_lapsed:
@@ -276,17 +280,23 @@ def _told(incident: Incident, items: Items, receivers: Receivers, now: Instant) 
 def _decide(incident: Incident, items: Items, receivers: Receivers, known: Hearers, now: Instant) -> Incident:
     """Adds a message for every target that is free and has something to hear, and notes who believes what since."""
     busy = {delivery.target for delivery in incident.deliveries if delivery.state in UNSETTLED}
-    deliveries, duty = list(incident.deliveries), receivers.duty(now)
+    deliveries, duty, looks = list(incident.deliveries), receivers.duty(now), set[Instant]()
     beliefs.hand_on(items, duty, known)
     for target, roles in known.items():
         to_tell: dict[Kind, list[Item]] = {}
         if target not in busy:
             for item in items.values():
                 if kind := news(item, target, roles, receivers):
-                    to_tell.setdefault(kind, []).append(item)
-        if not to_tell:
+                    if (until := pace.held_until(item, kind)) > now:
+                        looks.add(until)
+                    else:
+                        to_tell.setdefault(kind, []).append(item)
+        last = pace.last_told(incident.deliveries, target)
+        ready = {kind: pace.ready_at(receivers.pace, kind, told, last) for kind, told in to_tell.items()}
+        looks.update(at for at in ready.values() if at > now)
+        kind = min((kind for kind, at in ready.items() if at <= now), key=PRECEDENCE.index, default=None)
+        if kind is None:
             continue
-        kind = min(to_tell, key=PRECEDENCE.index)
         again = to_tell.get(Kind.REMINDER, []) if kind == Kind.ESCALATION else []
         told = _answerable([*to_tell[kind], *again], target)
         delivery = _compose(incident, kind, (target, receivers.channel(target)), told, now)
@@ -296,7 +306,8 @@ def _decide(incident: Incident, items: Items, receivers: Receivers, known: Heare
         still = {earlier.delivery_id for item in items.values() for earlier in heard(item, target)}
         deliveries.append(delivery._replace(over=tuple(over for over in delivery.answers if over not in still)))
     beliefs.hand_on(items, duty, known)
-    return incident._replace(items=tuple(items.values()), deliveries=tuple(deliveries))
+    next_look_at = min(looks, default=NONE)
+    return incident._replace(items=tuple(items.values()), deliveries=tuple(deliveries), next_look_at=next_look_at)
 
 
 def _answerable(items: Iterable[Item], target: str) -> list[Item]:

@@ -81,7 +81,7 @@ class Groups(NamedTuple):
         first = self._step(0, route.targets)
         steps = tuple(self._step(turn.after, turn.targets or route.targets) for turn in turns)
         others = self.channels if first.on_call or steps else {}
-        receivers = Receivers(first.targets, route.at_risk, first.on_call, others, steps)
+        receivers = Receivers(first.targets, route.at_risk, first.on_call, others, steps, pace=route.pace)
         return receivers._replace(attention=escalation.attention) if escalation else receivers
 
     def _step(self, after: int, names: Sequence[str]) -> Step:

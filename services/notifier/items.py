@@ -86,6 +86,9 @@ class Item(NamedTuple):
     told: tuple[Told, ...] = ()
     details: Details | None = None
     handling: int = Handling.UNSPECIFIED
+    #: How often it came and went of late, and when it last did.
+    flips: int = 0
+    flipped_at: Instant = NONE
 
     @property
     def face(self) -> int:

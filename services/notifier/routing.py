@@ -5,14 +5,14 @@ from itertools import islice
 from typing import NamedTuple
 from urllib.parse import quote
 
-from services.notifier.items import Details, Item, Severity, Standing
+from services.notifier.items import TROUBLE, Details, Item, Severity, Standing
+from services.notifier.pace import Pace
 from services.shared.keys import customer_of
 
 #: Label → the values it may have, any of them. No label: everything matches.
 Match = Mapping[str, frozenset[str]]
 
 _NO_DETAILS = Details()
-_TROUBLE = frozenset({Standing.AT_RISK, Standing.BROKEN})
 #: More places than this no promise has been at; a bound all the same on what one record can cause.
 _MAX_PLACES = 64
 
@@ -69,6 +69,7 @@ class Route(NamedTuple):
     at_risk: bool = False
     #: By name; empty: none.
     escalation: str = ""
+    pace: Pace = Pace()
 
 
 class Routing(NamedTuple):
@@ -98,7 +99,7 @@ def dispatch(item: Item, places: Iterable[Place], routing: Routing) -> list[tupl
     """
     item = item._replace(severity=severity_of(item, routing.severities))
     addressed: dict[Address, Item] = {}
-    if item.standing in _TROUBLE:
+    if item.standing in TROUBLE:
         addressed[address(item, routing.routes)] = item
     follow_up = item._replace(follow_up=True)
     severities = _LEVELS if any("severity" in route.match for route in routing.routes) else (item.severity,)
@@ -112,7 +113,7 @@ def dispatch(item: Item, places: Iterable[Place], routing: Routing) -> list[tupl
 
 def severity_of(item: Item, rules: Iterable[SeverityRule]) -> Severity:
     """How much it matters: by the first rule that matches; what is no trouble is for information."""
-    if item.standing not in _TROUBLE:
+    if item.standing not in TROUBLE:
         return Severity.INFO
     return next((rule.severity for rule in rules if matches(rule.match, item)), _DEFAULT_SEVERITY)
 

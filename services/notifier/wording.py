@@ -20,6 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from services.notifier.channels.channel import Message
 from services.notifier.items import Details, Item, Severity, Standing
 from services.notifier.outbox import Delivery, Kind
+from services.notifier.pace import settles_at
 from services.shared.duration import format_duration
 from services.shared.instant import Instant, format_instant, to_datetime
 from services.shared.keys import customer_of, split_key
@@ -68,6 +69,8 @@ class Line(NamedTuple):
     late: str
     #: Team and site.
     where: str
+    #: Whether it keeps coming and going.
+    flaps: bool
 
 
 class Notice(NamedTuple):
@@ -166,6 +169,7 @@ def _line(item: Item, style: Style) -> Line:
         reason=clean(details.reason),
         late=format_duration(late) if late > 0 else "",
         where=", ".join(filter(None, (clean(details.team), clean(details.site)))),
+        flaps=bool(settles_at(item)),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from services.notifier.beliefs import Receivers
 from services.notifier.config import BUILT_IN, load, load_schedules, parse
 from services.notifier.items import Severity
+from services.notifier.pace import Pace
 from services.notifier.routing import ROUTE_LABELS
 from services.shared.documents import DocumentError
 from services.shared.instant import SECOND, parse_instant
@@ -341,6 +342,14 @@ def test_a_problem_with_an_escalation_names_place_value_and_remedy(old: str, new
     with pytest.raises(DocumentError) as problem:
         parse(ESCALATING.replace(old, new, 1), "notifier.yaml")
     assert re.fullmatch(rf"notifier\.yaml: line \d+: {re.escape(said)}.*", str(problem.value))
+
+
+def test_a_route_takes_its_time() -> None:
+    """As its three spans say; without them it takes none."""
+    assert parse(ESCALATING, "notifier.yaml").plan.routes["all"].pace == Pace()
+    spans = "group_wait: 30s, group_interval: 5min, digest: 1h"
+    slow = ESCALATING.replace("escalation: stairs", f"escalation: stairs, {spans}")
+    assert parse(slow, "notifier.yaml").plan.routes["all"].pace == Pace(30 * SECOND, 300 * SECOND, 3600 * SECOND)
 
 
 def test_an_escalation_that_is_nowhere_is_refused() -> None:

@@ -69,6 +69,11 @@ class Story:
         )
         return self.hears(response._replace(opened_at=opened_at) if opened_at else response)
 
+    def waits_quietly(self, minute: float) -> "Story":
+        """Time passes."""
+        self._until(at(minute))
+        return self
+
     def waits(self, minute: float) -> list[tuple[float, str, str]]:
         """Time passes; all that was said since the last time anybody asked."""
         self._until(at(minute))

@@ -16,7 +16,7 @@ from services.cli.options import json_option, kafka_option, prefix_option
 from services.cli.reading import read_to_end
 from services.cli.words import counted
 from services.notifier.codec import unpack
-from services.notifier.domain import Incident, IncidentState
+from services.notifier.incident import Incident, IncidentState
 from services.notifier.items import Item, Severity, Standing
 from services.notifier.outbox import Delivery, DeliveryState, Kind
 from services.shared.instant import Instant, format_instant

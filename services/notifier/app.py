@@ -7,7 +7,7 @@ from services.notifier.channels import CHANNELS
 from services.notifier.codec import OTHER_ROUTE, machine
 from services.notifier.config import load
 from services.notifier.coverage import watch
-from services.notifier.domain import IncidentState, Transition
+from services.notifier.incident import IncidentState, Transition
 from services.notifier.outbox import Failure
 from services.notifier.relay import forwards
 from services.notifier.rpc import notifier_service

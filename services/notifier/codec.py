@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 from puntual.notifier.v1 import incident_pb2 as pb, response_pb2
 from services.notifier import domain
-from services.notifier.domain import Fact, Incident, IncidentState, ItemSeen, Plan, Transition
+from services.notifier.incident import Fact, Incident, IncidentState, ItemSeen, Plan, Transition
 from services.notifier.items import ANNOUNCED, AT_ONCE, NONE, Details, Handling, Item, Severity, Standing, Told
 from services.notifier.outbox import Delivery, DeliveryState, Kind
 from services.notifier.response_codec import decode_response

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 from services.notifier.channels import CHANNELS
 from services.notifier.channels.channel import Channel
-from services.notifier.domain import Plan
 from services.notifier.escalations import Groups, read_escalations
+from services.notifier.incident import Plan
 from services.notifier.items import Severity
 from services.notifier.on_call import PREFIX, read_schedule
 from services.notifier.pace import Pace

@@ -1,7 +1,8 @@
 """Incidents as tests speak of them: minutes after noon, one route with two targets."""
 
 from services.notifier.beliefs import Receivers
-from services.notifier.domain import Incident, ItemSeen, Plan, fold
+from services.notifier.domain import fold
+from services.notifier.incident import Incident, ItemSeen, Plan
 from services.notifier.items import Details, Item, Severity, Standing
 from services.notifier.outbox import DeliverySettled, Outcome
 from services.shared.instant import SECOND, Instant, parse_instant

@@ -7,7 +7,7 @@ from google.protobuf import json_format
 
 from puntual.notifier.v1 import incident_pb2 as pb
 from services.notifier.codec import decode, machine, pack, pack_dispatch, unpack
-from services.notifier.domain import Incident, IncidentState, ItemSeen
+from services.notifier.incident import Incident, IncidentState, ItemSeen
 from services.notifier.items import AT_ONCE, Severity, Standing
 from services.notifier.outbox import Accepted, DeliveryState, Failure, TryAgain
 from services.notifier.routing import Address

@@ -4,23 +4,8 @@ import pytest
 
 from services.notifier.beliefs import Receivers
 from services.notifier.codec import pack
-from services.notifier.domain import (
-    MAX_ANSWERED,
-    MAX_DETAILED,
-    MAX_ITEMS,
-    MAX_LISTED,
-    MAX_OVER,
-    REMEMBERED,
-    Incident,
-    IncidentState,
-    ItemSeen,
-    Plan,
-    Transition,
-    due,
-    fold,
-    next_deadline,
-    transition,
-)
+from services.notifier.domain import REMEMBERED, due, fold, next_deadline, transition
+from services.notifier.incident import Incident, IncidentState, ItemSeen, Plan, Transition
 from services.notifier.items import AT_ONCE, Details, Severity, Standing, slim
 from services.notifier.outbox import (
     LEASE,
@@ -34,6 +19,7 @@ from services.notifier.outbox import (
     TryAgain,
     backoff,
 )
+from services.notifier.telling import MAX_ANSWERED, MAX_DETAILED, MAX_ITEMS, MAX_LISTED, MAX_OVER
 from services.shared.engine.keeper import MAX_RECORD_BYTES
 from services.shared.instant import SECOND, Instant
 from tests.unit.notifier.builders import (

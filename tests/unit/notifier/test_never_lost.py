@@ -6,7 +6,8 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from services.notifier.codec import pack, unpack
-from services.notifier.domain import Incident, ItemSeen, due, fold, next_deadline
+from services.notifier.domain import due, fold, next_deadline
+from services.notifier.incident import Incident, ItemSeen
 from services.notifier.items import ANNOUNCED, Severity, Standing
 from services.notifier.outbox import (
     FALLBACK_CHANNEL,

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from services.notifier.beliefs import Receivers
 from services.notifier.codec import machine, pack, pack_dispatch
-from services.notifier.domain import Incident, IncidentState, Plan, due
+from services.notifier.domain import due
+from services.notifier.incident import Incident, IncidentState, Plan
 from services.notifier.items import Standing
 from services.notifier.outbox import UNSETTLED, Accepted, DeliverySettled, DeliveryState, Failure, Kind, TryAgain
 from services.notifier.routing import Address

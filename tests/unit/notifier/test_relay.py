@@ -16,7 +16,7 @@ from puntual.promises.v1.promise_pb2 import (
 from services.notifier import domain as notifier
 from services.notifier.beliefs import Receivers
 from services.notifier.codec import decode
-from services.notifier.domain import Incident, Plan
+from services.notifier.incident import Fact as Told, Incident, ItemSeen, Plan
 from services.notifier.items import Severity, Standing
 from services.notifier.outbox import UNSETTLED, Accepted, DeliverySettled
 from services.notifier.relay import forwards
@@ -96,7 +96,7 @@ def test_a_forwarded_record_carries_its_offset_and_announcement() -> None:
     (write,) = forwards(EVERYTHING, 12)[TOPIC](Record(a_promise("BROKEN"), 42, headers=headers))
     assert (write.topic, write.key) == ("puntual.dispatch.v1", b"everything")
     ((_, fact),) = decode(write.value or b"", False)
-    assert isinstance(fact, notifier.ItemSeen)
+    assert isinstance(fact, ItemSeen)
     assert (fact.item.offset, fact.item.announced_at) == (42, at(2))
 
 
@@ -197,7 +197,7 @@ class World:
             for key, fact in decode(write.value or b"", False):
                 self.tell(key, fact, now)
 
-    def tell(self, key: bytes, fact: notifier.Fact, now: Instant) -> None:
+    def tell(self, key: bytes, fact: Told, now: Instant) -> None:
         """The incident takes it in, and every message arrives."""
         incident = notifier.fold(key.decode(), self.incidents.get(key), [fact], PLAN)
         while incident and (waiting := [d for d in incident.deliveries if d.state in UNSETTLED]):

@@ -4,17 +4,8 @@ import pytest
 
 from services.notifier.beliefs import Receivers, Step
 from services.notifier.codec import pack, unpack
-from services.notifier.domain import (
-    Fact,
-    Incident,
-    IncidentState,
-    Plan,
-    Transition,
-    due,
-    fold,
-    next_deadline,
-    transition,
-)
+from services.notifier.domain import due, fold, next_deadline, transition
+from services.notifier.incident import Fact, Incident, IncidentState, Plan, Transition
 from services.notifier.items import Standing
 from services.notifier.outbox import UNSETTLED, Accepted, DeliverySettled, DeliveryState, Kind
 from services.notifier.responses import MAX_RESPONSES, MAX_SNOOZE, Action, Response

@@ -11,7 +11,8 @@ from services.notifier import sender as sender_module
 from services.notifier.channels.channel import Message
 from services.notifier.codec import pack, unpack
 from services.notifier.config import Target
-from services.notifier.domain import Incident, Plan, due, fold
+from services.notifier.domain import due, fold
+from services.notifier.incident import Incident, Plan
 from services.notifier.outbox import (
     Accepted,
     Delivery,

@@ -9,8 +9,10 @@ from zoneinfo import ZoneInfo
 from services.notifier.channels import CHANNELS
 from services.notifier.channels.channel import Channel
 from services.notifier.domain import Plan, Receivers
+from services.notifier.holds import Holds, Until
 from services.notifier.items import Severity
 from services.notifier.on_call import PREFIX, read_schedule
+from services.notifier.read_holds import read_inhibitions, read_match, read_quiet_hours, read_windows
 from services.notifier.routing import GROUP_LABELS, ROUTE_LABELS, SEVERITY_LABELS, Match, Route, Routing, SeverityRule
 from services.notifier.schedules import Duty, Schedule
 from services.notifier.wording import LANGUAGES, Style
@@ -24,11 +26,6 @@ BUILT_IN = Path(__file__).with_name("notifier.yaml")
 _GIVE_UP_AFTER = {"critical": "24h", "warning": "12h", "info": "4h"}
 #: Names stand in ids, headers and metric labels.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-_CLOSED: Mapping[str, frozenset[str]] = {
-    "service": frozenset({"promises", "sla"}),
-    "standing": frozenset({"at_risk", "broken"}),
-    "severity": frozenset(_GIVE_UP_AFTER),
-}
 
 
 class Target(NamedTuple):
@@ -38,6 +35,8 @@ class Target(NamedTuple):
     channel_name: str
     channel: Channel
     style: Style
+    #: Until when its quiet hours last.
+    quiet_hours: Until | None = None
 
 
 class Config(NamedTuple):
@@ -48,6 +47,8 @@ class Config(NamedTuple):
     plan: Plan
     #: Schedule → who is on call by it.
     on_call: Mapping[str, Duty]
+    #: What holds news back; silences are heard of later.
+    holds: Holds
 
 
 def load(file: Path) -> Config:
@@ -74,6 +75,8 @@ def parse(text: str, file: str) -> Config:
     schedules = _schedules(fields.section("schedules"), targets, Path(file).parent)
     severities = tuple(_severity_rule(rule) for rule in fields.sections("severity"))
     routes = _routes(fields, [*targets, *(f"{PREFIX}{name}" for name in fields.section("schedules").names())])
+    windows = read_windows(fields.sections("maintenance"))
+    inhibitions = read_inhibitions(fields.sections("inhibit"), [route.group_by for route in routes])
     patience = fields.section("give_up_after")
     give_up_after: dict[int, int] = {
         Severity[name.upper()]: patience.span(name, default) for name, default in _GIVE_UP_AFTER.items()
@@ -84,7 +87,9 @@ def parse(text: str, file: str) -> Config:
     channels = {name: target.channel_name for name, target in targets.items()}
     on_call = {name: Duty(schedule) for name, schedule in schedules.items()}
     receivers = {route.name: _receivers(route, channels, on_call) for route in routes}
-    return Config(targets, Routing(severities, routes), Plan(receivers, give_up_after), on_call)
+    quiet_hours = {name: target.quiet_hours for name, target in targets.items() if target.quiet_hours}
+    holds = Holds(windows, inhibitions, quiet_hours)
+    return Config(targets, Routing(severities, routes), Plan(receivers, give_up_after), on_call, holds)
 
 
 def _receivers(route: Route, channels: Mapping[str, str], on_call: Mapping[str, Duty]) -> Receivers:
@@ -121,8 +126,9 @@ def _target(name: str, targets: Fields) -> Target:
         time_zone=_zone(fields),
         show_customer=fields.flag("show_customer"),
     )
+    quiet_hours = read_quiet_hours(fields.section("quiet_hours")) if "quiet_hours" in fields else None
     fields.done()
-    return Target(name, channel_name, channel, style)
+    return Target(name, channel_name, channel, style, quiet_hours)
 
 
 def _zone(fields: Fields) -> str:
@@ -174,10 +180,7 @@ def _route(fields: Fields, targets: Collection[str]) -> Route:
 
 
 def _match(fields: Fields, labels: Iterable[str]) -> Match:
-    section = fields.section("match")
-    match = {label: frozenset(section.texts(label, (), one_of=_CLOSED.get(label, ()))) for label in sorted(labels)}
-    section.done()
-    return {label: values for label, values in match.items() if values}
+    return read_match(fields.section("match"), labels)
 
 
 def _is_name(name: str, field: str, fields: Fields) -> bool:

@@ -12,7 +12,8 @@ from services.shared.keys import customer_of
 Match = Mapping[str, frozenset[str]]
 
 _NO_DETAILS = Details()
-_TROUBLE = frozenset({Standing.AT_RISK, Standing.BROKEN})
+#: How what is told of stands.
+TROUBLE = frozenset({Standing.AT_RISK, Standing.BROKEN})
 #: More places than this no promise has been at; a bound all the same on what one record can cause.
 _MAX_PLACES = 64
 
@@ -36,6 +37,12 @@ LABELS: Mapping[str, Callable[[Item], str]] = {
     "tier": _detail("customer_tier"),
     "site": _detail("site"),
     "team": _detail("team"),
+}
+#: Label → all the values that it can have in conditions, where that is known.
+CLOSED: Mapping[str, frozenset[str]] = {
+    "service": frozenset({"promises", "sla"}),
+    "standing": frozenset(Standing(standing).name.lower() for standing in TROUBLE),
+    "severity": frozenset(severity.name.lower() for severity in Severity if severity),
 }
 #: What severity can depend on, routes can match, and groups can be formed by.
 SEVERITY_LABELS = frozenset(LABELS) - {"severity"}
@@ -96,7 +103,7 @@ def dispatch(item: Item, places: Iterable[Place], routing: Routing) -> list[tupl
     """
     item = item._replace(severity=severity_of(item, routing.severities))
     addressed: dict[Address, Item] = {}
-    if item.standing in _TROUBLE:
+    if item.standing in TROUBLE:
         addressed[address(item, routing.routes)] = item
     follow_up = item._replace(follow_up=True)
     severities = _LEVELS if any("severity" in route.match for route in routing.routes) else (item.severity,)
@@ -110,7 +117,7 @@ def dispatch(item: Item, places: Iterable[Place], routing: Routing) -> list[tupl
 
 def severity_of(item: Item, rules: Iterable[SeverityRule]) -> Severity:
     """How much it matters: by the first rule that matches; what is no trouble is for information."""
-    if item.standing not in _TROUBLE:
+    if item.standing not in TROUBLE:
         return Severity.INFO
     return next((rule.severity for rule in rules if matches(rule.match, item)), _DEFAULT_SEVERITY)
 

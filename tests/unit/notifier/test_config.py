@@ -289,7 +289,7 @@ def test_a_schedule_of_nothing_is_refused(file: Path) -> None:
 def test_the_example_in_the_built_in_document_is_valid() -> None:
     """What people copy from its comment."""
     _, _, example = BUILT_IN.read_text().partition("# For example:\n")
-    lines = [line.removeprefix("#   ") for line in example.splitlines() if line.startswith("#   ")]
+    lines = [line.removeprefix("#   ") for line in example.partition("\n\n")[0].splitlines() if line.startswith("#   ")]
     targets = "targets: {console: {channel: console}, front-desk: {channel: console}, ana: {channel: console}, "
     rest = "bob: {channel: console}, carla: {channel: console}}\nroutes: [{name: all, targets: ['on-call:shop']}]\n"
     (duty,) = parse(targets + rest + "\n".join(lines), "notifier.yaml").on_call.values()

@@ -50,7 +50,7 @@ def test_a_silence_comes_back_as_it_was(silence: Silence) -> None:
     """And its bytes are the same whatever order its conditions were given in."""
     packed = pack_silence(silence)
     assert unpack_silence(silence.silence_id, packed) == silence
-    assert pack_silence(silence._replace(match=dict(reversed(silence.match.items())))) == packed
+    assert pack_silence(silence._replace(match=dict(reversed([*silence.match.items()])))) == packed
 
 
 def test_the_last_message_of_a_key_counts_and_none_ends_it() -> None:

@@ -122,7 +122,6 @@ class Scene:
         self._incident_id = incident_id
         self._items = items
         self._now = now
-        self._silences = [silence for silence in holds.silences if silence.starts_at <= now < silence.ends_at]
 
     def held(self, item: Item, target: str) -> Held | None:
         """What holds news of an item back from a target: of several what lasts longest; None: nothing.
@@ -135,15 +134,31 @@ class Scene:
         return max(self._timed(item, target), key=lambda held: held.until or NONE, default=None)
 
     def _timed(self, item: Item, target: str) -> Iterator[Held]:
-        for silence in self._silences:
-            if matches(silence.match, item):
-                yield Held(Reason.SILENCED, silence.ends_at, silence.silence_id)
-        for window in self._holds.windows:
-            if matches(window.match, item) and (until := window.until(self._now)):
-                yield Held(Reason.MAINTENANCE, until, window.name)
-        quiet = self._holds.quiet_hours.get(target)
-        if quiet and item.severity < Severity.CRITICAL and (until := quiet(self._now)):
+        yield from (held for match, held in self._active if matches(match, item))
+        if item.severity < Severity.CRITICAL and (until := self._quiet.get(target)):
             yield Held(Reason.QUIET_HOURS, until)
+
+    @cached_property
+    def _active(self) -> Sequence[tuple[Match, Held]]:
+        """The silences and windows that last, and what they do to what matches."""
+        now = self._now
+        return [
+            *(
+                (silence.match, Held(Reason.SILENCED, silence.ends_at, silence.silence_id))
+                for silence in self._holds.silences
+                if silence.starts_at <= now < silence.ends_at
+            ),
+            *(
+                (window.match, Held(Reason.MAINTENANCE, until, window.name))
+                for window in self._holds.windows
+                if (until := window.until(now))
+            ),
+        ]
+
+    @cached_property
+    def _quiet(self) -> Mapping[str, Instant | None]:
+        """Until when the quiet hours of each target last."""
+        return {target: until(self._now) for target, until in self._holds.quiet_hours.items()}
 
     @cached_property
     def _inhibited(self) -> frozenset[tuple[str, str, int]]:

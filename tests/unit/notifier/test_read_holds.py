@@ -56,6 +56,12 @@ def test_what_is_written_is_what_holds() -> None:
     assert holds.inhibitions == [Inhibition(cause, match(kind="callback"), ("customer", "site"))]
 
 
+def test_one_route_that_brings_them_together_is_enough() -> None:
+    """The rule speaks for that one."""
+    other = "routes:\n  - {name: apart, match: {team: [a]}, targets: [desk], group_by: [kind]}"
+    assert parse(FULL.replace("routes:", other), "notifier.yaml").holds.inhibitions
+
+
 def test_the_built_in_document_holds_nothing_back() -> None:
     """Whoever did not ask for it is told at once."""
     holds = load(BUILT_IN).holds

@@ -116,7 +116,7 @@ def silences(everything: bool, kafka: str, prefix: str, as_json: bool) -> None:
             table.add_column(heading, overflow="fold")
         for each in found:
             why = f"{each.reason} ({each.by})"
-            table.add_row(each.silence_id, _time(each.starts_at), _time(each.ends_at), _what(each.match), why)
+            table.add_row(each.silence_id, _time(each.starts_at), _time(each.ends_at), _what(each.match, "\n"), why)
         Console(highlight=False, markup=False).print(table)
     click.echo(counted(len(found), "silence"), err=True)
 
@@ -161,8 +161,8 @@ def _tell_what_it_is_for(match: Match, kafka: str, prefix: str) -> None:
         click.echo(f"  {incident_id}: {counted(count, 'item')}")
 
 
-def _what(match: Match) -> str:
-    return ", ".join(f"{label}={'|'.join(sorted(values))}" for label, values in sorted(match.items()))
+def _what(match: Match, between: str = ", ") -> str:
+    return between.join(f"{label}={'|'.join(sorted(values))}" for label, values in sorted(match.items()))
 
 
 def _time(at: Instant) -> str:

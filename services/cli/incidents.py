@@ -13,7 +13,8 @@ from rich.text import Text
 from puntual.notifier.v1 import incident_pb2 as pb
 from services.cli.exits import EXIT_CODES, NotFound
 from services.cli.options import json_option, kafka_option, prefix_option
-from services.cli.reading import read_to_end
+from services.cli.reading import latest
+from services.cli.silences import silence, silences, unsilence
 from services.cli.words import counted
 from services.notifier.codec import unpack
 from services.notifier.incident import Incident, IncidentState
@@ -33,10 +34,15 @@ _TROUBLE = frozenset({Standing.AT_RISK, Standing.BROKEN})
 \b
 Examples:
   puntual incidents list
-  puntual incidents show everything/kind=order_ready,site=Torino""",
+  puntual incidents show everything/kind=order_ready,site=Torino
+  puntual incidents silence --match site=Torino --for 2h --reason stocktaking""",
 )
 def incidents() -> None:
     """What the notifier tells people of, as Kafka has it: whichever worker keeps it, and also while none runs."""
+
+
+for each in (silence, silences, unsilence):
+    incidents.add_command(each)
 
 
 @incidents.command(
@@ -104,8 +110,7 @@ def show(incident_id: str, kafka: str, prefix: str, as_json: bool) -> None:
 
 def _read(kafka: str, prefix: str) -> Mapping[bytes, bytes]:
     """Each incident as it was written last."""
-    latest = {message.key: message.value for message in read_to_end(kafka, INCIDENTS.under(prefix))}
-    return {key: value for key, value in latest.items() if key is not None and value is not None}
+    return latest(kafka, INCIDENTS.under(prefix))
 
 
 def _open(incident: Incident) -> Iterator[Item]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from services.shared.duration import parse_duration
 from services.shared.instant import Instant, parse_instant
 
 
@@ -35,6 +36,24 @@ class AddressesType(click.ParamType):
         if not all(self._ONE.fullmatch(each) for each in text.split(",")):
             self.fail(f"{text!r} is no address; write for example kafka-1:9092,kafka-2:9092", param, ctx)
         return text
+
+
+class SpanType(click.ParamType):
+    """A duration on the command line, in microseconds: more than nothing, and not more than this."""
+
+    name = "duration"
+
+    def __init__(self, most: str) -> None:
+        self._most = most
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            span = parse_duration(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if not 0 < span <= parse_duration(self._most):
+            self.fail(f"{value} is not more than nothing and at most {self._most}", param, ctx)
+        return span
 
 
 INSTANT = InstantType()

@@ -1,6 +1,6 @@
 """Reading topics from outside the services, without a consumer group: it disturbs nobody and leaves no trace."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic, sleep
 from typing import Any, Protocol
@@ -52,6 +52,12 @@ def read_to_end(bootstrap: str, topic: str) -> Iterator[Entry]:
                 raise KafkaUnreachable(bootstrap)
             for partition, messages in fetched.items():
                 yield from (message for message in messages if message.offset < ends[partition])
+
+
+def latest(bootstrap: str, topic: str) -> Mapping[bytes, bytes]:
+    """The last value of each key of a compacted topic, without those that are gone. Raises KafkaUnreachable."""
+    table = {message.key: message.value for message in read_to_end(bootstrap, topic)}
+    return {key: value for key, value in table.items() if key is not None and value is not None}
 
 
 def follow(

@@ -18,12 +18,12 @@ from services.cli.words import counted
 from services.shared.documents import DocumentError, read_text
 from services.shared.instant import Instant, format_instant
 from services.shared.public_holidays import public_holidays
+from services.shared.topic_log import publish as publish_version
 from services.shared.topics import STANDARDS
 from services.sla.chronicle import Chronicle, pack_version
 from services.sla.closing_days import closing_days
 from services.sla.policies import PolicyBook, load_policies
 from services.sla.rendering import FORMATS, LANGUAGES, render as render_document
-from services.sla.standards_log import publish as publish_version
 
 _TODAY = date.today
 

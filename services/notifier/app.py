@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import replace
 
+from prometheus_client import Counter
+
 from services.notifier.channels import CHANNELS
 from services.notifier.codec import OTHER_ROUTE, machine
 from services.notifier.config import load
@@ -13,11 +15,15 @@ from services.notifier.relay import forwards
 from services.notifier.rpc import notifier_service
 from services.notifier.sender import Sender
 from services.notifier.settings import NotifierSettings
+from services.notifier.silences_log import SilencesLog
+from services.shared.clock import wall_clock
 from services.shared.engine.relay import Relay
 from services.shared.engine.stage import DeadLetters
 from services.shared.engine.worker import Worker
 from services.shared.metrics import NotifierMeter, PrometheusMeter, Registry, Vocabulary
 from services.shared.service import serve, worker_settings
+from services.shared.topic_log import TopicLog
+from services.shared.topics import SILENCES
 
 
 async def app(settings: NotifierSettings) -> None:
@@ -44,9 +50,19 @@ async def app(settings: NotifierSettings) -> None:
     )
     measured = NotifierMeter(registry, CHANNELS, Failure)
     sender = Sender(worker, worker.submit, config.targets, measured)
+    known = SilencesLog(registry.single(Counter, "puntual_notifier_silences_refused_total").inc)
+    published = TopicLog(settings.kafka, SILENCES.under(settings.topic_prefix), known.take)
+    await published.start()
+
+    async def hold() -> None:
+        config.plan.holds.follow(known.silences.values(), wall_clock())
+        await worker.runtime.reconsider()
+
+    await hold()
     tasks = [
         asyncio.create_task(sender.run()),
         asyncio.create_task(watch(settings.notifier, config, measured)),
+        asyncio.create_task(published.follow(hold)),
     ]
 
     def ended(task: asyncio.Task[None]) -> None:
@@ -61,4 +77,5 @@ async def app(settings: NotifierSettings) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await published.stop()
         await sender.close()

@@ -107,6 +107,7 @@ def pack(incident: Incident) -> bytes:
     message.steps_taken = incident.steps_taken
     _set(message, "next_step_at", incident.next_step_at)
     _set(message, "next_look_at", incident.next_look_at)
+    _set(message, "looked_at", incident.looked_at)
     for item in incident.items:
         _pack_item(message.items.add(), item)
     for delivery in incident.deliveries:
@@ -129,6 +130,7 @@ def unpack(value: bytes) -> Incident:
         steps_taken=message.steps_taken,
         next_step_at=from_timestamp(message.next_step_at),
         next_look_at=from_timestamp(message.next_look_at),
+        looked_at=from_timestamp(message.looked_at),
     )
 
 

@@ -9,10 +9,12 @@ from zoneinfo import ZoneInfo
 from services.notifier.channels import CHANNELS
 from services.notifier.channels.channel import Channel
 from services.notifier.escalations import Groups, read_escalations
+from services.notifier.holds import Holds, Until
 from services.notifier.incident import Plan
 from services.notifier.items import Severity
 from services.notifier.on_call import PREFIX, read_schedule
 from services.notifier.pace import Pace
+from services.notifier.read_holds import read_inhibitions, read_match, read_quiet_hours, read_windows
 from services.notifier.routing import GROUP_LABELS, ROUTE_LABELS, SEVERITY_LABELS, Match, Route, Routing, SeverityRule
 from services.notifier.schedules import Duty, Schedule
 from services.notifier.wording import LANGUAGES, Style
@@ -26,11 +28,6 @@ BUILT_IN = Path(__file__).with_name("notifier.yaml")
 _GIVE_UP_AFTER = {"critical": "24h", "warning": "12h", "info": "4h"}
 #: Names stand in ids, headers and metric labels.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-_CLOSED: Mapping[str, frozenset[str]] = {
-    "service": frozenset({"promises", "sla"}),
-    "standing": frozenset({"at_risk", "broken"}),
-    "severity": frozenset(_GIVE_UP_AFTER),
-}
 
 
 class Target(NamedTuple):
@@ -40,6 +37,8 @@ class Target(NamedTuple):
     channel_name: str
     channel: Channel
     style: Style
+    #: Until when its quiet hours last.
+    quiet_hours: Until | None = None
 
 
 class Config(NamedTuple):
@@ -78,6 +77,8 @@ def parse(text: str, file: str) -> Config:
     tellable = [*targets, *(f"{PREFIX}{name}" for name in fields.section("schedules").names())]
     escalations = read_escalations(fields.section("escalations"), tellable)
     routes = _routes(fields, tellable, escalations)
+    windows = read_windows(fields.sections("maintenance"))
+    inhibitions = read_inhibitions(fields.sections("inhibit"), [route.group_by for route in routes])
     patience = fields.section("give_up_after")
     give_up_after: dict[int, int] = {
         Severity[name.upper()]: patience.span(name, default) for name, default in _GIVE_UP_AFTER.items()
@@ -89,7 +90,9 @@ def parse(text: str, file: str) -> Config:
     on_call = {name: Duty(schedule) for name, schedule in schedules.items()}
     groups = Groups(channels, on_call)
     receivers = {route.name: groups.receivers(route, escalations.get(route.escalation)) for route in routes}
-    return Config(targets, Routing(severities, routes), Plan(receivers, give_up_after), on_call)
+    quiet_hours = {name: target.quiet_hours for name, target in targets.items() if target.quiet_hours}
+    holds = Holds(windows, inhibitions, quiet_hours)
+    return Config(targets, Routing(severities, routes), Plan(receivers, give_up_after, holds), on_call)
 
 
 def _schedules(fields: Fields, targets: Collection[str], folder: Path) -> Mapping[str, Schedule]:
@@ -120,8 +123,9 @@ def _target(name: str, targets: Fields) -> Target:
         time_zone=_zone(fields),
         show_customer=fields.flag("show_customer"),
     )
+    quiet_hours = read_quiet_hours(fields.section("quiet_hours")) if "quiet_hours" in fields else None
     fields.done()
-    return Target(name, channel_name, channel, style)
+    return Target(name, channel_name, channel, style, quiet_hours)
 
 
 def _zone(fields: Fields) -> str:
@@ -177,10 +181,7 @@ def _route(fields: Fields, targets: Collection[str], escalations: Collection[str
 
 
 def _match(fields: Fields, labels: Iterable[str]) -> Match:
-    section = fields.section("match")
-    match = {label: frozenset(section.texts(label, (), one_of=_CLOSED.get(label, ()))) for label in sorted(labels)}
-    section.done()
-    return {label: values for label, values in match.items() if values}
+    return read_match(fields.section("match"), labels)
 
 
 def _is_name(name: str, field: str, fields: Fields) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from services.notifier import beliefs, pace
 from services.notifier.beliefs import Items, Receivers, concerns, is_live
+from services.notifier.holds import Scene
 from services.notifier.incident import Fact, Incident, IncidentState, ItemSeen, Plan, Transition
 from services.notifier.items import AT_ONCE, NONE, Handling, Item, identity
 from services.notifier.outbox import (
@@ -58,7 +59,7 @@ def fold(incident_id: str, old: Incident | None, facts: Sequence[Fact], plan: Pl
         if incident.state == IncidentState.RESOLVED:
             incident = incident._replace(attention=Attention(now))
         incident = _answered(incident, items, facts, receivers)
-    return tell(_watched(incident, items, receivers, now), items, receivers, now)
+    return _told(incident, items, receivers, plan.scene(incident, items, now))
 
 
 def due(incident: Incident, now: Instant, plan: Plan) -> Incident | None:
@@ -69,7 +70,7 @@ def due(incident: Incident, now: Instant, plan: Plan) -> Incident | None:
     forget_at = _forget_at(incident, plan)
     if forget_at is not None and now >= forget_at:
         return None
-    incident = _passed(incident, now, plan.routes.get(incident.route, _NOBODY))
+    incident = _passed(incident, now, plan)
     hopeless = (
         DeliverySettled(now, delivery.delivery_id, Refused(Failure.EXPIRED))
         for delivery in incident.deliveries
@@ -91,6 +92,8 @@ def next_deadline(incident: Incident, plan: Plan) -> Instant | None:
     instants = [delivery.next_attempt_at for delivery in incident.deliveries if delivery.state in UNSETTLED]
     instants += [acknowledgement.until] if acknowledgement else []
     instants += [at for at in (incident.next_step_at, incident.next_look_at) if at]
+    if _is_outdated(incident, plan):
+        return AT_ONCE
     return min(instants) if instants else _forget_at(incident, plan)
 
 
@@ -146,41 +149,58 @@ def _answered(incident: Incident, items: Items, facts: Iterable[Fact], receivers
     return incident._replace(attention=attention)
 
 
-def _passed(incident: Incident, now: Instant, receivers: Receivers) -> Incident:
+def _passed(incident: Incident, now: Instant, plan: Plan) -> Incident:
     """The incident once an acknowledgement has lapsed, or a step of the escalation is taken, where it is time."""
     acknowledgement = incident.attention.acknowledgement
     has_lapsed = acknowledgement is not None and acknowledgement.until <= now
     escalates = NONE < incident.next_step_at <= now
-    if not (has_lapsed or escalates or NONE < incident.next_look_at <= now):
+    if not (has_lapsed or escalates or NONE < incident.next_look_at <= now or _is_outdated(incident, plan)):
         return incident
-    items = beliefs.of(incident.items)
+    items, receivers = beliefs.of(incident.items), plan.routes.get(incident.route, _NOBODY)
+    scene = plan.scene(incident, items, now)
     if has_lapsed:
         incident = incident._replace(attention=lapsed(incident.attention, items))
     if escalates:
-        incident = _escalated(incident, items, now, receivers)
-    return tell(_watched(incident, items, receivers, now), items, receivers, now)
+        incident = _escalated(incident, items, receivers, scene)
+    return _told(incident, items, receivers, scene)
 
 
-def _escalated(incident: Incident, items: Items, now: Instant, receivers: Receivers) -> Incident:
+def _is_outdated(incident: Incident, plan: Plan) -> bool:
+    """Whether something is held back, and what holds things back has changed since."""
+    return NONE < incident.looked_at < plan.holds.since
+
+
+def _escalated(incident: Incident, items: Items, receivers: Receivers, scene: Scene) -> Incident:
     """The next step: who was not told yet is told, and who was is told again."""
-    taken, steps = incident.steps_taken + 1, receivers.steps
+    taken, steps, now = incident.steps_taken + 1, receivers.steps, scene.now
     if taken > len(steps):  # the configuration has fewer than it had
         return incident._replace(next_step_at=NONE)
+    if not any(item.is_unanswered and not scene.held(item) for item in items.values()):
+        return incident
     step = steps[taken - 1]
     beliefs.forget(items, (*step.targets, *step.on_call, *(who(now) for who in step.on_call.values())))
     following = Instant(now + steps[taken].after) if taken < len(steps) else NONE
     return incident._replace(steps_taken=taken, next_step_at=following)
 
 
-def _watched(incident: Incident, items: Items, receivers: Receivers, now: Instant) -> Incident:
-    """The escalation runs while something is unanswered; all taken, what breaks later begins it anew."""
-    unanswered = [item for item in items.values() if item.is_unanswered]
-    if not unanswered:
+def _told(incident: Incident, items: Items, receivers: Receivers, scene: Scene) -> Incident:
+    return tell(_watched(incident, items, receivers, scene), items, receivers, scene)
+
+
+def _watched(incident: Incident, items: Items, receivers: Receivers, scene: Scene) -> Incident:
+    """The escalation runs while something is unanswered, and begins anew with what breaks after its last step."""
+    incident = incident._replace(next_look_at=NONE)
+    if not receivers.steps:
         return incident._replace(steps_taken=0, next_step_at=NONE)
-    is_over = incident.steps_taken and all(item.told for item in unanswered)
-    if incident.next_step_at or is_over or not receivers.steps:
+    unanswered = [(item, scene.held(item)) for item in items.values() if item.is_unanswered]
+    waiting = [item for item, held in unanswered if held is None]
+    if not waiting:
+        looks = [held.until for _, held in unanswered if held and held.until]
+        return incident._replace(steps_taken=0, next_step_at=NONE, next_look_at=min(looks, default=NONE))
+    is_over = incident.steps_taken and all(item.told for item in waiting)
+    if incident.next_step_at or is_over:
         return incident
-    return incident._replace(steps_taken=0, next_step_at=Instant(now + receivers.steps[0].after))
+    return incident._replace(steps_taken=0, next_step_at=Instant(scene.now + receivers.steps[0].after))
 
 
 def _note_threads(items: Items, ends: Iterable[DeliverySettled]) -> None:

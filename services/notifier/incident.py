@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
-from services.notifier.beliefs import Receivers
+from services.notifier.beliefs import Items, Receivers, concerns
+from services.notifier.holds import Holds, Scene
 from services.notifier.items import NONE, Item
 from services.notifier.outbox import Delivery, DeliverySettled
 from services.notifier.responses import Attention, Response
@@ -46,6 +47,8 @@ class Incident(NamedTuple):
     next_step_at: Instant = NONE
     #: When something that is held back may be told.
     next_look_at: Instant = NONE
+    #: When it was last decided what to tell; NONE where nothing is held back.
+    looked_at: Instant = NONE
 
 
 class ItemSeen(NamedTuple):
@@ -68,9 +71,20 @@ class ItemSeen(NamedTuple):
 Fact = ItemSeen | DeliverySettled | Response
 
 
+_NOTHING = Holds()
+
+
 class Plan(NamedTuple):
     """What the notifier goes by."""
 
     routes: Mapping[str, Receivers]
     #: Severity → microseconds from the first attempt until retrying ends.
     patience: Mapping[int, int]
+    #: What holds news back.
+    holds: Holds = _NOTHING
+
+    def scene(self, incident: Incident, items: Items, now: Instant) -> Scene:
+        """What is held back in an incident at an instant."""
+        receivers = self.routes.get(incident.route)
+        concerned = [item for item in items.values() if receivers and concerns(item, receivers)]
+        return self.holds.scene(incident.incident_id, concerned, now)

@@ -26,7 +26,7 @@ _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 
 def read_schedule(name: str, fields: Fields, targets: Collection[str], folder: Path) -> Schedule | None:
     """One schedule; None where it has a problem. `folder`: where the files are that it names."""
-    zone = _zone(fields)
+    zone = read_zone(fields)
     fallback = fields.text("fallback", one_of=targets)
     # Without a zone nothing else can be read rightly, but most of what is wrong can be found all the same.
     sections, reckoned = fields.sections("layers"), zone or ZoneInfo("UTC")
@@ -40,7 +40,8 @@ def read_schedule(name: str, fields: Fields, targets: Collection[str], folder: P
     return Schedule(name, zone, fallback, [layer for layer in layers if layer], overrides)
 
 
-def _zone(fields: Fields) -> ZoneInfo | None:
+def read_zone(fields: Fields) -> ZoneInfo | None:
+    """The zone of what is read; None where it has a problem."""
     name = fields.text("zone")
     try:
         return ZoneInfo(name) if name else None
@@ -62,15 +63,18 @@ def _rotation(fields: Fields, zone: ZoneInfo, targets: Collection[str]) -> Rotat
     days, times = _days(fields), _times(fields)
     if len(times) > 1 and days > 1:
         fields.problem("at", "has several times a day, which only turns of a day can have; write one, or every: day")
-    hours = None
-    if "hours" in fields:
-        hours = _working_time(zone.key, tuple(map(tuple, read_week(fields.section("hours")))))
+    hours = read_hours(fields.section("hours"), zone) if "hours" in fields else None
     return Rotation(people, zone, first, days, times, hours) if people and first and times and days else None
+
+
+def read_hours(fields: Fields, zone: ZoneInfo) -> WorkingTime:
+    """Hours by weekday."""
+    return _working_time(zone.key, tuple(map(tuple, read_week(fields))))
 
 
 @lru_cache
 def _working_time(zone: str, week: tuple[tuple[Hours, ...], ...]) -> WorkingTime:
-    """The hours of a layer. Their table takes a tenth of a second to make, and schedules are read again and again."""
+    """Of a layer and the like. A table takes a tenth of a second to make, and schedules are read again and again."""
     return WorkingTime("of a layer", zone, week)
 
 

@@ -37,11 +37,6 @@ def settles_at(item: Item) -> Instant:
     return Instant(item.flipped_at + QUIET) if item.flips >= FLIPS else NONE
 
 
-def held_until(item: Item, kind: Kind) -> Instant:
-    """Until when an item is no news by itself; NONE: it is."""
-    return settles_at(item) if kind == Kind.RESOLVED else NONE
-
-
 def ready_at(pace: Pace, kind: Kind, items: Iterable[Item], last_told: Instant) -> Instant:
     """When news of a kind may be told to a target that was last told something at `last_told`; NONE: at once."""
     if kind not in _PACED:

@@ -37,6 +37,12 @@ LABELS: Mapping[str, Callable[[Item], str]] = {
     "site": _detail("site"),
     "team": _detail("team"),
 }
+#: Label → all the values that it can have in conditions, where that is known.
+CLOSED: Mapping[str, frozenset[str]] = {
+    "service": frozenset({"promises", "sla"}),
+    "standing": frozenset(Standing(standing).name.lower() for standing in TROUBLE),
+    "severity": frozenset(severity.name.lower() for severity in Severity if severity),
+}
 #: What severity can depend on, routes can match, and groups can be formed by.
 SEVERITY_LABELS = frozenset(LABELS) - {"severity"}
 ROUTE_LABELS = frozenset(LABELS) - {"standing", "reason", "customer"}

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from itertools import islice
+from typing import NamedTuple
 
 from services.notifier import beliefs, pace
-from services.notifier.beliefs import PRECEDENCE, Hearers, Items, Receivers, believing, heard, is_live, news
+from services.notifier.beliefs import PRECEDENCE, Hearers, Items, Receivers, Role, believing, heard, is_live, news
+from services.notifier.holds import Scene
 from services.notifier.incident import Incident, IncidentState
 from services.notifier.items import NONE, Handling, Item, Standing, identity, slim, weight
 from services.notifier.outbox import UNSETTLED, Delivery, Kind, pruned
@@ -25,30 +27,34 @@ MAX_ANSWERED = 20
 MAX_DETAILED = 100
 
 
-def tell(incident: Incident, items: Items, receivers: Receivers, now: Instant) -> Incident:
-    """The incident, with `items`, and the messages that are to be sent since."""
-    known = beliefs.hearers(items.values(), receivers, incident.steps_taken, now)
-    decided = _decide(incident, items, receivers, known, now)
+def tell(incident: Incident, items: Items, receivers: Receivers, scene: Scene) -> Incident:
+    """The incident, with `items`, and the messages that are to be sent since. `scene`: what is held back, and when."""
+    known = beliefs.hearers(items.values(), receivers, incident.steps_taken, scene.now)
+    decided = _decide(incident, items, receivers, known, scene)
     return _tidy(decided, receivers, known)
 
 
-def _decide(incident: Incident, items: Items, receivers: Receivers, known: Hearers, now: Instant) -> Incident:
+class _News(NamedTuple):
+    """What there is to tell to one target."""
+
+    #: Kind → the items that there is such news of.
+    items: dict[Kind, list[Item]]
+    #: When more of it can be told; NEVER: not before the incident changes.
+    later: set[Instant]
+
+
+def _decide(incident: Incident, items: Items, receivers: Receivers, known: Hearers, scene: Scene) -> Incident:
     """Adds a message for every target that is free and has something to hear, and notes who believes what since."""
+    now = scene.now
     busy = {delivery.target for delivery in incident.deliveries if delivery.state in UNSETTLED}
-    deliveries, duty, looks = list(incident.deliveries), receivers.duty(now), set[Instant]()
+    deliveries, duty = list(incident.deliveries), receivers.duty(now)
+    looks = {incident.next_look_at} if incident.next_look_at > now else set[Instant]()
     beliefs.hand_on(items, duty, known)
-    for target, roles in known.items():
-        to_tell: dict[Kind, list[Item]] = {}
-        if target not in busy:
-            for item in items.values():
-                if kind := news(item, target, roles, receivers):
-                    if (until := pace.held_until(item, kind)) > now:
-                        looks.add(until)
-                    else:
-                        to_tell.setdefault(kind, []).append(item)
+    for target in [target for target in known if target not in busy]:
+        to_tell, later = _news(items.values(), target, known[target], receivers, scene)
         last = pace.last_told(incident.deliveries, target)
         ready = {kind: pace.ready_at(receivers.pace, kind, told, last) for kind, told in to_tell.items()}
-        looks.update(at for at in ready.values() if at > now)
+        looks |= later | {at for at in ready.values() if at > now}
         kind = min((kind for kind, at in ready.items() if at <= now), key=PRECEDENCE.index, default=None)
         if kind is None:
             continue
@@ -61,8 +67,40 @@ def _decide(incident: Incident, items: Items, receivers: Receivers, known: Heare
         still = {earlier.delivery_id for item in items.values() for earlier in heard(item, target)}
         deliveries.append(delivery._replace(over=tuple(over for over in delivery.answers if over not in still)))
     beliefs.hand_on(items, duty, known)
-    next_look_at = min(looks, default=NONE)
-    return incident._replace(items=tuple(items.values()), deliveries=tuple(deliveries), next_look_at=next_look_at)
+    return incident._replace(
+        items=tuple(items.values()),
+        deliveries=tuple(deliveries),
+        next_look_at=min(looks - {NEVER}, default=NONE),
+        looked_at=scene.as_of if looks else NONE,
+    )
+
+
+def _news(items: Iterable[Item], target: str, roles: Sequence[Role], receivers: Receivers, scene: Scene) -> _News:
+    found = _News({}, set())
+    for item in items:
+        if kind := news(item, target, roles, receivers):
+            until = _held_until(item, kind, target, scene)
+            if until > scene.now:
+                found.later.add(until)
+            else:
+                found.items.setdefault(kind, []).append(item)
+    return found
+
+
+def _held_until(item: Item, kind: Kind, target: str, scene: Scene) -> Instant:
+    """Until when news of an item is not for a target; what is past, or NONE: it is."""
+    if kind == Kind.RESOLVED:
+        return pace.settles_at(item)
+    held = scene.held(item, target) if kind in _CALLS else None
+    if held is None:
+        return NONE
+    return held.until or NEVER
+
+
+#: What asks for something, so that it can be held back.
+_CALLS = frozenset({Kind.BREACH, Kind.AT_RISK, Kind.ESCALATION, Kind.REMINDER})
+#: Later than any instant.
+NEVER = Instant(2**63 - 1)
 
 
 def _answerable(items: Iterable[Item], target: str) -> list[Item]:

@@ -155,6 +155,9 @@ METRICS: Mapping[str, Spec] = {
     "puntual_notifier_schedules_uncovered": Spec(
         Gauge, "On-call schedules with a hole ahead, by how far ahead it is.", {"horizon": ("24h", "7d")}
     ),
+    "puntual_notifier_silences_refused_total": Spec(
+        Counter, "Messages of the topic of silences that cannot be used; they silence nobody."
+    ),
     # Answering
     "grpc_server_handled_total": Spec(
         Counter, "Calls answered.", {"grpc_service": GIVEN, "grpc_method": GIVEN, "grpc_code": _CODES}

@@ -20,6 +20,7 @@ from puntual.events.v1.contact_event_pb2 import ContactEvent
 from puntual.events.v1.order_event_pb2 import OrderEvent
 from puntual.notifier.v1.incident_pb2 import Dispatch, Incident
 from puntual.notifier.v1.response_pb2 import Response
+from puntual.notifier.v1.silence_pb2 import Silence
 from puntual.promises.v1.promise_pb2 import Promise
 from puntual.sla.v1.clock_pb2 import Clock
 from puntual.sla.v1.standards_pb2 import StandardsVersion
@@ -80,11 +81,12 @@ SLA = Topic("sla.v1", "clock id, on the customer's partition", Clock, _RECORDS)
 DISPATCH = Topic("dispatch.v1", "incident id", Dispatch, _PASSING)
 RESPONSES = Topic("responses.v1", "incident id", Response, _PASSING)
 INCIDENTS = Topic("incidents.v1", "incident id", Incident, _RECORDS)
+SILENCES = Topic("silences.v1", "silence id", Silence, _RECORDS, partitions=1)
 STANDARDS = Topic("standards.v1", "name of the version", StandardsVersion, _KEPT, partitions=1)
 DEAD_LETTERS = Topic("dead-letters.v1", "as it was sent", None, _DEAD, partitions=3)
 
 INPUTS = (ORDERS, CALLBACKS, APPOINTMENTS, CONTACTS)
-TOPICS = (*INPUTS, PROMISES, SLA, STANDARDS, DISPATCH, RESPONSES, INCIDENTS, DEAD_LETTERS)
+TOPICS = (*INPUTS, PROMISES, SLA, STANDARDS, DISPATCH, RESPONSES, INCIDENTS, SILENCES, DEAD_LETTERS)
 
 
 class Difference(NamedTuple):

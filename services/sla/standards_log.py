@@ -8,13 +8,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Self
-
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from typing import Any, Self
 
 from services.shared.calendars import PublicHolidays
 from services.shared.documents import DocumentError, read_text
 from services.shared.instant import Instant, format_instant
+from services.shared.topic_log import TopicLog, publish
 from services.sla.chronicle import Chronicle, pack_version
 from services.sla.standards import Standards
 
@@ -22,7 +21,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the file.
 _LOOK = 5.0
-_POLL_MS = 500
 
 
 class StandardsLog:
@@ -39,35 +37,27 @@ class StandardsLog:
         refused: Callable[[float], None],
     ) -> None:
         self._kafka = kafka
-        self._partition = TopicPartition(topic, 0)
+        self._log = TopicLog(kafka, topic, self._take)
         self._file = file
         self._chronicle = chronicle
         self._holidays = holidays
         self._refused = refused
         self._seen: str | None = None
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=kafka,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            client_id="standards",
-        )
 
     async def __aenter__(self) -> Self:
         """Read what is published, and publish the file if it is new. Raises KafkaError, DocumentError."""
-        await self._consumer.start()
+        await self._log.start()
         try:
-            self._consumer.assign([self._partition])
-            await self._read_to_end()
             await self._propose()
-            await self._read_to_end()
+            await self._log.read_to_end()
             self.standards  # noqa: B018 - there must be some
         except BaseException:
-            await self._consumer.stop()
+            await self._log.stop()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._consumer.stop()
+        await self._log.stop()
 
     @property
     def standards(self) -> Standards:
@@ -82,32 +72,22 @@ class StandardsLog:
         loop = asyncio.get_running_loop()
         look_at = loop.time() + _LOOK
         while True:
-            if await self._read():
+            if await self._log.read():
                 await changed(self.standards)
             if loop.time() >= look_at:
                 await self._propose()
                 look_at = loop.time() + _LOOK
 
-    async def _read_to_end(self) -> None:
-        end = (await self._consumer.end_offsets([self._partition]))[self._partition]
-        while await self._consumer.position(self._partition) < end:
-            await self._read()
-
-    async def _read(self) -> bool:
-        """Take in what has come; whether there was a new version."""
-        found = await self._consumer.getmany(self._partition, timeout_ms=_POLL_MS)
-        is_new = False
-        for message in found.get(self._partition, ()):
-            try:
-                version = self._chronicle.add(message.value or b"", Instant(message.timestamp * 1_000))
-            except DocumentError as error:
-                log.error("Offset %d holds no version that is known here: %s", message.offset, error)  # noqa: TRY400
-                continue
-            if version:
-                since = format_instant(version.in_force_from) if version.in_force_from else "the beginning"
-                log.info("Standards version %s is in force from %s", version.name, since)
-                is_new = True
-        return is_new
+    def _take(self, message: Any) -> bool:  # noqa: ANN401 - its library ships no types
+        try:
+            version = self._chronicle.add(message.value or b"", Instant(message.timestamp * 1_000))
+        except DocumentError as error:
+            log.error("Offset %d holds no version that is known here: %s", message.offset, error)  # noqa: TRY400
+            return False
+        if version:
+            since = format_instant(version.in_force_from) if version.in_force_from else "the beginning"
+            log.info("Standards version %s is in force from %s", version.name, since)
+        return version is not None
 
     async def _propose(self) -> None:
         """Publish what the file says, if it is new."""
@@ -123,7 +103,7 @@ class StandardsLog:
             return
         self._refused(0)
         if self._chronicle.document(name) is None:
-            await publish(self._kafka, self._partition.topic, name, value)
+            await publish(self._kafka, self._log.topic, name, value)
 
     def _packed(self, text: str) -> tuple[str, bytes]:
         book, value = pack_version(text, str(self._file), self._holidays)
@@ -132,13 +112,3 @@ class StandardsLog:
                 f"{self._file}: version: {book.version!r} is published with other words; give it another name"
             )
         return book.version, value
-
-
-async def publish(kafka: str, topic: str, name: str, value: bytes) -> None:
-    """Add a version to the topic. Raises KafkaError."""
-    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", enable_idempotence=True)
-    await producer.start()
-    try:
-        await producer.send_and_wait(topic, value, key=name.encode(), partition=0)
-    finally:
-        await producer.stop()

@@ -263,6 +263,9 @@ COMMANDS_ON_KAFKA: dict[str, tuple[str, ...]] = {
     "standards list": (),
     "incidents list": (),
     "incidents show": ("everything",),
+    "incidents silence": ("--match", "site=Madrid", "--for", "2h", "--reason", "stocktaking", "--by", "ana"),
+    "incidents silences": (),
+    "incidents unsilence": ("5c1f09ab",),
     "standards backtest": ("--events", "topic", "--standards", str(BUILT_IN)),
 }
 

@@ -292,7 +292,7 @@ def test_the_examples_in_the_built_in_document_are_valid() -> None:
     blocks = re.findall(r"For example:\n((?:#   .*\n)+)", BUILT_IN.read_text())
     assert len(blocks) > 1
     targets = "targets:\n" + "".join(f"  {name}: {{channel: console}}\n" for name in EXAMPLE_TARGETS)
-    routes = "routes: [{name: all, targets: ['on-call:shop'], escalation: shop}]\n"
+    routes = "routes: [{name: all, targets: ['on-call:shop'], escalation: shop, group_by: [customer]}]\n"
     examples = [line.removeprefix("#   ") for block in blocks for line in block.splitlines()]
     config = parse("\n".join((targets, routes, *examples)), "notifier.yaml")
     start = parse_instant("2026-12-07T00:00:00+01:00")

@@ -266,6 +266,7 @@ class Incident(_message.Message):
     NEXT_STEP_AT_FIELD_NUMBER: _builtins.int
     RESPONSES_FIELD_NUMBER: _builtins.int
     NEXT_LOOK_AT_FIELD_NUMBER: _builtins.int
+    LOOKED_AT_FIELD_NUMBER: _builtins.int
     incident_id: _builtins.str
     route: _builtins.str
     state: Global___IncidentState.ValueType
@@ -304,7 +305,11 @@ class Incident(_message.Message):
 
     @_builtins.property
     def next_look_at(self) -> _timestamp_pb2.Timestamp:
-        """When it is to be looked at again what may be told of that was held back."""
+        """When something that is held back may be told; absent: nothing is, or only the incident's next change can tell."""
+
+    @_builtins.property
+    def looked_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was decided what is held back; absent: nothing is."""
 
     def __init__(
         self,
@@ -322,10 +327,11 @@ class Incident(_message.Message):
         next_step_at: _timestamp_pb2.Timestamp | None = ...,
         responses: _abc.Iterable[Global___Answered] | None = ...,
         next_look_at: _timestamp_pb2.Timestamp | None = ...,
+        looked_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "next_look_at", b"next_look_at", "next_step_at", b"next_step_at", "opened_at", b"opened_at", "since", b"since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "looked_at", b"looked_at", "next_look_at", b"next_look_at", "next_step_at", b"next_step_at", "opened_at", b"opened_at", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "deliveries", b"deliveries", "incident_id", b"incident_id", "items", b"items", "next_look_at", b"next_look_at", "next_sequence", b"next_sequence", "next_step_at", b"next_step_at", "opened_at", b"opened_at", "responses", b"responses", "route", b"route", "since", b"since", "state", b"state", "steps_taken", b"steps_taken"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "deliveries", b"deliveries", "incident_id", b"incident_id", "items", b"items", "looked_at", b"looked_at", "next_look_at", b"next_look_at", "next_sequence", b"next_sequence", "next_step_at", b"next_step_at", "opened_at", b"opened_at", "responses", b"responses", "route", b"route", "since", b"since", "state", b"state", "steps_taken", b"steps_taken"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,170 @@
+"""`puntual incidents silence`: what nobody wants to hear for a while."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from secrets import token_hex
+
+import click
+from google.protobuf.json_format import MessageToDict
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from puntual.notifier.v1 import silence_pb2 as pb
+from services.cli.exits import EXIT_CODES, NotFound
+from services.cli.options import INSTANT, SpanType, json_option, kafka_option, prefix_option
+from services.cli.reading import latest, read_to_end
+from services.cli.words import counted
+from services.notifier.codec import unpack
+from services.notifier.holds import Silence, conditions, placed, too_wide
+from services.notifier.incident import IncidentState
+from services.notifier.items import TROUBLE
+from services.notifier.routing import Match, matches
+from services.notifier.silences_log import SilencesLog, pack_silence
+from services.shared.clock import wall_clock
+from services.shared.instant import Instant, format_instant
+from services.shared.topic_log import publish
+from services.shared.topics import INCIDENTS, SILENCES
+
+_NOW = wall_clock
+
+
+class _Condition(click.ParamType):
+    """A label and a value on the command line: "site=Madrid"."""
+
+    name = "label=value"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        label, _, said = str(value).partition("=")
+        try:
+            conditions([(label, said)])
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return label, said
+
+
+@click.command(
+    epilog=f"""{EXIT_CODES}
+
+\b
+Examples:
+  puntual incidents silence --match site=Madrid --match kind=callback --for 2h --reason stocktaking
+  puntual incidents silence --match severity=info --match severity=warning --match team=counter --for 8h \\
+    --from 2026-12-24T18:00:00+01:00 --reason 'only what is critical'""",
+)
+@click.option(
+    "--match", "pairs", type=_Condition(), multiple=True, required=True,
+    help="What it is for: service, kind, standing, severity, reason, customer, tier, site or team. All that are given"
+    " must match; of one given several times any.",
+)  # fmt: skip
+@click.option("--for", "span", type=SpanType("30d"), required=True, help='How long: "90min", "2h", at most "30d".')
+@click.option("--reason", required=True, help="Why, for whoever wonders at it later.")
+@click.option("--from", "start", type=INSTANT, help="When it begins.  [default: now]")
+@click.option("--by", envvar="USER", show_envvar=True, required=True, help="Who wants it.")
+@kafka_option
+@prefix_option
+def silence(
+    pairs: tuple[tuple[str, str], ...], span: int, reason: str, start: Instant | None, by: str, kafka: str, prefix: str
+) -> None:
+    """Hold back news of what matches, on all workers, and tell what of it is still open at the end.
+
+    Says first which open incidents it is about. That something is over is told all the same to whoever knows of it.
+    """
+    match, now = conditions(pairs), _NOW()
+    if problem := too_wide(match):
+        raise click.BadParameter(problem, param_hint="--match")
+    begin = now if start is None else start
+    made = Silence(token_hex(4), match, begin, Instant(begin + span), reason, by, now)
+    if made.ends_at <= now:
+        raise click.BadParameter(f"it ends before now, {_time(made.ends_at)}; begin later", param_hint="--from")
+    _read(kafka, prefix)  # there must be such a topic
+    _tell_what_it_is_for(match, kafka, prefix)
+    asyncio.run(publish(kafka, SILENCES.under(prefix), made.silence_id, pack_silence(made)))
+    click.echo(
+        f"silence {made.silence_id}: {_what(match)}, {_time(made.starts_at)} to {_time(made.ends_at)};"
+        f" `puntual incidents unsilence {made.silence_id}` ends it"
+    )
+
+
+@click.command(
+    epilog=f"""{EXIT_CODES}
+
+\b
+Examples:
+  puntual incidents silences
+  puntual incidents silences --all --json | jq -r .reason"""
+)
+@click.option("--all", "everything", is_flag=True, help="Those that are over, too.")
+@kafka_option
+@prefix_option
+@json_option
+def silences(everything: bool, kafka: str, prefix: str, as_json: bool) -> None:
+    """List the silences in force and to come, by when they end."""
+    now = _NOW()
+    found = sorted(
+        (each for each in _read(kafka, prefix) if everything or each.ends_at > now),
+        key=lambda each: (each.ends_at, each.silence_id),
+    )
+    if as_json:
+        for each in found:
+            click.echo(json.dumps(MessageToDict(pb.Silence.FromString(pack_silence(each)))))
+    elif found:
+        table = Table(box=SIMPLE_HEAD)
+        for heading in ("silence", "from", "to"):
+            table.add_column(heading, no_wrap=True)
+        for heading in ("what", "why"):
+            table.add_column(heading, overflow="fold")
+        for each in found:
+            why = f"{each.reason} ({each.by})"
+            table.add_row(each.silence_id, _time(each.starts_at), _time(each.ends_at), _what(each.match, "\n"), why)
+        Console(highlight=False, markup=False).print(table)
+    click.echo(counted(len(found), "silence"), err=True)
+
+
+@click.command(
+    epilog=f"""{EXIT_CODES}
+
+\b
+Examples:
+  puntual incidents unsilence 5c1f09ab"""
+)
+@click.argument("silence_id")
+@kafka_option
+@prefix_option
+def unsilence(silence_id: str, kafka: str, prefix: str) -> None:
+    """End a silence now; what it held back and is still open is told."""
+    topic = SILENCES.under(prefix)
+    if silence_id.encode() not in latest(kafka, topic):
+        raise NotFound(f"There is no silence {silence_id!r}; `puntual incidents silences --all` names them.")
+    asyncio.run(publish(kafka, topic, silence_id, None))
+    click.echo(f"silence {silence_id} is ended")
+
+
+def _read(kafka: str, prefix: str) -> Iterable[Silence]:
+    """As the workers know them; the log says what cannot be used."""
+    known = SilencesLog()
+    for message in read_to_end(kafka, SILENCES.under(prefix)):
+        known.take(message)
+    return known.silences.values()
+
+
+def _tell_what_it_is_for(match: Match, kafka: str, prefix: str) -> None:
+    """The open incidents with items that match, as far as is known where they belong."""
+    found: list[tuple[str, int]] = []
+    for incident in map(unpack, latest(kafka, INCIDENTS.under(prefix)).values()):
+        items = (item for item in incident.items if item.standing in TROUBLE and not item.follow_up)
+        count = sum(matches(match, placed(item, incident.incident_id)) for item in items)
+        if count and incident.state == IncidentState.OPEN:
+            found.append((incident.incident_id, count))
+    click.echo(f"It is for {counted(len(found), 'open incident')}{':' if found else '.'}")
+    for incident_id, count in sorted(found):
+        click.echo(f"  {incident_id}: {counted(count, 'item')}")
+
+
+def _what(match: Match, between: str = ", ") -> str:
+    return between.join(f"{label}={'|'.join(sorted(values))}" for label, values in sorted(match.items()))
+
+
+def _time(at: Instant) -> str:
+    return format_instant(at)[:16] + "Z"

@@ -1,0 +1,65 @@
+"""A topic of one partition, read whole and then followed: what all workers have to know alike."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+_POLL_MS = 500
+
+
+class TopicLog:
+    """Its messages, one after the other."""
+
+    def __init__(self, kafka: str, topic: str, take: Callable[[Any], bool]) -> None:
+        """`take`: takes in a message (as aiokafka has it) and says whether anything is different since."""
+        self.topic = topic
+        self._partition = TopicPartition(topic, 0)
+        self._take = take
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest", client_id=topic
+        )
+
+    async def start(self) -> None:
+        """Read all that is there. Raises KafkaError."""
+        await self._consumer.start()
+        try:
+            self._consumer.assign([self._partition])
+            await self.read_to_end()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Read no more."""
+        await self._consumer.stop()
+
+    async def read_to_end(self) -> None:
+        """Take in all that is there by now. Raises KafkaError."""
+        end = (await self._consumer.end_offsets([self._partition]))[self._partition]
+        while await self._consumer.position(self._partition) < end:
+            await self.read()
+
+    async def read(self) -> bool:
+        """Take in what has come, or comes in a moment; whether anything is different since. Raises KafkaError."""
+        found = await self._consumer.getmany(self._partition, timeout_ms=_POLL_MS)
+        is_new = False
+        for message in found.get(self._partition, ()):
+            is_new |= self._take(message)
+        return is_new
+
+    async def follow(self, changed: Callable[[], Awaitable[None]]) -> None:
+        """Say when anything is different, for ever. Raises KafkaError."""
+        while True:
+            if await self.read():
+                await changed()
+
+
+async def publish(kafka: str, topic: str, key: str, value: bytes | None) -> None:
+    """Add a message to such a topic; None ends what has the key. Raises KafkaError."""
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", enable_idempotence=True)
+    await producer.start()
+    try:
+        await producer.send_and_wait(topic, value, key=key.encode(), partition=0)
+    finally:
+        await producer.stop()

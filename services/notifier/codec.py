@@ -8,6 +8,7 @@ from puntual.notifier.v1 import incident_pb2 as pb
 from services.notifier import domain
 from services.notifier.domain import Fact, Incident, IncidentState, ItemSeen, Plan, Transition
 from services.notifier.items import AT_ONCE, NONE, Details, Item, Severity, Standing, Told
+from services.notifier.journal import journal
 from services.notifier.outbox import Delivery, DeliveryState, Kind
 from services.notifier.routing import Address
 from services.shared.clock import Now, from_timestamp, set_timestamp, wall_clock
@@ -37,6 +38,7 @@ def machine(plan: Plan, prefix: str = "puntual.", now: Now = wall_clock) -> Mach
         next_deadline=lambda incident: domain.next_deadline(incident, plan),
         step=partial(_step, plan),
         labels=partial(_labels, plan),
+        journal=journal(prefix),
     )
 
 

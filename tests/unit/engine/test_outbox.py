@@ -142,6 +142,27 @@ async def test_an_outbox_with_nothing_to_do_is_drained(site: Site) -> None:
     await asyncio.wait_for(site.outbox.room(), 1)
 
 
+async def test_what_goes_ahead_is_acknowledged_before_the_rest_is_sent(site: Site) -> None:
+    """Also where it lies on another broker. All that waits goes ahead together, and nothing overtakes it."""
+    for name in ("a", "b"):
+        site.outbox.submit(
+            [a_write(1)], lambda acks, name=name: site.done.append((name, acks)), [a_write(2, "j"), a_write(3, "j", 1)]
+        )
+    site.submit("c", 4)
+    await settle()
+    assert {place: len(log) for place, log in site.producer.logs.items()} == {("j", 0): 2, ("j", 1): 2}
+    site.producer.answer(1)
+    await settle()
+    assert ("t", 0) not in site.producer.logs
+    site.producer.answer()
+    await settle()
+    assert [key for key, _ in site.producer.logs["t", 0]] == [b"1", b"1", b"4"]
+    assert site.done == []
+    site.producer.answer_all()
+    await settle()
+    assert site.done == [("a", [Ack("t", 0, 0, 1)]), ("b", [Ack("t", 0, 1, 1)]), ("c", [Ack("t", 0, 2, 1)])]
+
+
 def _refuse(site: Site) -> None:
     site.producer.owed.pop(0)[0].set_exception(OSError("no replica"))
 

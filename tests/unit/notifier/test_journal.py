@@ -113,7 +113,9 @@ def test_what_is_given_up_is_followed_to_the_console() -> None:
     book.end(Refused(Failure.AUTH), 3)
     book.due(at(4))
     book.end(Accepted(), 5)
-    assert [(*said[1:4], entry.notification.channel) for said, entry in zip(book.said(), book.entries, strict=True)] == [
+    assert [
+        (*said[1:4], entry.notification.channel) for said, entry in zip(book.said(), book.entries, strict=True)
+    ] == [
         ("attempted", 1, "", "email"),
         ("dead", 1, "auth", "email"),
         ("attempted", 1, "", "console"),

@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 
 from services.shared.engine import outbox
 from services.shared.engine.outbox import MAX_IN_FLIGHT, Ack, Outbox
+from services.shared.engine.stage import Write
 from tests.unit.engine.fakes import FakeProducer, a_write, settle
 
 
@@ -22,9 +23,10 @@ class Site:
         self.outbox = Outbox(lambda: self.producer, self.failures.append)
         self.outbox.start()
 
-    def submit(self, name: str, *numbers: int, topic: str = "t") -> None:
+    def submit(self, name: str, *numbers: int, topic: str = "t", ahead: Sequence[Write] = ()) -> None:
         """Writes under a name."""
-        self.outbox.submit([a_write(number, topic) for number in numbers], lambda acks: self.done.append((name, acks)))
+        writes = [a_write(number, topic) for number in numbers]
+        self.outbox.submit(writes, lambda acks: self.done.append((name, acks)), ahead)
 
     def names(self) -> list[str]:
         """What is done, in order."""
@@ -145,9 +147,7 @@ async def test_an_outbox_with_nothing_to_do_is_drained(site: Site) -> None:
 async def test_what_goes_ahead_is_acknowledged_before_the_rest_is_sent(site: Site) -> None:
     """Also where it lies on another broker. All that waits goes ahead together, and nothing overtakes it."""
     for name in ("a", "b"):
-        site.outbox.submit(
-            [a_write(1)], lambda acks, name=name: site.done.append((name, acks)), [a_write(2, "j"), a_write(3, "j", 1)]
-        )
+        site.submit(name, 1, ahead=[a_write(2, "j"), a_write(3, "j", 1)])
     site.submit("c", 4)
     await settle()
     assert {place: len(log) for place, log in site.producer.logs.items()} == {("j", 0): 2, ("j", 1): 2}

@@ -98,9 +98,9 @@ def test_an_entry_says_of_what_was_told_and_nobodys_name() -> None:
     (entry,) = book.entries
     notification = entry.notification
     assert (notification.item_count, len(notification.records)) == (12, 10)
-    assert (notification.severity, notification.channel) == (Severity.CRITICAL, "email")
+    assert (Severity(notification.severity), notification.channel) == (Severity.CRITICAL, "email")
     record = notification.records[0]
-    assert (record.record_id, record.standing) == ("C-7/order_ready/A-1", Standing.BROKEN)
+    assert (record.record_id, Standing(record.standing)) == ("C-7/order_ready/A-1", Standing.BROKEN)
     assert from_timestamp(record.due_at) == NOON
     assert "Lucia" not in str(entry)
 

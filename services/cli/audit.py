@@ -58,8 +58,8 @@ def audit(
     """Show every attempt to tell somebody, and how it ended: accepted, to be tried again, or given up (dead).
 
     The entries of 400 days, in the order of time, of all incidents or of one. An attempt without an end was
-    interrupted; what came of it nobody knows, so it was made again. What stands before the first / of an incident is the
-    route that led there.
+    interrupted; what came of it nobody knows, so it was made again. An incident is called after the
+    route that led there, and what was told together.
     """
     found = sorted(
         (

@@ -15,6 +15,7 @@ from services.cli.audit import audit
 from services.cli.exits import EXIT_CODES, NotFound
 from services.cli.options import json_option, kafka_option, prefix_option
 from services.cli.reading import read_to_end
+from services.cli.try_route import try_route
 from services.cli.words import counted
 from services.notifier.codec import unpack
 from services.notifier.domain import Incident, IncidentState
@@ -104,6 +105,7 @@ def show(incident_id: str, kafka: str, prefix: str, as_json: bool) -> None:
 
 
 incidents.add_command(audit)
+incidents.add_command(try_route)
 
 
 def _read(kafka: str, prefix: str) -> Mapping[bytes, bytes]:

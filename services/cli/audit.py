@@ -57,9 +57,9 @@ def audit(
 ) -> None:
     """Show every attempt to tell somebody, and how it ended: accepted, to be tried again, or given up (dead).
 
-    The entries of 400 days, in the order of time, of all incidents or of one. An attempt without an end was
-    interrupted; what came of it nobody knows, so it was made again. An incident is called after the
-    route that led there, and what was told together.
+    The entries of 400 days, in the order of time, of all incidents or of one. Nobody
+    knows what came of an attempt without an end, so another one was made. An incident is called after the route that
+    led there and what was told together.
     """
     found = sorted(
         (

@@ -100,7 +100,9 @@ Global___AuditEntry: _TypeAlias = AuditEntry  # noqa: Y015
 
 @_typing.final
 class AuditedNotification(_message.Message):
-    """One attempt to deliver a message, or how it ended. An attempt without an end: its end was never heard of."""
+    """One attempt to deliver a message, or how it ended. Where the worker that makes it dies, the next one makes it again
+    under the same number; where its end is not heard of in time, another attempt follows and this one has no end.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -47,8 +47,9 @@ class Journal(Generic[R, F]):
     """A topic that is only added to: what the steps of records mean to those who ask later.
 
     The entries of a step are in the log before its record is sent, and so before the step is told, committed or acted
-    upon. A crash in between leaves entries of a step that is then taken again: they stand twice, so give them ids that
-    are the same whenever the step is. None is lost.
+    upon: none is lost. A crash in between leaves entries of a step that was not taken, and so may a worker that was
+    succeeded without noticing, as only records are fenced. Whoever comes next takes that step again, and its entries
+    stand twice: give them ids that are the same whenever the step is.
     """
 
     topic: str

@@ -11,10 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from puntual.notifier.v1 import incident_pb2 as pb
+from services.cli.audit import audit
 from services.cli.exits import EXIT_CODES, NotFound
 from services.cli.options import json_option, kafka_option, prefix_option
 from services.cli.reading import latest
 from services.cli.silences import silence, silences, unsilence
+from services.cli.try_route import try_route
 from services.cli.words import counted
 from services.notifier.codec import unpack
 from services.notifier.incident import Incident, IncidentState
@@ -106,6 +108,10 @@ def show(incident_id: str, kafka: str, prefix: str, as_json: bool) -> None:
         console.print(Text(_item(item), _COLOURS.get(item.severity, "")), soft_wrap=True)
     for delivery in incident.deliveries:
         console.print(Text(_delivery(delivery), "dim"), soft_wrap=True)
+
+
+incidents.add_command(audit)
+incidents.add_command(try_route)
 
 
 def _read(kafka: str, prefix: str) -> Mapping[bytes, bytes]:

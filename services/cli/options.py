@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from services.shared.clock import wall_clock
 from services.shared.duration import parse_duration
 from services.shared.instant import Instant, parse_instant
 
@@ -56,7 +57,26 @@ class SpanType(click.ParamType):
         return span
 
 
+class SinceType(click.ParamType):
+    """The beginning of what is asked for on the command line: how long ago, or an instant."""
+
+    name = "duration|instant"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Instant:
+        """As an instant; click's usage error says what is allowed."""
+        text = str(value)
+        try:
+            return Instant(wall_clock() - parse_duration(text)) if "-" not in text else parse_instant(text)
+        except ValueError:
+            self.fail(
+                f"{text!r} is neither a duration nor an instant; write for example 24h or 2026-11-26T17:00:00+01:00",
+                param,
+                ctx,
+            )
+
+
 INSTANT = InstantType()
+SINCE = SinceType()
 ADDRESSES = AddressesType()
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 

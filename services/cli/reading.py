@@ -8,8 +8,11 @@ from typing import Any, Protocol
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
+from services.cli.progress import track
 from services.shared.engine.stage import Message
 from services.shared.errors import KafkaUnreachable, PuntualError
+from services.shared.instant import SECOND, Instant
+from services.shared.partitioner import partition_of
 from services.shared.topics import CONNECT_MS
 
 _POLL_MS = 250
@@ -18,6 +21,8 @@ _PAUSE = 0.1
 #: Seconds without a message after which a reader that follows asks whether Kafka is still there, and how long it waits.
 _QUIET = 10.0
 _PROBE_MS = 5_000
+#: How far the clocks of brokers and of those who write may be apart.
+_SKEW = 300 * SECOND
 #: Bytes. The embedded broker answers with all it has, however little is asked for; kafka-python stops at 100 MB.
 _LARGEST_ANSWER = (1 << 31) - 1
 
@@ -43,15 +48,40 @@ def read_to_end(bootstrap: str, topic: str) -> Iterator[Entry]:
     with _consumer(bootstrap, [topic]) as consumer:
         ends = consumer.end_offsets(consumer.assignment())
         consumer.seek_to_beginning()
-        heard = monotonic()
-        while any(consumer.position(partition) < end for partition, end in ends.items()):
-            # By the clock: a broker that has nothing yet may say so at once, again and again.
-            if fetched := consumer.poll(timeout_ms=_POLL_MS):
-                heard = monotonic()
-            elif monotonic() > heard + CONNECT_MS / 1_000:
-                raise KafkaUnreachable(bootstrap)
-            for partition, messages in fetched.items():
-                yield from (message for message in messages if message.offset < ends[partition])
+        yield from _rest(bootstrap, consumer, ends)
+
+
+def read_since(bootstrap: str, topic: str, since: Instant, key: bytes | None, doing: str) -> Iterator[Entry]:
+    """What a topic was given from an instant on, as of now, with a bar that says what is being done.
+
+    `key`: only the partition on which it lies, with all else there. Raises like `read_to_end`.
+    """
+    with _consumer(bootstrap, [topic]) as consumer:
+        partitions = consumer.assignment()
+        if key is not None:
+            partitions = {TopicPartition(topic, partition_of(key, len(partitions)))}
+            consumer.assign(partitions)
+        ends = consumer.end_offsets(partitions)
+        # The clocks of brokers and workers may be apart.
+        milliseconds = max(since - _SKEW, 0) * 1_000 // SECOND
+        starts = consumer.offsets_for_times(dict.fromkeys(partitions, milliseconds))
+        for partition, start in starts.items():
+            consumer.seek(partition, start.offset if start else ends[partition])
+        total = sum(end - consumer.position(partition) for partition, end in ends.items())
+        yield from track(_rest(bootstrap, consumer, ends), total, doing)
+
+
+def _rest(bootstrap: str, consumer: Any, ends: Mapping[Any, int]) -> Iterator[Entry]:  # noqa: ANN401 - its library ships no types
+    """Everything from where a consumer stands up to these ends."""
+    heard = monotonic()
+    while any(consumer.position(partition) < end for partition, end in ends.items()):
+        # By the clock: a broker that has nothing yet may say so at once, again and again.
+        if fetched := consumer.poll(timeout_ms=_POLL_MS):
+            heard = monotonic()
+        elif monotonic() > heard + CONNECT_MS / 1_000:
+            raise KafkaUnreachable(bootstrap)
+        for partition, messages in fetched.items():
+            yield from (message for message in messages if message.offset < ends[partition])
 
 
 def latest(bootstrap: str, topic: str) -> Mapping[bytes, bytes]:

@@ -10,6 +10,7 @@ from puntual.notifier.v1 import incident_pb2 as pb, response_pb2
 from services.notifier import domain
 from services.notifier.incident import Fact, Incident, IncidentState, ItemSeen, Plan, Transition
 from services.notifier.items import ANNOUNCED, AT_ONCE, NONE, Details, Handling, Item, Severity, Standing, Told
+from services.notifier.journal import journal
 from services.notifier.outbox import Delivery, DeliveryState, Kind
 from services.notifier.response_codec import decode_response
 from services.notifier.responses import Acknowledgement, Action, Attention, Response
@@ -44,6 +45,7 @@ def machine(plan: Plan, prefix: str = "puntual.", now: Now = wall_clock) -> Mach
         next_deadline=lambda incident: domain.next_deadline(incident, plan),
         step=partial(_step, plan),
         labels=partial(_labels, plan),
+        journal=journal(prefix),
     )
 
 

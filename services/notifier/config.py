@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from services.notifier.channels import CHANNELS
 from services.notifier.channels.channel import Channel
-from services.notifier.escalations import Groups, read_escalations
+from services.notifier.escalations import Escalation, Groups, read_escalations
 from services.notifier.holds import Holds, Until
 from services.notifier.incident import Plan
 from services.notifier.items import Severity
@@ -39,6 +39,16 @@ class Target(NamedTuple):
     style: Style
     #: Until when its quiet hours last.
     quiet_hours: Until | None = None
+
+
+class Rules(NamedTuple):
+    """Of the document what decides who is told, without what it takes to tell them."""
+
+    #: Target → its channel.
+    channels: Mapping[str, str]
+    routing: Routing
+    schedules: Mapping[str, Schedule]
+    escalations: Mapping[str, Escalation]
 
 
 class Config(NamedTuple):
@@ -72,13 +82,9 @@ def parse(text: str, file: str) -> Config:
     """The configuration in a YAML text; `file` is for errors only. Raises DocumentError with all its problems."""
     fields, problems = Fields.of(text, file)
     targets = _targets(fields.section("targets"))
-    schedules = _schedules(fields.section("schedules"), targets, Path(file).parent)
-    severities = tuple(_severity_rule(rule) for rule in fields.sections("severity"))
-    tellable = [*targets, *(f"{PREFIX}{name}" for name in fields.section("schedules").names())]
-    escalations = read_escalations(fields.section("escalations"), tellable)
-    routes = _routes(fields, tellable, escalations)
+    rules = _rules(fields, {name: target.channel_name for name, target in targets.items()}, Path(file).parent)
     windows = read_windows(fields.sections("maintenance"))
-    inhibitions = read_inhibitions(fields.sections("inhibit"), [route.group_by for route in routes])
+    inhibitions = read_inhibitions(fields.sections("inhibit"), [route.group_by for route in rules.routing.routes])
     patience = fields.section("give_up_after")
     give_up_after: dict[int, int] = {
         Severity[name.upper()]: patience.span(name, default) for name, default in _GIVE_UP_AFTER.items()
@@ -86,13 +92,29 @@ def parse(text: str, file: str) -> Config:
     patience.done()
     fields.done()
     problems.check()
-    channels = {name: target.channel_name for name, target in targets.items()}
-    on_call = {name: Duty(schedule) for name, schedule in schedules.items()}
-    groups = Groups(channels, on_call)
-    receivers = {route.name: groups.receivers(route, escalations.get(route.escalation)) for route in routes}
+    on_call = {name: Duty(schedule) for name, schedule in rules.schedules.items()}
+    receivers = Groups(rules.channels, on_call).all(rules.routing.routes, rules.escalations)
     quiet_hours = {name: target.quiet_hours for name, target in targets.items() if target.quiet_hours}
     holds = Holds(windows, inhibitions, quiet_hours)
-    return Config(targets, Routing(severities, routes), Plan(receivers, give_up_after, holds), on_call)
+    return Config(targets, rules.routing, Plan(receivers, give_up_after, holds), on_call)
+
+
+def load_rules(file: Path) -> Rules:
+    """The rules in a file: it takes none of the secrets that targets need. Raises DocumentError."""
+    fields, problems = Fields.of(read_text(file), str(file))
+    targets = fields.section("targets")
+    channels = {name: targets.section(name).text("channel", one_of=CHANNELS) for name in targets.names()}
+    rules = _rules(fields, channels, file.parent)
+    problems.check()
+    return rules
+
+
+def _rules(fields: Fields, channels: Mapping[str, str], folder: Path) -> Rules:
+    schedules = _schedules(fields.section("schedules"), channels, folder)
+    severities = tuple(_severity_rule(rule) for rule in fields.sections("severity"))
+    tellable = [*channels, *(f"{PREFIX}{name}" for name in fields.section("schedules").names())]
+    escalations = read_escalations(fields.section("escalations"), tellable)
+    return Rules(channels, Routing(severities, _routes(fields, tellable, escalations)), schedules, escalations)
 
 
 def _schedules(fields: Fields, targets: Collection[str], folder: Path) -> Mapping[str, Schedule]:

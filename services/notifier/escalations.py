@@ -1,6 +1,6 @@
 """Reads the escalations of `notifier.yaml`: whom to tell, step by step, while nobody answers."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from services.notifier.beliefs import Receivers, Step
@@ -75,8 +75,11 @@ class Groups(NamedTuple):
     channels: Mapping[str, str]
     on_call: Mapping[str, Duty]
 
-    def receivers(self, route: Route, escalation: Escalation | None) -> Receivers:
-        """Who is told on a route, at once and step by step."""
+    def all(self, routes: Iterable[Route], escalations: Mapping[str, Escalation]) -> Mapping[str, Receivers]:
+        """Route → who is told on it, at once and step by step."""
+        return {route.name: self._receivers(route, escalations.get(route.escalation)) for route in routes}
+
+    def _receivers(self, route: Route, escalation: Escalation | None) -> Receivers:
         turns = escalation.turns if escalation else ()
         first = self._step(0, route.targets)
         steps = tuple(self._step(turn.after, turn.targets or route.targets) for turn in turns)

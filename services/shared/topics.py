@@ -18,6 +18,7 @@ from puntual.events.v1.appointment_event_pb2 import AppointmentEvent
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.contact_event_pb2 import ContactEvent
 from puntual.events.v1.order_event_pb2 import OrderEvent
+from puntual.notifier.v1.audit_pb2 import AuditEntry
 from puntual.notifier.v1.incident_pb2 import Dispatch, Incident
 from puntual.notifier.v1.response_pb2 import Response
 from puntual.notifier.v1.silence_pb2 import Silence
@@ -46,6 +47,8 @@ _RECORDS = {
 _PASSING = {**_STAMPED, "cleanup.policy": "delete", "retention.ms": str(7 * _DAY), "max.message.bytes": str(_MIB)}
 # Verdicts are explained by them for as long as there are verdicts.
 _KEPT = {**_STAMPED, "cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(_MIB)}
+# Longer than the year that people speak of when they ask who was told.
+_PROOF = {**_STAMPED, "cleanup.policy": "delete", "retention.ms": str(400 * _DAY), "max.message.bytes": str(_MIB)}
 # Twice an input message: it carries one whole, and says where it came from.
 _DEAD = {**_STAMPED, "cleanup.policy": "delete", "retention.ms": str(90 * _DAY), "max.message.bytes": str(2 * _MIB)}
 
@@ -82,11 +85,12 @@ DISPATCH = Topic("dispatch.v1", "incident id", Dispatch, _PASSING)
 RESPONSES = Topic("responses.v1", "incident id", Response, _PASSING)
 INCIDENTS = Topic("incidents.v1", "incident id", Incident, _RECORDS)
 SILENCES = Topic("silences.v1", "silence id", Silence, _RECORDS, partitions=1)
+AUDIT = Topic("audit.v1", "incident id", AuditEntry, _PROOF)
 STANDARDS = Topic("standards.v1", "name of the version", StandardsVersion, _KEPT, partitions=1)
 DEAD_LETTERS = Topic("dead-letters.v1", "as it was sent", None, _DEAD, partitions=3)
 
 INPUTS = (ORDERS, CALLBACKS, APPOINTMENTS, CONTACTS)
-TOPICS = (*INPUTS, PROMISES, SLA, STANDARDS, DISPATCH, RESPONSES, INCIDENTS, SILENCES, DEAD_LETTERS)
+TOPICS = (*INPUTS, PROMISES, SLA, STANDARDS, DISPATCH, RESPONSES, INCIDENTS, AUDIT, SILENCES, DEAD_LETTERS)
 
 
 class Difference(NamedTuple):

@@ -158,6 +158,7 @@ class _Batch(Generic[R, F]):
         self._now = now
         self._announced_at = ("announced-at", format_instant(now).encode())
         self.writes: list[Write] = []
+        self._ahead: list[Write] = []
         #: What is measured once for the batch: how many records went from which labels to which, and by what.
         self._steps: defaultdict[tuple[Labels | None, Labels | None, bytes], int] = defaultdict(int)
         self._settled: defaultdict[Labels, list[float]] = defaultdict(list)
@@ -179,7 +180,7 @@ class _Batch(Generic[R, F]):
             return Unusable(
                 DeadLetterReason.TOO_LARGE, "the record has too many facts; it stays as it was without this one"
             )
-        self.write(key, old, new, value)
+        self.write(key, old, new, value, facts)
         return None
 
     def _misplaced(self, key: bytes) -> Unusable | None:
@@ -193,10 +194,19 @@ class _Batch(Generic[R, F]):
             " customer, the subject's) as key, and murmur2 as partitioner",
         )
 
-    def write(self, key: bytes, old: R | None, new: R | None, value: bytes | None, *, look_again: bool = False) -> None:
-        """Keep and announce a record and its packed `value`; None forgets it.
+    def write(
+        self,
+        key: bytes,
+        old: R | None,
+        new: R | None,
+        value: bytes | None,
+        facts: Sequence[F] = (),
+        *,
+        look_again: bool = False,
+    ) -> None:
+        """Keep, announce and journal a record and its packed `value`; None forgets it.
 
-        `look_again`: the deadline entry of `old` was consumed.
+        `facts`: those that made the difference. `look_again`: the deadline entry of `old` was consumed.
         """
         machine, store = self._machine, self._store
         step = machine.step(key, old, new)
@@ -208,6 +218,10 @@ class _Batch(Generic[R, F]):
             self._expect(key, None if look_again or old is None else machine.next_deadline(old), new)
         headers = [_transition_header(step.name), ("transition-id", step.id), self._announced_at]
         self.writes.append(Write(machine.records, self._partition, key, value, headers))
+        journal = machine.journal
+        if journal is not None:
+            for entry in journal.entries(key, old, new, facts, self._now):
+                self._ahead.append(Write(journal.topic, self._partition, key, entry, []))
         if step.margin is not None and step.after is not None:
             self._settled[step.after].append(step.margin)
         if step.breached_at is not None:
@@ -216,7 +230,7 @@ class _Batch(Generic[R, F]):
     def result(self, event_time: Instant | None, looked: int = 0) -> Result:
         """All of it, measured."""
         self._measure()
-        return Result(self.writes, event_time, looked)
+        return Result(self.writes, event_time, looked, self._ahead)
 
     def _expect(self, key: bytes, waiting: Instant | None, new: R) -> None:
         """Make sure the queue will look at the record in time. `waiting`: what is already queued for it."""

@@ -42,6 +42,22 @@ class Step(Value, frozen=True):
     breached_at: Instant | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Journal(Generic[R, F]):
+    """A topic that is only added to: what the steps of records mean to those who ask later.
+
+    The entries of a step are in the log before its record is sent, and so before the step is told, committed or acted
+    upon: none is lost. A crash in between leaves entries of a step that was not taken, and so may a worker that was
+    succeeded without noticing, as only records are fenced. Whoever comes next takes that step again, and its entries
+    stand twice: give them ids that are the same whenever the step is.
+    """
+
+    topic: str
+    #: Key, old record, new record, the facts that were folded (none: its deadline came) and when → values. They are
+    #: written under the key of the record and on its partition.
+    entries: Callable[[bytes, R | None, R | None, Sequence[F], Instant], Iterable[bytes]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine(Generic[R, F]):
     """Facts in, one record per key out, with a next deadline. Every function here is pure.
@@ -70,3 +86,5 @@ class Machine(Generic[R, F]):
     labels: Callable[[R], Labels]
     #: The partition, out of so many, that a record belongs on; None: not for publishers to decide.
     home: Callable[[bytes, int], int] | None = None
+    #: What is written down of every step beside the record; None: nothing.
+    journal: Journal[R, F] | None = None

@@ -57,6 +57,12 @@ class Producer(Protocol):
     async def send_batch(self, batch: BatchBuilder, topic: str, *, partition: int) -> Awaitable[Metadata]: ...
 
 
+class _Submission(NamedTuple):
+    writes: Sequence[Write]
+    done: Done
+    ahead: Sequence[Write]
+
+
 class _Sent(NamedTuple):
     topic: str
     partition: int
@@ -70,7 +76,7 @@ class Outbox:
     def __init__(self, producer: Callable[[], Producer], fail: Callable[[BaseException], None]) -> None:
         self._producer = producer
         self._fail = fail
-        self._queue: asyncio.Queue[tuple[Sequence[Write], Done]] = asyncio.Queue()
+        self._queue: asyncio.Queue[_Submission] = asyncio.Queue()
         self._unacknowledged: deque[tuple[list[_Sent], Done]] = deque()
         self._in_flight = 0
         self._changed = asyncio.Event()
@@ -88,10 +94,14 @@ class Outbox:
             with suppress(asyncio.CancelledError):
                 await task
 
-    def submit(self, writes: Sequence[Write], done: Done) -> None:
-        """Queue writes; `done` is called once all of them are acknowledged, and every earlier submission is."""
+    def submit(self, writes: Sequence[Write], done: Done, ahead: Sequence[Write] = ()) -> None:
+        """Queue writes; `done` is called once all of them are acknowledged, and every earlier submission is.
+
+        `ahead` is acknowledged before `writes` are sent: they lie on other brokers, and of what is sent together one
+        part can be lost. `done` hears nothing of it.
+        """
         self._in_flight += 1
-        self._queue.put_nowait((writes, done))
+        self._queue.put_nowait(_Submission(writes, done, ahead))
 
     async def room(self, most: int = MAX_IN_FLIGHT) -> None:
         """Wait until fewer submissions than `most` are not yet acknowledged."""
@@ -108,9 +118,16 @@ class Outbox:
 
     async def _send_all(self) -> None:
         while True:
-            writes, done = await self._queue.get()
-            self._unacknowledged.append((await self._send(writes), done))
-            self._sent.set()
+            waiting = [await self._queue.get()]
+            while not self._queue.empty():
+                waiting.append(self._queue.get_nowait())
+            # Of all that wait at once: one answer from Kafka is waited for, however many there are.
+            if ahead := [write for submission in waiting for write in submission.ahead]:
+                for part in await self._send(ahead):
+                    await _offset(part)
+            for writes, done, _ in waiting:
+                self._unacknowledged.append((await self._send(writes), done))
+                self._sent.set()
 
     async def _send(self, writes: Sequence[Write]) -> list[_Sent]:
         """One record batch for each topic and partition, more where one is full."""

@@ -183,7 +183,7 @@ class Runtime:
 
     def _send(self, partition: int, result: Result, done: Callable[[], None] | None) -> None:
         if result.writes or done:
-            self._outbox.submit(result.writes, partial(self._after, partition, result, done))
+            self._outbox.submit(result.writes, partial(self._after, partition, result, done), result.ahead)
 
     def _after(self, partition: int, result: Result, done: Callable[[], None] | None, acks: Sequence[Ack]) -> None:
         """Everything in the log: now it may be committed and told."""

@@ -53,6 +53,8 @@ class Result(NamedTuple):
     event_time: Instant | None = None
     #: How many deadlines were looked at.
     looked: int = 0
+    #: What must be in the log before `writes` are sent.
+    ahead: Sequence[Write] = ()
 
 
 class Stage(Protocol):

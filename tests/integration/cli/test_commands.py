@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from google.protobuf.json_format import ParseDict
 from kafka import KafkaProducer
 
+from puntual.notifier.v1.audit_pb2 import NOTIFICATION_OUTCOME_RETRY, AuditEntry
 from puntual.notifier.v1.incident_pb2 import INCIDENT_STATE_RESOLVED, Incident
 from services.cli.__main__ import main
 from services.cli.dead_letters import dead_letters
@@ -18,10 +19,11 @@ from services.cli.incidents import incidents
 from services.cli.reading import follow, read_to_end
 from services.cli.standards import standards
 from services.shared.broker import free_port, start_embedded
-from services.shared.clock import wall_clock
+from services.shared.clock import set_timestamp, wall_clock
 from services.shared.errors import KafkaUnreachable
 from services.shared.instant import SECOND, Instant, format_instant
-from services.shared.topics import INCIDENTS, ORDERS, TOPICS, provision
+from services.shared.partitioner import partition_of
+from services.shared.topics import AUDIT, INCIDENTS, ORDERS, TOPICS, provision
 from services.sla.policies import BUILT_IN
 from tests.builders import quick_rules
 from tests.integration.engine.reading import read_topic
@@ -100,6 +102,54 @@ def test_incidents_are_listed_and_shown(kafka: str, prefix: str, site: tuple[str
     assert json.loads(run("incidents", "show", is_open.incident_id, "--json", *site).stdout) == json.loads(said)
     missing = run("incidents", "show", "gone", *site)
     assert (missing.exit_code, "no incident 'gone'" in missing.stderr) == (3, True)
+
+
+def test_who_was_told_what_is_shown(kafka: str, prefix: str, site: tuple[str, ...]) -> None:
+    """Each entry once and in the order of time, of all incidents or one, as far back as asked, in 80 columns."""
+    said = json.loads((EXAMPLES / "audit.v1" / "accepted.json").read_text())
+    accepted, answered = (
+        ParseDict(json.loads((EXAMPLES / "audit.v1" / f"{name}.json").read_text()), AuditEntry())
+        for name in ("accepted", "answered")
+    )
+    tried, newer, unknown = AuditEntry(), AuditEntry(), AuditEntry(entry_id="4", incident_id="rest", route="rest")
+    for each, incident, name in ((tried, said["incidentId"], "d:1:retry"), (newer, "rest", "d:2:dead")):
+        each.CopyFrom(accepted)
+        each.entry_id, each.incident_id, each.notification.provider_id = name, incident, ""
+    tried.at.FromSeconds(accepted.at.seconds - 60)
+    tried.notification.outcome, tried.notification.failure = NOTIFICATION_OUTCOME_RETRY, "rate_limited"
+    set_timestamp(newer.at, wall_clock())
+    newer.notification.target, newer.notification.records[0].record_id = "desk", "c-7/order_ready/o-1"
+    set_timestamp(unknown.at, Instant(wall_clock() + SECOND))
+    with closing(KafkaProducer(bootstrap_servers=kafka)) as producer:
+        for each in (answered, accepted, accepted, newer, tried, unknown):
+            key = each.incident_id.encode()
+            where = partition_of(key, PARTITIONS)
+            producer.send(AUDIT.under(prefix), each.SerializeToString(), key, partition=where).get(timeout=10)
+
+    def found(*arguments: str) -> list[str]:
+        lines = run("incidents", "audit", "--json", *arguments, *site).stdout.splitlines()
+        return [json.loads(line)["entryId"] for line in lines]
+
+    everything = [tried.entry_id, accepted.entry_id, answered.entry_id, newer.entry_id, unknown.entry_id]
+    assert found() == everything
+    assert found(said["incidentId"]) == everything[:3]
+    assert found("--since", "24h") == everything[3:]
+    assert found("--since", "2025-11-28T12:30:00.9+01:00") == everything[1:]
+    assert found("--target", "pager") == everything[:2]
+    assert found("--record", "c-7/order_ready/o-1", "rest") == ["d:2:dead"]
+    assert json.loads(run("incidents", "audit", "--json", *site).stdout.splitlines()[1]) == said
+    shown = CliRunner(env={"COLUMNS": "80"}).invoke(main, ["incidents", "audit", *site])
+    assert (shown.exit_code, shown.stderr.splitlines()[-1]) == (0, "5 entries")
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+    rows = [" ".join(line.split()) for line in shown.stdout.splitlines()]
+    assert "2025-11-28T11:29:00Z pager by pagerduty critical breach, 1 item" in rows
+    assert any(row.startswith("retry: rate_limited") for row in rows)
+    assert any(row.startswith("puntual-0b5e6a0c9d3f4a71") for row in rows)
+    assert "2025-11-28T11:34:10Z ana by slack calling the customer" in rows
+    missing = run("incidents", "audit", "gone", *site)
+    assert (missing.exit_code, "written down of incident 'gone'" in missing.stderr) == (3, True)
+    wrong = run("incidents", "audit", "--since", "yesterday", *site)
+    assert (wrong.exit_code, "'yesterday' is neither a duration nor an instant" in wrong.stderr) == (2, True)
 
 
 def test_topics_are_created_shown_and_checked(kafka: str, prefix: str) -> None:
@@ -266,6 +316,7 @@ COMMANDS_ON_KAFKA: dict[str, tuple[str, ...]] = {
     "incidents silence": ("--match", "site=Madrid", "--for", "2h", "--reason", "stocktaking", "--by", "ana"),
     "incidents silences": (),
     "incidents unsilence": ("5c1f09ab",),
+    "incidents audit": (),
     "standards backtest": ("--events", "topic", "--standards", str(BUILT_IN)),
 }
 

@@ -8,21 +8,34 @@ import pytest
 from hypothesis import given, strategies as st
 
 from services.shared.engine.keeper import MAX_RECORD_BYTES, Keeper, transition_of
+from services.shared.engine.machine import Machine
 from services.shared.engine.stage import Message, Result
 from services.shared.engine.store import PartitionStore
 from services.shared.instant import SECOND, Instant
 from services.shared.partitioner import partition_of
 from tests.unit.engine.fakes import FakeMessage, Tally, a_message, a_tick, raw
-from tests.unit.engine.toy import DEAD_LETTERS, INPUT, MACHINE, POISON, RECORDS, Fact, Reminder, State, unpack
+from tests.unit.engine.toy import (
+    DEAD_LETTERS,
+    DIARIST,
+    DIARY,
+    INPUT,
+    MACHINE,
+    POISON,
+    RECORDS,
+    Fact,
+    Reminder,
+    State,
+    unpack,
+)
 
 NOW = Instant(1_000 * SECOND)
 RING = Instant(500 * SECOND)
 
 
-def a_keeper(tally: Tally | None = None) -> Keeper[Reminder, Fact]:
+def a_keeper(tally: Tally | None = None, machine: Machine[Reminder, Fact] = MACHINE) -> Keeper[Reminder, Fact]:
     """One with an empty partition 0."""
-    keeper = Keeper(MACHINE, tally or Tally(), dead_letters=DEAD_LETTERS, dead_letter_partitions=3)
-    keeper.stores[0] = PartitionStore(MACHINE)
+    keeper = Keeper(machine, tally or Tally(), dead_letters=DEAD_LETTERS, dead_letter_partitions=3)
+    keeper.stores[0] = PartitionStore(machine)
     return keeper
 
 
@@ -320,6 +333,37 @@ def test_an_own_fact_that_cannot_be_kept_is_logged(caplog: pytest.LogCaptureFixt
     """There is no message to set aside; silence would hide it."""
     assert a_keeper().submit(0, b"a", said("impossible"), NOW).writes == []
     assert "own" in caplog.text
+
+
+# --- the journal
+
+
+def test_every_step_is_journalled_with_what_made_it() -> None:
+    """Facts, own facts and the clock, also what is forgotten: ahead of the record, under its key and partition."""
+    keeper = a_keeper(machine=DIARIST)
+    steps = [
+        process(keeper, a_message(0, ("a", said("x", ring_at=RING)), ("b", said("y")), ("b", said("done", 2)))),
+        keeper.sweep(0, RING, NOW, 10),
+        keeper.submit(0, b"a", said("forget", 600 * SECOND), NOW),
+        keeper.sweep(0, NOW, NOW, 10),
+    ]
+    assert [[(write.key, write.value) for write in step.ahead] for step in steps] == [
+        [(b"b", f"none-done by y,done at {NOW}".encode())],
+        [(b"a", f"waiting-rung by the clock at {NOW}".encode())],
+        [(b"a", f"rung-rung by forget at {NOW}".encode())],
+        [(b"a", f"rung-none by the clock at {NOW}".encode())],
+    ]
+    assert {(write.topic, write.partition) for step in steps for write in step.ahead} == {(DIARY, 0)}
+    assert {write.topic for step in steps for write in step.writes} == {RECORDS}
+
+
+def test_what_changes_nothing_and_what_is_refused_is_not_journalled() -> None:
+    """Nor is anything where there is no journal."""
+    keeper = a_keeper(machine=DIARIST)
+    process(keeper, a_message(0, ("a", said("done"))))
+    assert process(keeper, a_message(1, ("a", said("done")))).ahead == []
+    assert process(keeper, a_message(2, ("a", said("impossible")))).ahead == []
+    assert process(a_keeper(), a_message(0, ("a", said("done")))).ahead == []
 
 
 # --- figures

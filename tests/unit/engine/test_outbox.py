@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 
 from services.shared.engine import outbox
 from services.shared.engine.outbox import MAX_IN_FLIGHT, Ack, Outbox
+from services.shared.engine.stage import Write
 from tests.unit.engine.fakes import FakeProducer, a_write, settle
 
 
@@ -22,9 +23,10 @@ class Site:
         self.outbox = Outbox(lambda: self.producer, self.failures.append)
         self.outbox.start()
 
-    def submit(self, name: str, *numbers: int, topic: str = "t") -> None:
+    def submit(self, name: str, *numbers: int, topic: str = "t", ahead: Sequence[Write] = ()) -> None:
         """Writes under a name."""
-        self.outbox.submit([a_write(number, topic) for number in numbers], lambda acks: self.done.append((name, acks)))
+        writes = [a_write(number, topic) for number in numbers]
+        self.outbox.submit(writes, lambda acks: self.done.append((name, acks)), ahead)
 
     def names(self) -> list[str]:
         """What is done, in order."""
@@ -140,6 +142,25 @@ async def test_an_outbox_with_nothing_to_do_is_drained(site: Site) -> None:
     """Neither wait needs anything to happen."""
     await asyncio.wait_for(site.outbox.drained(), 1)
     await asyncio.wait_for(site.outbox.room(), 1)
+
+
+async def test_what_goes_ahead_is_acknowledged_before_the_rest_is_sent(site: Site) -> None:
+    """Also where it lies on another broker. All that waits goes ahead together, and nothing overtakes it."""
+    for name in ("a", "b"):
+        site.submit(name, 1, ahead=[a_write(2, "j"), a_write(3, "j", 1)])
+    site.submit("c", 4)
+    await settle()
+    assert {place: len(log) for place, log in site.producer.logs.items()} == {("j", 0): 2, ("j", 1): 2}
+    site.producer.answer(1)
+    await settle()
+    assert ("t", 0) not in site.producer.logs
+    site.producer.answer()
+    await settle()
+    assert [key for key, _ in site.producer.logs["t", 0]] == [b"1", b"1", b"4"]
+    assert site.done == []
+    site.producer.answer_all()
+    await settle()
+    assert site.done == [("a", [Ack("t", 0, 0, 1)]), ("b", [Ack("t", 0, 1, 1)]), ("c", [Ack("t", 0, 2, 1)])]
 
 
 def _refuse(site: Site) -> None:

@@ -15,7 +15,7 @@ from services.shared.engine.view import PartitionsMoved, SlowReader
 from services.shared.instant import SECOND, Instant
 from tests.unit.engine.fakes import FakeMessage, Tally, a_message, a_tick, a_write, raw, settle
 from tests.unit.engine.site import NOW, Site, idle, table_of
-from tests.unit.engine.toy import DEAD_LETTERS, INPUT, OTHER_INPUT, RECORDS, Fact
+from tests.unit.engine.toy import DEAD_LETTERS, DIARIST, DIARY, INPUT, OTHER_INPUT, RECORDS, Fact
 
 RING = Instant(500 * SECOND)
 
@@ -78,6 +78,38 @@ async def test_only_writes_of_records_are_told() -> None:
     await settle()
     assert {topic: len(log) for (topic, _), log in site.producer.logs.items()} == {"t": 1, DEAD_LETTERS: 1, RECORDS: 1}
     assert (site.transitions(), site.failures) == ([(b"a", "waiting")], [])
+    await site.outbox.stop()
+
+
+async def test_what_is_journalled_stands_in_the_log_before_its_record_is_even_sent() -> None:
+    """Whatever becomes of this process: a step that is told, committed or found by a successor is in the journal."""
+    site = Site(DIARIST)
+    site.own(Lane(INPUT, 0, 0, 0))
+    site.producer.holding = True
+    await site.feed(a_message(0, ("a", said("done"))))
+    await settle()
+    assert [topic for topic, _ in site.producer.logs] == [DIARY]
+    site.producer.answer()
+    await settle()
+    assert len(site.producer.logs[RECORDS, 0]) == 1
+    assert (site.lane().frontier, site.told, site.keeper.stores[0].next_offset) == (0, [], 0)
+    site.producer.answer_all()
+    await settle()
+    assert (site.lane().frontier, site.transitions(), site.keeper.stores[0].next_offset) == (1, [(b"a", "done")], 1)
+    await site.outbox.stop()
+
+
+async def test_a_journal_that_cannot_be_written_ends_the_worker() -> None:
+    """Its records are not sent: nobody is told what is not written down."""
+    site = Site(DIARIST)
+    site.own(Lane(INPUT, 0, 0, 0))
+    site.producer.holding = True
+    await site.feed(a_message(0, ("a", said("done"))))
+    await settle()
+    site.producer.owed.pop()[0].set_exception(OSError("no replica"))
+    await settle()
+    assert ([topic for topic, _ in site.producer.logs], [*map(str, site.failures)]) == ([DIARY], ["no replica"])
+    assert site.told == []
     await site.outbox.stop()
 
 

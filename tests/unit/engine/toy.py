@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from services.shared.engine.machine import Labels, Machine, Step
+from services.shared.engine.machine import Journal, Labels, Machine, Step
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import Instant
 
 INPUT, OTHER_INPUT, RECORDS, DEAD_LETTERS = "reminders.in", "more-reminders.in", "reminders", "dead"
+DIARY = "diary"
 #: Input that no decoder understands, each in its way.
 POISON = {"unusable": b"?", "broken": b"{", "no message": b"[[1]]", "not even text": b"\xff\xfe"}
 
@@ -130,3 +132,16 @@ MACHINE: Machine[Reminder, Fact] = Machine(
     step=step,
     labels=labels,
 )
+
+
+def diary(
+    _key: bytes, old: Reminder | None, new: Reminder | None, facts: Sequence[Fact], now: Instant
+) -> Sequence[bytes]:
+    """What becomes of a reminder: nothing while it waits, else from what to what, by which facts, and when."""
+    states = "-".join(each.state if each else "none" for each in (old, new))
+    said = ",".join(fact.name for fact in facts)
+    return [] if new and new.state == State.WAITING else [f"{states} by {said or 'the clock'} at {now}".encode()]
+
+
+#: With a diary beside its records.
+DIARIST = replace(MACHINE, journal=Journal(DIARY, diary))

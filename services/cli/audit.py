@@ -1,0 +1,134 @@
+"""`puntual incidents audit`: who was told what, when, by which rule, and what the provider said."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+
+import click
+from google.protobuf.json_format import MessageToDict
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from puntual.notifier.v1 import audit_pb2 as pb
+from puntual.notifier.v1.incident_pb2 import NotificationKind, Severity
+from services.cli.exits import EXIT_CODES, NotFound
+from services.cli.options import SINCE, json_option, kafka_option, prefix_option
+from services.cli.reading import read_since
+from services.cli.words import counted
+from services.shared.clock import from_timestamp
+from services.shared.instant import Instant, format_instant
+from services.shared.topics import AUDIT
+
+_COLOURS: Mapping[int, str] = {
+    pb.NOTIFICATION_OUTCOME_ATTEMPTED: "dim",
+    pb.NOTIFICATION_OUTCOME_ACCEPTED: "green",
+    pb.NOTIFICATION_OUTCOME_RETRY: "yellow",
+    pb.NOTIFICATION_OUTCOME_DEAD: "bold red",
+}
+
+
+@click.command(
+    short_help="Show who was told what, when, by which rule.",
+    epilog=f"""{EXIT_CODES}
+
+\b
+Examples:
+  puntual incidents audit --since 24h
+  puntual incidents audit everything/kind=order_ready,site=Torino
+  puntual incidents audit --record c-7/order_ready/o-1 --json
+  puntual incidents audit --target pager --since 2026-11-26T09:00:00+01:00""",
+)
+@click.argument("incident_id", required=False, metavar="[INCIDENT]")
+@click.option("--since", type=SINCE, help="Only from then on: 24h, 7d, 2026-11-26T17:00:00+01:00.  [default: all]")
+@click.option("--target", help="Only what was sent to this target.")
+@click.option("--record", help="Only what was told of this promise or clock, as far as a message lists it (ten).")
+@kafka_option
+@prefix_option
+@json_option
+def audit(
+    incident_id: str | None,
+    since: Instant | None,
+    target: str | None,
+    record: str | None,
+    kafka: str,
+    prefix: str,
+    as_json: bool,
+) -> None:
+    """Show every attempt to tell somebody, and how it ended: accepted, to be tried again, or given up (dead).
+
+    The entries of 400 days, in the order of time, of all incidents or of one. Nobody
+    knows what came of an attempt without an end, so another one was made. An incident is called after the route that
+    led there and what was told together.
+    """
+    found = sorted(
+        (
+            entry
+            for entry in _read(kafka, prefix, incident_id, since or Instant(0))
+            if target in {None, entry.notification.target}
+            and (record is None or record in {each.record_id for each in entry.notification.records})
+        ),
+        key=lambda entry: (from_timestamp(entry.at), entry.entry_id),
+    )
+    if incident_id and not found:
+        raise NotFound(f"Nothing like that is written down of incident {incident_id!r}; is its id right and complete?")
+    if as_json:
+        for entry in found:
+            click.echo(json.dumps(MessageToDict(entry)))
+    elif found:
+        table = Table(box=SIMPLE_HEAD)
+        table.add_column("at", no_wrap=True)
+        for heading in ("told", "of"):
+            table.add_column(heading, overflow="fold")
+        for entry in found:
+            who, what = _ROWS.get(entry.WhichOneof("about") or "", _unknown)(entry)
+            table.add_row(format_instant(from_timestamp(entry.at))[:19] + "Z", who, f"{what}\n{entry.incident_id}")
+        Console(highlight=False).print(table)
+    click.echo(counted(len(found), "entry"), err=True)
+
+
+def _read(kafka: str, prefix: str, incident_id: str | None, since: Instant) -> Iterator[pb.AuditEntry]:
+    """Each entry once: after a crash it may stand there twice."""
+    seen: set[str] = set()
+    key = incident_id.encode() if incident_id else None
+    for message in read_since(kafka, AUDIT.under(prefix), since, key, "reading entries"):
+        if key in {None, message.key}:
+            entry = pb.AuditEntry.FromString(message.value or b"")
+            if entry.entry_id not in seen and from_timestamp(entry.at) >= since:
+                seen.add(entry.entry_id)
+                yield entry
+
+
+def _notification(entry: pb.AuditEntry) -> tuple[Text, str]:
+    told = entry.notification
+    outcome = _word(pb.NotificationOutcome.Name(told.outcome), "NOTIFICATION_OUTCOME_")
+    severity = _word(Severity.Name(told.severity), "SEVERITY_")
+    kind = _word(NotificationKind.Name(told.kind), "NOTIFICATION_KIND_")
+    became = f"{outcome}: {told.failure}" if told.failure else outcome
+    told_to = Text(f"{told.target} by {told.channel}\n").append(f"{became}, attempt {told.attempt}", _colour(told))
+    return (
+        told_to.append(f"\n{told.provider_id}" if told.provider_id else ""),
+        f"{severity} {kind}, {counted(told.item_count, 'item')}",
+    )
+
+
+def _colour(told: pb.AuditedNotification) -> str:
+    return _COLOURS.get(told.outcome, "")
+
+
+def _answer(entry: pb.AuditEntry) -> tuple[Text, str]:
+    return Text(f"{entry.answer.by} by {entry.answer.via}\n{entry.answer.action}"), entry.answer.comment
+
+
+def _unknown(_entry: pb.AuditEntry) -> tuple[Text, str]:
+    return Text("?"), "something newer than this command"
+
+
+_ROWS: Mapping[str, Callable[[pb.AuditEntry], tuple[Text, str]]] = {
+    "notification": _notification,
+    "answer": _answer,
+}
+
+
+def _word(name: str, prefix: str) -> str:
+    return name.removeprefix(prefix).lower().replace("_", " ")

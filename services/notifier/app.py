@@ -3,11 +3,14 @@
 import asyncio
 from dataclasses import replace
 
+from services.notifier.auditor import Auditor
+from services.notifier.canary import Canaries
 from services.notifier.channels import CHANNELS
 from services.notifier.codec import OTHER_ROUTE, machine
 from services.notifier.config import load
 from services.notifier.coverage import watch
 from services.notifier.domain import IncidentState, Transition
+from services.notifier.heartbeat import beat
 from services.notifier.outbox import Failure
 from services.notifier.relay import forwards
 from services.notifier.rpc import notifier_service
@@ -16,7 +19,7 @@ from services.notifier.settings import NotifierSettings
 from services.shared.engine.relay import Relay
 from services.shared.engine.stage import DeadLetters
 from services.shared.engine.worker import Worker
-from services.shared.metrics import NotifierMeter, PrometheusMeter, Registry, Vocabulary
+from services.shared.metrics import NotifierHealthMeter, NotifierMeter, PrometheusMeter, Registry, Vocabulary
 from services.shared.service import serve, worker_settings
 
 
@@ -44,10 +47,20 @@ async def app(settings: NotifierSettings) -> None:
     )
     measured = NotifierMeter(registry, CHANNELS, Failure)
     sender = Sender(worker, worker.submit, config.targets, measured)
+    health = NotifierHealthMeter(registry, CHANNELS)
+    auditor = Auditor(worker, worker.runtime.look_again, config.plan, health)
     tasks = [
         asyncio.create_task(sender.run()),
         asyncio.create_task(watch(settings.notifier, config, measured)),
+        asyncio.create_task(auditor.run()),
+        asyncio.create_task(Canaries(worker, config.targets.values(), health).run()),
     ]
+
+    def trouble() -> str | None:
+        return worker.not_ready() or auditor.trouble()
+
+    if config.heartbeat:
+        tasks.append(asyncio.create_task(beat(config.heartbeat, worker, trouble, health)))
 
     def ended(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
@@ -62,3 +75,5 @@ async def app(settings: NotifierSettings) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await sender.close()
+        if config.heartbeat:
+            await config.heartbeat.close()

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from services.notifier.channels import CHANNELS
 from services.notifier.channels.channel import Channel
 from services.notifier.domain import Plan, Receivers
+from services.notifier.heartbeat import Heartbeat
 from services.notifier.items import Severity
 from services.notifier.on_call import PREFIX, read_schedule
 from services.notifier.routing import GROUP_LABELS, ROUTE_LABELS, SEVERITY_LABELS, Match, Route, Routing, SeverityRule
@@ -38,6 +39,8 @@ class Target(NamedTuple):
     channel_name: str
     channel: Channel
     style: Style
+    #: Microseconds between two canaries; 0: it gets none.
+    canary: int = 0
 
 
 class Config(NamedTuple):
@@ -48,6 +51,8 @@ class Config(NamedTuple):
     plan: Plan
     #: Schedule → who is on call by it.
     on_call: Mapping[str, Duty]
+    #: What says outside that all is well.
+    heartbeat: Heartbeat | None = None
 
 
 def load(file: Path) -> Config:
@@ -79,12 +84,13 @@ def parse(text: str, file: str) -> Config:
         Severity[name.upper()]: patience.span(name, default) for name, default in _GIVE_UP_AFTER.items()
     }
     patience.done()
+    heartbeat = Heartbeat.read(fields.section("heartbeat")) if "heartbeat" in fields else None
     fields.done()
     problems.check()
     channels = {name: target.channel_name for name, target in targets.items()}
     on_call = {name: Duty(schedule) for name, schedule in schedules.items()}
     receivers = {route.name: _receivers(route, channels, on_call) for route in routes}
-    return Config(targets, Routing(severities, routes), Plan(receivers, give_up_after), on_call)
+    return Config(targets, Routing(severities, routes), Plan(receivers, give_up_after), on_call, heartbeat)
 
 
 def _receivers(route: Route, channels: Mapping[str, str], on_call: Mapping[str, Duty]) -> Receivers:
@@ -121,8 +127,11 @@ def _target(name: str, targets: Fields) -> Target:
         time_zone=_zone(fields),
         show_customer=fields.flag("show_customer"),
     )
+    canary = fields.section("canary")
+    every = canary.span("every", "1h") if "canary" in fields else 0
+    canary.done()
     fields.done()
-    return Target(name, channel_name, channel, style)
+    return Target(name, channel_name, channel, style, every)
 
 
 def _zone(fields: Fields) -> str:

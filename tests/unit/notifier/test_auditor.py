@@ -15,11 +15,19 @@ from tests.unit.notifier.health import Clock, HealthTally, at_work, until
 from tests.views import MemoryView
 
 
+class StrictView(MemoryView):
+    """Like the worker's, it has no records of what it does not own."""
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        assert self.owns(partition)
+        return super().get(partition, key)
+
+
 class Ward:
     """A worker's records, and an auditor that looks at them."""
 
     def __init__(self) -> None:
-        self.view, self.meter, self.clock = MemoryView(), HealthTally(), Clock(10)
+        self.view, self.meter, self.clock = StrictView(), HealthTally(), Clock(10)
         self.asked: list[bytes] = []
         self.auditor = Auditor(self.view, self.look_again, MAIL, self.meter, self.clock)
 
@@ -116,6 +124,7 @@ async def test_what_others_own_is_not_looked_at(ward: Ward) -> None:
     await ward.at(13)
     assert (ward.meter.overdue, ward.asked) == (0, [])
     ward.view.owners = {}
+    ward.keep(sending(), "ops/another")
     look = asyncio.create_task(ward.auditor.look())
     await asyncio.sleep(0)
     ward.view.owners = dict.fromkeys(range(12))

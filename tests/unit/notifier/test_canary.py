@@ -87,6 +87,19 @@ async def test_another_workers_canary_is_not_sent() -> None:
         await until(lambda: len(desk.sent) == 1)
 
 
+async def test_of_a_channel_only_what_this_worker_sends_counts() -> None:
+    """Another worker sends to the other target, and measures that."""
+    ours, theirs = Recorder(), Recorder()
+    aviary = Aviary(ours=ours, theirs=theirs)
+    aviary.view.owners = {aviary.view.partition_of("~canary/theirs"): "elsewhere"}
+    assert aviary.view.owns(aviary.view.partition_of("~canary/ours"))
+    async with at_work(aviary.canaries().run()):
+        await until(lambda: len(ours.sent) == 1)
+        await asyncio.sleep(0.05)
+        assert aviary.meter.canaries["email"] == (at(10) / 1e6, at(130) / 1e6)
+    assert not theirs.sent
+
+
 async def test_one_that_is_held_up_holds_up_no_other() -> None:
     """And while one target of a channel has had none, the channel counts as not reached."""
     slow, quick = Recorder(), Recorder()

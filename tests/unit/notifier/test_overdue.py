@@ -42,6 +42,8 @@ FORGOTTEN_AT = Instant(resolved().deliveries[0].settled_at + REMEMBERED)
 )
 def test_what_is_a_minute_late_is_overdue_and_not_before(incident: Incident, its_time: Instant, what: set[str]) -> None:
     """Also where the incident itself waits for its time, with no message on its way."""
+    assert late(incident, MAIL, Instant(its_time - 1), {}) == {}
+    assert {wait.delivery_id for wait in late(incident, MAIL, its_time, {})} == what
     assert found(incident, Instant(its_time + PATIENCE)) == set()
     assert found(incident, Instant(its_time + PATIENCE + 1)) == what
 

@@ -5,10 +5,13 @@ from dataclasses import replace
 
 from prometheus_client import Counter
 
+from services.notifier.auditor import Auditor
+from services.notifier.canary import Canaries
 from services.notifier.channels import CHANNELS
 from services.notifier.codec import OTHER_ROUTE, machine
 from services.notifier.config import load
 from services.notifier.coverage import watch
+from services.notifier.heartbeat import beat
 from services.notifier.incident import IncidentState, Transition
 from services.notifier.outbox import Failure
 from services.notifier.relay import forwards
@@ -20,7 +23,7 @@ from services.shared.clock import wall_clock
 from services.shared.engine.relay import Relay
 from services.shared.engine.stage import DeadLetters
 from services.shared.engine.worker import Worker
-from services.shared.metrics import NotifierMeter, PrometheusMeter, Registry, Vocabulary
+from services.shared.metrics import NotifierHealthMeter, NotifierMeter, PrometheusMeter, Registry, Vocabulary
 from services.shared.service import serve, worker_settings
 from services.shared.topic_log import TopicLog
 from services.shared.topics import SILENCES
@@ -59,11 +62,21 @@ async def app(settings: NotifierSettings) -> None:
         await worker.runtime.reconsider()
 
     await hold()
+    health = NotifierHealthMeter(registry, CHANNELS)
+    auditor = Auditor(worker, worker.runtime.look_again, config.plan, health)
     tasks = [
         asyncio.create_task(sender.run()),
         asyncio.create_task(watch(settings.notifier, config, measured)),
         asyncio.create_task(published.follow(hold)),
+        asyncio.create_task(auditor.run()),
+        asyncio.create_task(Canaries(worker, config.targets.values(), health).run()),
     ]
+
+    def trouble() -> str | None:
+        return worker.not_ready() or auditor.trouble()
+
+    if config.heartbeat:
+        tasks.append(asyncio.create_task(beat(config.heartbeat, worker, trouble, health)))
 
     def ended(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
@@ -79,3 +92,5 @@ async def app(settings: NotifierSettings) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         await published.stop()
         await sender.close()
+        if config.heartbeat:
+            await config.heartbeat.close()

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from services.notifier.channels import CHANNELS
 from services.notifier.channels.channel import Channel
 from services.notifier.escalations import Escalation, Groups, read_escalations
+from services.notifier.heartbeat import Heartbeat
 from services.notifier.holds import Holds, Until
 from services.notifier.incident import Plan
 from services.notifier.items import Severity
@@ -39,6 +40,8 @@ class Target(NamedTuple):
     style: Style
     #: Until when its quiet hours last.
     quiet_hours: Until | None = None
+    #: Microseconds between two canaries; 0: it gets none.
+    canary: int = 0
 
 
 class Rules(NamedTuple):
@@ -59,6 +62,8 @@ class Config(NamedTuple):
     plan: Plan
     #: Schedule → who is on call by it.
     on_call: Mapping[str, Duty]
+    #: What says outside that all is well.
+    heartbeat: Heartbeat | None = None
 
 
 def load(file: Path) -> Config:
@@ -90,13 +95,14 @@ def parse(text: str, file: str) -> Config:
         Severity[name.upper()]: patience.span(name, default) for name, default in _GIVE_UP_AFTER.items()
     }
     patience.done()
+    heartbeat = Heartbeat.read(fields.section("heartbeat")) if "heartbeat" in fields else None
     fields.done()
     problems.check()
     on_call = {name: Duty(schedule) for name, schedule in rules.schedules.items()}
     receivers = Groups(rules.channels, on_call).all(rules.routing.routes, rules.escalations)
     quiet_hours = {name: target.quiet_hours for name, target in targets.items() if target.quiet_hours}
     holds = Holds(windows, inhibitions, quiet_hours)
-    return Config(targets, rules.routing, Plan(receivers, give_up_after, holds), on_call)
+    return Config(targets, rules.routing, Plan(receivers, give_up_after, holds), on_call, heartbeat)
 
 
 def load_rules(file: Path) -> Rules:
@@ -146,8 +152,11 @@ def _target(name: str, targets: Fields) -> Target:
         show_customer=fields.flag("show_customer"),
     )
     quiet_hours = read_quiet_hours(fields.section("quiet_hours")) if "quiet_hours" in fields else None
+    canary = fields.section("canary")
+    every = canary.span("every", "1h") if "canary" in fields else 0
+    canary.done()
     fields.done()
-    return Target(name, channel_name, channel, style, quiet_hours)
+    return Target(name, channel_name, channel, style, quiet_hours, every)
 
 
 def _zone(fields: Fields) -> str:

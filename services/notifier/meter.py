@@ -33,3 +33,19 @@ class Meter(Protocol):
 
     def uncovered(self, horizon: str, schedules: int) -> None:
         """`puntual_notifier_schedules_uncovered`: how many schedules have a hole within a horizon: 24h, 7d."""
+
+
+class HealthMeter(Protocol):
+    """Receives what the notifier finds out about itself. Times are Unix seconds; 0: none."""
+
+    def stuck(self, channel: str, deliveries: int) -> None:
+        """`puntual_notifier_stuck_deliveries`: how many should have moved on, and have not."""
+
+    def audited(self, at: float, overdue: float) -> None:
+        """`puntual_notifier_last_audit_timestamp_seconds` and `..._incident_overdue_seconds`: of the worst incident."""
+
+    def canary(self, channel: str, last_success: float, expected: float) -> None:
+        """`puntual_notifier_canary_last_success_timestamp_seconds`, `..._canary_expected_timestamp_seconds`."""
+
+    def heartbeat(self, last_success: float, expected: float) -> None:
+        """`puntual_notifier_heartbeat_last_success_timestamp_seconds`, `..._heartbeat_expected_timestamp_seconds`."""

@@ -131,6 +131,26 @@ def word(delivery: Delivery, incident_id: str, style: Style, *, instead: bool = 
     )
 
 
+def word_canary(target: str, canary_id: str, at: Instant, style: Style) -> Message:
+    """A message that there is nothing to do about. What it raises (an alert, a page) it ends itself, in one go."""
+    words: Any = _words(style.language or _FALLBACK_LANGUAGE)["canary"]
+    subject, text = words["subject"], words["text"].format(target)
+    data = {"delivery_id": canary_id, "target": target, "severity": "info", "subject": subject, "text": text}
+    return Message(
+        delivery_id=canary_id,
+        incident_id="canary",
+        target=target,
+        kind="canary",
+        answers=(),
+        over=(canary_id,),
+        threads=(),
+        severity="info",
+        subject=subject,
+        text=text,
+        payload={"type": "canary", "timestamp": format_instant(at), "data": data},
+    )
+
+
 @cache
 def _environment() -> ImmutableSandboxedEnvironment:
     # No HTML is made, so nothing is escaped as if it were.

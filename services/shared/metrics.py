@@ -158,6 +158,30 @@ METRICS: Mapping[str, Spec] = {
     "puntual_notifier_silences_refused_total": Spec(
         Counter, "Messages of the topic of silences that cannot be used; they silence nobody."
     ),
+    # Telling, watched
+    "puntual_notifier_stuck_deliveries": Spec(
+        Gauge, "Messages that should have moved on a minute ago or longer.", {"channel": GIVEN}
+    ),
+    "puntual_notifier_incident_overdue_seconds": Spec(
+        Gauge, "For how long something should have happened to the incident furthest behind; 0: to none."
+    ),
+    "puntual_notifier_last_audit_timestamp_seconds": Spec(
+        Gauge, "When all incidents had last been looked through for what is overdue; 0: not yet."
+    ),
+    "puntual_notifier_canary_last_success_timestamp_seconds": Spec(
+        Gauge,
+        "When a canary was last accepted, by the target for which that is longest ago; 0: not by this worker.",
+        {"channel": GIVEN},
+    ),
+    "puntual_notifier_canary_expected_timestamp_seconds": Spec(
+        Gauge, "By when another should have been; 0: this worker sends none.", {"channel": GIVEN}
+    ),
+    "puntual_notifier_heartbeat_last_success_timestamp_seconds": Spec(
+        Gauge, "When a heartbeat was last accepted; 0: not by this worker."
+    ),
+    "puntual_notifier_heartbeat_expected_timestamp_seconds": Spec(
+        Gauge, "By when another should have been; 0: this worker sends none."
+    ),
     # Answering
     "grpc_server_handled_total": Spec(
         Counter, "Calls answered.", {"grpc_service": GIVEN, "grpc_method": GIVEN, "grpc_code": _CODES}
@@ -348,6 +372,35 @@ class NotifierMeter:
 
     def uncovered(self, horizon: str, schedules: int) -> None:
         self._uncovered[horizon,].set(schedules)
+
+
+class NotifierHealthMeter:
+    """What the notifier finds out about itself (`services.notifier.meter.HealthMeter`), exported."""
+
+    def __init__(self, registry: Registry, channels: Iterable[str]) -> None:
+        channels, prefix = tuple(channels), "puntual_notifier"
+        self._stuck = registry.series(Gauge, f"{prefix}_stuck_deliveries", channel=channels)
+        self._overdue = registry.single(Gauge, f"{prefix}_incident_overdue_seconds")
+        self._audited = registry.single(Gauge, f"{prefix}_last_audit_timestamp_seconds")
+        names = [f"{prefix}_canary_{what}_timestamp_seconds" for what in ("last_success", "expected")]
+        self._canary = [registry.series(Gauge, name, channel=channels) for name in names]
+        names = [f"{prefix}_heartbeat_{what}_timestamp_seconds" for what in ("last_success", "expected")]
+        self._heartbeat = [registry.single(Gauge, name) for name in names]
+
+    def stuck(self, channel: str, deliveries: int) -> None:
+        self._stuck[channel,].set(deliveries)
+
+    def audited(self, at: float, overdue: float) -> None:
+        self._audited.set(at)
+        self._overdue.set(overdue)
+
+    def canary(self, channel: str, last_success: float, expected: float) -> None:
+        for series, at in zip(self._canary, (last_success, expected), strict=True):
+            series[channel,].set(at)
+
+    def heartbeat(self, last_success: float, expected: float) -> None:
+        for gauge, at in zip(self._heartbeat, (last_success, expected), strict=True):
+            gauge.set(at)
 
 
 def _release() -> str:

@@ -27,9 +27,10 @@ from services.notifier.channels.teams import LARGEST, bodies
 from services.notifier.channels.web import Web
 from services.notifier.channels.webhook import Webhook, sign, signing_key
 from services.notifier.outbox import Accepted, Failure, Outcome, Refused, TryAgain
+from services.notifier.wording import Style, word_canary
 from services.shared.documents import DocumentError
 from services.shared.fields import Fields, Problems
-from services.shared.instant import SECOND
+from services.shared.instant import SECOND, parse_instant
 from tests.conftest import left_out
 from tests.contract.providers import (
     LOOPBACK,
@@ -68,6 +69,8 @@ MESSAGE = Message(
 RESOLVED = MESSAGE._replace(
     delivery_id="11", kind="resolved", severity="info", answers=(MESSAGE.delivery_id,), over=(MESSAGE.delivery_id,)
 )
+
+CANARY = word_canary("front-desk", "ca0b5e6a0c9d3f4a", parse_instant("2026-11-26T12:00:00Z"), Style("en"))
 
 
 @pytest.fixture
@@ -161,6 +164,20 @@ async def test_a_message_sent_again_carries_the_same_id(provider: Provider) -> N
     for _ in range(2):
         await attempt(provider.channel())
     assert len({message_id for message_id, _, _ in provider.received}) == 1
+
+
+async def test_a_canary_arrives_and_leaves_nothing_open(provider: Provider) -> None:
+    """Alerts and pages that it raises it resolves itself, so that no sound is made for it where those matter."""
+    assert isinstance(await attempt(provider.channel(), CANARY), Accepted)
+    if isinstance(provider, RealAlertmanager):
+        assert not provider.alerts()
+        return
+    assert any("This is a test of the way to front-desk." in text for _, _, text in provider.received)
+    if isinstance(provider, PagerDutyProvider):
+        events = provider.bodies()
+        assert [event["event_action"] for event in events] == ["trigger", "resolve"]
+        assert events[0]["payload"]["severity"] == "info"
+        assert not provider.open
 
 
 # --- what holds for all that speak HTTP

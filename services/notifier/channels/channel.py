@@ -14,7 +14,7 @@ class Message(NamedTuple):
     incident_id: str
     #: The target's name in `notifier.yaml`.
     target: str
-    #: breach, at_risk or resolved.
+    #: breach, at_risk, resolved or canary.
     kind: str
     #: Earlier deliveries to the same target that this one answers.
     answers: tuple[str, ...]

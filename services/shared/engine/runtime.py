@@ -256,6 +256,11 @@ class Runtime:
                 store.expect(keys[start : start + SLICE])
                 await asyncio.sleep(0)
 
+    def look_again(self, partition: int, keys: Iterable[bytes]) -> None:
+        """Look at these records when they now want it, at once where that is past. Nothing where they are gone."""
+        if partition in self.partitions():
+            self.keeper.stores[partition].expect(keys)
+
     def _spoken(self, partition: int, clock: Instant, now: Instant) -> Instant:
         """How far announcements go: nowhere for a while where time is behind, as what is unread may take them back."""
         if self._event_clock or now - clock <= FRESH:

@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -63,6 +64,27 @@ def test_the_commands_of_the_runbook_can_be_given(line: str) -> None:
     """The command line knows each, and its options: whoever is woken at night copies them."""
     assert CliRunner().invoke(main, [*line.split(), "--help"]).exit_code == 0
     assert CliRunner().invoke(main, [*line.split(), "--wrong", "--help"]).exit_code == 2
+
+
+def test_alerts_about_puntual_never_go_through_puntual() -> None:
+    """Prometheus tells Alertmanager alone, and no receiver there leads to a service of ours: that may be broken."""
+    prometheus = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
+    receivers = yaml.safe_load((DEPLOY / "alertmanager" / "alertmanager.yml").read_text())["receivers"]
+    ours = {host(address) for address in texts(prometheus["scrape_configs"]) if ":" in address}
+    assert ours == VOCABULARIES.keys()
+    assert {host(address) for address in texts(prometheus["alerting"])} == {"alertmanager"}
+    assert not {host(address) for address in texts(receivers)} & ours
+
+
+def texts(value: Any) -> list[str]:
+    """Every text anywhere in a document."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [value] if isinstance(value, str) else [text for part in parts for text in texts(part)]
+
+
+def host(address: str) -> str:
+    """Of a web address, or of host:port."""
+    return urlsplit(address if "//" in address else f"//{address}").hostname or ""
 
 
 def test_recorded_series_are_named_as_prometheus_advises() -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from services.shared.engine.deadlines import DeadlineQueue
 from services.shared.engine.lane import FRESH, Jump, Lane
 from services.shared.engine.outbox import MAX_IN_FLIGHT
 from services.shared.engine.relay import Relay
@@ -291,6 +292,22 @@ async def test_what_is_overdue_is_announced_without_any_event(site: Site) -> Non
     await site.runtime.sweep()
     await site.outbox.drained()
     assert site.transitions() == [(b"a", "waiting"), (b"a", "rung")]
+
+
+async def test_a_deadline_that_the_queue_lost_is_met_once_somebody_asks(site: Site) -> None:
+    """Of partitions that are owned; asked too often or too early, nothing is announced twice or too soon."""
+    await site.feed(a_message(0, ("a", said(ring_at=RING)), ("b", said(ring_at=Instant(RING + 1)))))
+    site.keeper.stores[0].deadlines = DeadlineQueue()
+    site.now = site.reader.heard_at = RING
+    await site.runtime.sweep()
+    assert site.transitions() == []
+    for _ in range(2):
+        site.runtime.look_again(0, [b"a", b"b", b"gone"])
+        site.runtime.look_again(1, [b"a"])
+    for _ in range(2):
+        await site.runtime.sweep()
+    await site.outbox.drained()
+    assert [(key, name) for key, name in site.transitions() if name == "rung"] == [(b"a", "rung")]
 
 
 async def test_nothing_is_announced_before_the_backlog_is_read() -> None:

@@ -21,6 +21,7 @@ targets:
     channel: email
     time_zone: Europe/Madrid
     show_customer: true
+    canary: {every: 2h}
     settings: {host: mail.example.com, from: puntual@example.com, to: [desk@example.com]}
   crm:
     channel: webhook
@@ -31,12 +32,14 @@ routes:
   - {name: desk, match: {team: [counter], severity: [critical]}, targets: [desk, crm], at_risk: true}
   - {name: rest, targets: [console], group_by: [team, kind]}
 give_up_after: {critical: 2h}
+heartbeat: {url: "env:HEARTBEAT_URL", every: 30s}
 """
 
 
 @pytest.fixture(autouse=True)
 def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRM_URL", "https://crm.example.com/hooks/5f1c")
+    monkeypatch.setenv("HEARTBEAT_URL", "https://hearts.example.com/5f1c")
     monkeypatch.setenv("CRM_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 
 
@@ -45,6 +48,8 @@ def test_the_built_in_document_tells_everything_to_the_console() -> None:
     config = load(BUILT_IN)
     assert config.plan.routes == {"everything": Receivers({"console": "console"}, at_risk=True)}
     assert all(seconds > 0 for seconds in config.plan.patience.values())
+    assert not config.heartbeat
+    assert not any(target.canary for target in config.targets.values())
 
 
 def test_a_full_document_is_read_as_it_is_meant() -> None:
@@ -61,6 +66,13 @@ def test_a_full_document_is_read_as_it_is_meant() -> None:
     assert config.targets["console"].style.language == "es"
     assert config.plan.patience[Severity.CRITICAL] == 7200 * SECOND
     assert config.plan.patience[Severity.WARNING] == 43_200 * SECOND
+    assert {name: target.canary for name, target in config.targets.items()} == {
+        "console": 0,
+        "desk": 7200 * SECOND,
+        "crm": 0,
+    }
+    assert config.heartbeat
+    assert config.heartbeat.every == 30 * SECOND
 
 
 @pytest.mark.parametrize(
@@ -72,7 +84,7 @@ def test_a_full_document_is_read_as_it_is_meant() -> None:
             "targets.crm.channel: 'pigeon' is unknown; write one of alertmanager, console",
         ),
         ("language: es", "language: tlh", "targets.console.language: 'tlh' is unknown; write one of en, es, it"),
-        ("language: es", "sound: loud", "targets.console.sound: is no field; write one of channel, language"),
+        ("language: es", "sound: loud", "targets.console.sound: is no field; write one of canary, channel"),
         ("Europe/Madrid", "Madrid", "targets.desk.time_zone: 'Madrid' is no time zone; write one of IANA's"),
         (
             "show_customer: true",
@@ -95,6 +107,10 @@ def test_a_full_document_is_read_as_it_is_meant() -> None:
         ("match: {team: [counter], severity: [critical]}, ", "", "routes[0].match: is missing, so that no later route"),
         ("critical: 2h", "critical: 0s", "give_up_after.critical: '0s' is no time at all"),
         ("critical: 2h", "grave: 2h", "give_up_after.grave: is no field"),
+        ("every: 2h", "every: 0s", "targets.desk.canary.every: '0s' is no time at all; write for example 1h"),
+        ("every: 2h", "often: 2h", "targets.desk.canary.often: is no field; write every"),
+        ("env:HEARTBEAT_URL", "http://10.0.0.1", "heartbeat.url: is at an address that is not public"),
+        ("every: 30s", "often: 30s", "heartbeat.often: is no field; write one of every, networks, timeout, url"),
     ],
 )
 def test_a_problem_names_place_value_and_remedy(old: str, new: str, said: str) -> None:
@@ -129,7 +145,7 @@ def test_a_secret_is_never_repeated() -> None:
 
 def test_a_key_that_is_there_twice_is_refused() -> None:
     """One of the two would go unheard."""
-    with pytest.raises(DocumentError, match=r"^notifier.yaml: line 18, column 1: is a key that line 2 gives already"):
+    with pytest.raises(DocumentError, match=r"^notifier.yaml: line 20, column 1: is a key that line 2 gives already"):
         parse(FULL + "targets: {}", "notifier.yaml")
 
 

@@ -5,15 +5,17 @@ from itertools import product
 from services.notifier.channels import CHANNELS
 from services.notifier.coverage import HORIZONS
 from services.notifier.items import Severity
+from services.notifier.meter import HealthMeter, Meter
 from services.notifier.outbox import UNSETTLED, Failure, Kind
 from services.notifier.sender import OUTCOMES
-from services.shared.metrics import NotifierMeter, Registry
+from services.shared.metrics import NotifierHealthMeter, NotifierMeter, Registry
 
 
 def test_whatever_can_be_measured_has_a_series_that_was_there_before() -> None:
     """Label values outside the closed sets are refused, so a word added here only would stop the sender."""
     registry = Registry()
-    meter = NotifierMeter(registry, CHANNELS, Failure)
+    meter: Meter = NotifierMeter(registry, CHANNELS, Failure)
+    health: HealthMeter = NotifierHealthMeter(registry, CHANNELS)
     before = names(registry)
     for channel in CHANNELS:
         for kind, severity in product(Kind, set(Severity) - {Severity.UNSPECIFIED}):
@@ -26,8 +28,12 @@ def test_whatever_can_be_measured_has_a_series_that_was_there_before() -> None:
         for state in UNSETTLED:
             meter.waiting(channel, state.name.lower(), 1)
         meter.oldest(channel, 1.0)
+        health.stuck(channel, 1)
+        health.canary(channel, 1.0, 2.0)
     for horizon in HORIZONS:
         meter.uncovered(horizon, 1)
+    health.audited(1.0, 2.0)
+    health.heartbeat(1.0, 2.0)
     assert names(registry) == before
     assert len(before) < 1_200
 

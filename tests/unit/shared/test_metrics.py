@@ -8,12 +8,20 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.notifier.channels import CHANNELS
-from services.notifier.meter import Meter as MessageMeter
+from services.notifier.meter import HealthMeter, Meter as MessageMeter
 from services.notifier.outbox import Failure
 from services.shared.engine.meter import Meter
 from services.shared.errors import DeadLetterReason, PuntualError
 from services.shared.health import HttpServer, serve_http
-from services.shared.metrics import METRICS, NotifierMeter, PrometheusMeter, Registry, Vocabulary, _observe_all
+from services.shared.metrics import (
+    METRICS,
+    NotifierHealthMeter,
+    NotifierMeter,
+    PrometheusMeter,
+    Registry,
+    Vocabulary,
+    _observe_all,
+)
 
 TOPICS = ("puntual.orders.v1", "puntual.callbacks.v1", "puntual.appointments.v1", "puntual.contacts.v1")
 PROMISE = Vocabulary(
@@ -185,6 +193,28 @@ def test_each_measurement_of_the_notifier_lands_in_its_metric(registry: Registry
         (name, labels, value(registry, name, channel="email", **labels)) for name, labels, _ in expected
     ] == expected
     assert sum(len(family.samples) for family in registry.collector.collect()) <= MOST_SERIES
+
+
+def test_what_the_notifier_finds_out_about_itself_lands_in_its_metric(registry: Registry) -> None:
+    """Every method of its meter moves the metrics it speaks of, and no other channel's."""
+    meter: HealthMeter = NotifierHealthMeter(registry, CHANNELS)
+    meter.stuck("email", 2)
+    meter.audited(100.0, 90.0)
+    meter.canary("email", 10.0, 20.0)
+    meter.heartbeat(30.0, 40.0)
+    expected: list[tuple[str, dict[str, str], float]] = [
+        ("stuck_deliveries", {"channel": "email"}, 2),
+        ("stuck_deliveries", {"channel": "sms"}, 0),
+        ("last_audit_timestamp_seconds", {}, 100),
+        ("incident_overdue_seconds", {}, 90),
+        ("canary_last_success_timestamp_seconds", {"channel": "email"}, 10),
+        ("canary_expected_timestamp_seconds", {"channel": "email"}, 20),
+        ("canary_expected_timestamp_seconds", {"channel": "sms"}, 0),
+        ("heartbeat_last_success_timestamp_seconds", {}, 30),
+        ("heartbeat_expected_timestamp_seconds", {}, 40),
+    ]
+    found = [(name, labels, value(registry, f"puntual_notifier_{name}", **labels)) for name, labels, _ in expected]
+    assert found == expected
 
 
 @pytest.mark.parametrize("name", METRICS)

@@ -50,11 +50,9 @@ def every_run() -> Iterator[Run]:
         yield from (Run(name, channel, message) for channel in PROVIDERS for message in point.messages)
 
 
-def some_runs() -> Sequence[Run]:
-    """Every point and scenario once, the channels and messages in turn."""
-    every = list(every_run())
-    names = dict.fromkeys(run.name for run in every)
-    of_each = [[run for run in every if run.name == name] for name in names]
+def runs_of(names: Iterable[str]) -> Sequence[Run]:
+    """One run of each, the channels and messages in turn."""
+    of_each = [[run for run in every_run() if run.name == name] for name in names]
     return [runs[number % len(runs)] for number, runs in enumerate(of_each)]
 
 

@@ -14,7 +14,7 @@ from tests.crash.providers import PROVIDERS
 from tests.crash.run import AT_ONCE, Outcome, every_run, perform
 from tests.crash.scenarios import SCENARIOS
 
-_HEADER = ("", "what has happened, and what has not", "webhook", "e-mail", "console", "lost", "repeats")
+_HEADER = ("", "what has happened, and what has not", "killed", "webhook", "e-mail", "console", "lost", "repeats")
 
 
 @click.command()
@@ -58,11 +58,18 @@ def _table(outcomes: Sequence[Outcome]) -> Iterable[str]:
         yield _line([
             f"`{name}`",
             (POINTS.get(name) or SCENARIOS[name]).what,
+            _killed(name),
             *(_calls([outcome for outcome in mine if outcome.run.channel == channel]) for channel in PROVIDERS),
             "" if not any(outcome.evidence.copies for outcome in mine) else _each(o.evidence.copies for o in mine),
             str(sum(outcome.evidence.lost() for outcome in mine)),
             f"{sum(outcome.evidence.repeats() for outcome in mine)} of {len(mine)}",
         ])  # fmt: skip
+
+
+def _killed(name: str) -> str:
+    """Where the process ends itself, if nobody else does it."""
+    point = POINTS.get(name)
+    return point.arm.wrapped if point and point.arm else "from outside"
 
 
 def _calls(outcomes: Iterable[Outcome]) -> str:

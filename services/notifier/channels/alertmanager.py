@@ -46,7 +46,7 @@ class Alertmanager:
         """Post to all members at once; whoever has it already takes it for what it is."""
         alerts = self.alerts(message, Instant(int(time.time() * SECOND)))
         if not alerts:
-            return Accepted()  # what it answers is partly open still
+            return Accepted()  # what it answers is open still
         try:
             urls = [revealed(url).rstrip("/") + _PATH for url in self._urls]
         except ValueError:  # a secret is gone
@@ -72,7 +72,7 @@ class Alertmanager:
             {"labels": self._identity(message, delivery_id), "annotations": said, "endsAt": format_instant(now)}
             for delivery_id in message.over
         ]
-        if message.kind == "resolved":
+        if not message.calls:
             return [*over]
         firing = {
             "labels": self._identity(message, message.delivery_id),

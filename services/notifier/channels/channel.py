@@ -14,7 +14,7 @@ class Message(NamedTuple):
     incident_id: str
     #: The target's name in `notifier.yaml`.
     target: str
-    #: breach, at_risk, resolved or canary.
+    #: One of `services.notifier.outbox.Kind` in small letters, or canary.
     kind: str
     #: Earlier deliveries to the same target that this one answers.
     answers: tuple[str, ...]
@@ -29,6 +29,22 @@ class Message(NamedTuple):
     text: str
     #: The same for machines, as JSON.
     payload: Mapping[str, object]
+    #: Where it can be answered; empty: nowhere.
+    link: str = ""
+
+    @property
+    def calls(self) -> bool:
+        """Whether it asks for attention; otherwise it says how things went on."""
+        return self.kind not in _GOES_ON
+
+    @property
+    def eases(self) -> bool:
+        """Whether it says that somebody sees to what was told before, or that it can wait."""
+        return self.kind in _EASES
+
+
+_EASES = frozenset({"acknowledged", "snoozed"})
+_GOES_ON = _EASES | {"resolved"}
 
 
 def cut(text: str, length: int) -> str:

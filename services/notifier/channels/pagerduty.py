@@ -52,7 +52,7 @@ class PagerDuty:
         return cls(web, web.url(settings, ENQUEUE), routing_key)
 
     async def send(self, message: Message) -> Outcome:
-        """Trigger an alert where something is wrong, then resolve those that are over. All of it can be repeated."""
+        """Trigger, acknowledge or resolve alerts. All of it can be repeated."""
         try:
             url, routing_key = revealed(self._url), revealed(self._routing_key)
         except ValueError:  # a secret is gone
@@ -72,7 +72,9 @@ class PagerDuty:
 def events(message: Message) -> list[Mapping[str, object]]:
     """What a message makes, without the routing key. What is over is resolved last: at no time is nobody awake."""
     resolved = [{"event_action": "resolve", "dedup_key": delivery_id} for delivery_id in message.over]
-    if message.kind == "resolved":
+    if message.eases:
+        return [{"event_action": "acknowledge", "dedup_key": delivery_id} for delivery_id in message.answers]
+    if not message.calls:
         return [*resolved]
     payload = {
         "summary": cut(message.subject, LONGEST_SUMMARY),
@@ -82,7 +84,6 @@ def events(message: Message) -> list[Mapping[str, object]]:
         "class": message.kind,
         "custom_details": {"text": cut(message.text, _LONGEST_TEXT), "incident": message.incident_id},
     }
-    return [
-        {"event_action": "trigger", "dedup_key": message.delivery_id, "client": "Puntual", "payload": payload},
-        *resolved,
-    ]
+    trigger = {"event_action": "trigger", "dedup_key": message.delivery_id, "client": "Puntual", "payload": payload}
+    links = [{"href": message.link, "text": "Puntual"}] if message.link else []
+    return [{**trigger, "links": links}, *resolved]

@@ -91,7 +91,7 @@ class Slack:
         }
         if thread:
             # Who does not follow the thread must see a breach all the same, and the answer to several messages.
-            seen_by_all = message.kind == "breach" or len(message.threads) > 1
+            seen_by_all = (message.calls and message.kind != "at_risk") or len(message.threads) > 1
             body |= {"thread_ts": thread, "reply_broadcast": seen_by_all}
         return await self._web.send(url, as_json(body), headers, room=ROOM), thread
 

@@ -60,7 +60,7 @@ def bodies(message: Message) -> Iterator[bytes]:
 
 
 def _body(message: Message, subject: str, lines: Sequence[str]) -> bytes:
-    colour = _COLOURS.get(message.severity, "default") if message.kind != "resolved" else "good"
+    colour = _COLOURS.get(message.severity, "default") if message.calls else "good"
     # Runs of text, unlike blocks of it, are not read as Markdown: events can smuggle in no links.
     heading = {"type": "TextRun", "text": subject, "weight": "bolder", "size": "medium", "color": colour}
     card = {
@@ -72,6 +72,7 @@ def _body(message: Message, subject: str, lines: Sequence[str]) -> bytes:
             {"type": "RichTextBlock", "id": f"puntual-{message.delivery_id}", "inlines": [heading]},
             *({"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": line}]} for line in lines if line),
         ],
+        "actions": [{"type": "Action.OpenUrl", "title": "Puntual", "url": message.link}] if message.link else [],
     }
     attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
     return as_json({"type": "message", "attachments": [attachment]})

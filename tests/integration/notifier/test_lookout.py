@@ -146,8 +146,15 @@ def test_of_several_workers_one_sends_each(real_kafka: str, prefix: str, outside
 
     with workers[0], workers[1]:
         wait_for(lambda: all(worker.get("/readyz") == "ok\n" for worker in workers), 60)
-        wait_for(lambda: len(senders(BEAT)) == len(senders(CANARY)) == 1, 20)
-        (sender,) = senders(BEAT)
+        found: list[ServiceProcess] = []
+
+        def one_sends_each() -> bool:
+            """While partitions move to the second worker, nobody may, for a moment."""
+            found[:] = senders(BEAT)
+            return len(found) == len(senders(CANARY)) == 1
+
+        wait_for(one_sends_each, 20)
+        (sender,) = found
         (other,) = {*workers} - {sender}
         sender.terminate()
         wait_for(lambda: senders(BEAT) == senders(CANARY) == [other], 60, other.output)

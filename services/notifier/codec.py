@@ -204,6 +204,7 @@ def _pack_delivery(message: pb.Delivery, delivery: Delivery) -> None:
     message.attempts = delivery.attempts
     message.last_failure = delivery.last_failure
     message.provider_id = delivery.provider_id
+    message.may_repeat = delivery.may_repeat
     message.answers.extend(delivery.answers)
     message.over.extend(delivery.over)
     message.threads.extend(delivery.threads)
@@ -239,6 +240,7 @@ def _unpack_delivery(message: pb.Delivery) -> Delivery:
         last_failure=message.last_failure,
         provider_id=message.provider_id,
         settled_at=from_timestamp(message.settled_at),
+        may_repeat=message.may_repeat,
     )
 
 

@@ -45,6 +45,7 @@ class Failure(StrEnum):
     TOO_LARGE = "too_large"
     BLOCKED_ADDRESS = "blocked_address"
     EXPIRED = "expired"
+    BREAKER_OPEN = "breaker_open"
     OTHER = "other"
 
 
@@ -62,6 +63,8 @@ class TryAgain(NamedTuple):
     failure: Failure
     #: Microseconds that the provider asked to wait.
     retry_after: int = 0
+    #: False: no attempt was made at all, so that only `retry_after` says how long to wait.
+    made: bool = True
 
 
 class Refused(NamedTuple):
@@ -98,6 +101,8 @@ class Delivery(NamedTuple):
     last_failure: str = ""
     provider_id: str = ""
     settled_at: Instant = NONE
+    #: Of an earlier attempt nobody heard how it ended: the message may have arrived already.
+    may_repeat: bool = False
 
 
 class DeliverySettled(NamedTuple):
@@ -128,6 +133,7 @@ def settle(deliveries: Iterable[Delivery], ends: Iterable[DeliverySettled]) -> t
                 next_attempt_at=AT_ONCE,
                 give_up_at=NONE,
                 settled_at=NONE,
+                may_repeat=False,
             )
             by_id[spoken.delivery_id] = spoken
     return tuple(by_id.values())
@@ -140,8 +146,8 @@ def settled(delivery: Delivery, end: DeliverySettled) -> Delivery:
             return delivery._replace(state=DeliveryState.ACCEPTED, provider_id=provider_id, settled_at=end.occurred_at)
         case Refused(failure):
             return delivery._replace(state=DeliveryState.DEAD, last_failure=failure.value, settled_at=end.occurred_at)
-        case TryAgain(failure, retry_after):
-            wait = max(retry_after, backoff(delivery.delivery_id, delivery.attempts))
+        case TryAgain(failure, retry_after, made):
+            wait = max(retry_after, backoff(delivery.delivery_id, delivery.attempts) if made else 0)
             again = Instant(end.occurred_at + wait)
             if again > delivery.give_up_at:
                 return settled(delivery, end._replace(outcome=Refused(Failure.EXPIRED)))
@@ -162,6 +168,7 @@ def attempt(delivery: Delivery, now: Instant, patience: int) -> Delivery:
         attempts=delivery.attempts + 1,
         next_attempt_at=Instant(now + LEASE),
         give_up_at=delivery.give_up_at or Instant(now + patience),
+        may_repeat=delivery.may_repeat or delivery.state == DeliveryState.SENDING,
     )
 
 

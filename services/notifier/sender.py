@@ -6,14 +6,15 @@ a rebalance interrupts is found again as SENDING and sent again under the same i
 
 import asyncio
 import logging
+import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from puntual.notifier.v1 import incident_pb2 as pb
-from services.notifier.channels import CHANNELS
-from services.notifier.channels.channel import Channel
+from services.notifier.channels import CHANNELS, KNOWING_COPIES
+from services.notifier.channels.channel import Channel, Message
 from services.notifier.channels.console import Console
 from services.notifier.codec import unpack_deliveries
 from services.notifier.config import Target
@@ -33,10 +34,11 @@ from services.notifier.outbox import (
     TryAgain,
     settled,
 )
+from services.notifier.pacing import Breaker
 from services.notifier.wording import Style, Unwordable, word
 from services.shared.clock import Now, wall_clock
 from services.shared.engine.view import RecordView, SlowReader
-from services.shared.instant import SECOND
+from services.shared.instant import SECOND, Instant
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,24 @@ class _Place(NamedTuple):
     key: bytes
 
 
+class _Way(NamedTuple):
+    """How a message gets to its receivers."""
+
+    channel: Channel
+    style: Style
+    #: Whether it stands in for the target's own.
+    instead: bool
+    copies_known: bool
+
+
+class _Gate:
+    """What an attempt at one target has to pass."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Semaphore(CONCURRENT)
+        self.breaker = Breaker(random.random)
+
+
 class Sender:
     """Sends for the partitions that `view` owns. `submit` folds a fact into an incident; False: it is not owned."""
 
@@ -76,7 +96,8 @@ class Sender:
         self._now = now
         self._fallback = Console()
         self._tasks = asyncio.TaskGroup()
-        self._turns: dict[str, asyncio.Semaphore] = {}
+        #: By target, and whether the console stands in for it.
+        self._gates: defaultdict[tuple[str, bool], _Gate] = defaultdict(_Gate)
         self._attempts: dict[str, asyncio.Task[None]] = {}
         self._unsettled: dict[_Place, Mapping[str, Delivery]] = {}
         #: What was accepted, until the record says so.
@@ -120,7 +141,7 @@ class Sender:
             for place, record in found.items():
                 # What is new may not be in the log yet, and is announced once it is. What stood there a look ago is.
                 if record == self._record(place):
-                    self._hear(place, record)
+                    self._hear(place, record, taken_up=True)
                     await asyncio.sleep(0)
             new = [_Place(partition, key) for partition in owned - self._known for key in self._view.keys(partition)]
             found = {place: self._record(place) for place in new}
@@ -131,8 +152,8 @@ class Sender:
     def _record(self, place: _Place) -> bytes | None:
         return self._view.get(*place) if self._view.owns(place.partition) else None
 
-    def _hear(self, place: _Place, record: bytes | None) -> None:
-        """Takes in an acknowledged record."""
+    def _hear(self, place: _Place, record: bytes | None, *, taken_up: bool = False) -> None:
+        """Takes in an acknowledged record. `taken_up`: its attempts may have been made by whoever had it before."""
         before = self._unsettled.pop(place, {})
         unsettled = _unsettled(record)
         self._forget(before.keys() - unsettled.keys())
@@ -142,7 +163,7 @@ class Sender:
                     _label(delivery), Kind(delivery.kind).name.lower(), Severity(delivery.severity).name.lower()
                 )
             if delivery.state == DeliveryState.SENDING and delivery.delivery_id not in self._attempts:
-                self._begin(place, delivery)
+                self._begin(place, delivery, taken_up=taken_up)
         if unsettled:
             self._unsettled[place] = unsettled
 
@@ -150,12 +171,14 @@ class Sender:
         for delivery_id in settled:
             self._accepted.pop(delivery_id, None)
 
-    def _begin(self, place: _Place, delivery: Delivery) -> None:
+    def _begin(self, place: _Place, delivery: Delivery, *, taken_up: bool) -> None:
         # The announcement may be older than the record: what has been settled since must not be sent again.
         latest = _unsettled(self._record(place)).get(delivery.delivery_id)
         if latest is None or (latest.state, latest.attempts) != (delivery.state, delivery.attempts):
             return
-        attempt = self._tasks.create_task(self._attempt(place, delivery))
+        attempt = self._tasks.create_task(
+            self._attempt(place, delivery._replace(may_repeat=delivery.may_repeat or taken_up))
+        )
         self._attempts[delivery.delivery_id] = attempt
         attempt.add_done_callback(lambda _: self._attempts.pop(delivery.delivery_id, None))
 
@@ -186,12 +209,11 @@ class Sender:
         way = self._way(delivery)
         if way is None:
             return Refused(Failure.OTHER)
-        channel, style, instead = way
-        turn = self._turns.setdefault(delivery.target, asyncio.Semaphore(CONCURRENT))
+        gate = self._gates[delivery.target, way.instead]
         try:
-            message = word(delivery, incident_id, style, instead=instead)
-            async with asyncio.timeout(ATTEMPT), turn:
-                return None if self._finishing else await channel.send(message)
+            message = word(delivery, incident_id, way.style, instead=way.instead, copies_known=way.copies_known)
+            async with asyncio.timeout(ATTEMPT), gate.turn:
+                return None if self._finishing else await _tried(gate.breaker, way.channel, message)
         except TimeoutError:
             return TryAgain(Failure.TIMEOUT)
         except Unwordable:
@@ -202,21 +224,21 @@ class Sender:
             log.error("attempt failed", extra={"target": delivery.target, "error": type(error).__name__})  # noqa: TRY400
             return TryAgain(Failure.OTHER)
 
-    def _way(self, delivery: Delivery) -> tuple[Channel, Style, bool] | None:
-        """The channel to use, how to put it, and whether it stands in for the target's own.
-
-        None where the target is no longer in the configuration: nothing reaches it.
-        """
+    def _way(self, delivery: Delivery) -> _Way | None:
+        """The way to use; None where the target is no longer in the configuration: nothing reaches it."""
         target = self._targets.get(delivery.target)
         if target and (delivery.channel != FALLBACK_CHANNEL or target.channel_name == FALLBACK_CHANNEL):
-            return target.channel, target.style, False
+            copies_known = target.channel_name in KNOWING_COPIES
+            return _Way(target.channel, target.style, instead=False, copies_known=copies_known)
         if delivery.channel == FALLBACK_CHANNEL:
-            return self._fallback, target.style if target else Style(), True
+            return _Way(self._fallback, target.style if target else Style(), instead=True, copies_known=False)
         return None
 
     def _report(self, delivery: Delivery, end: DeliverySettled, seconds: float) -> None:
         after, channel = settled(delivery, end), _label(delivery)
-        self._meter.attempted(channel, OUTCOMES[type(end.outcome)], seconds)
+        made = not isinstance(end.outcome, TryAgain) or end.outcome.made
+        if made:
+            self._meter.attempted(channel, OUTCOMES[type(end.outcome)], seconds)
         where = {"target": delivery.target, "delivery": delivery.delivery_id, "attempts": delivery.attempts}
         if after.state == DeliveryState.ACCEPTED:
             latency = (end.occurred_at - delivery.decided_at) / SECOND
@@ -224,18 +246,49 @@ class Sender:
         elif after.state == DeliveryState.DEAD:
             self._meter.given_up(channel, after.last_failure)
             log.error("notification given up", extra={**where, "failure": after.last_failure})
-        else:
+        elif made:
             log.warning("notification will be tried again", extra={**where, "failure": after.last_failure})
 
     def _measure(self) -> None:
         now = self._now()
-        waiting = [delivery for deliveries in self._unsettled.values() for delivery in deliveries.values()]
-        counts = Counter((_label(delivery), delivery.state) for delivery in waiting)
+        counts: Counter[tuple[str, int]] = Counter()
+        oldest: dict[str, Instant] = {}
+        ways: dict[tuple[str, str], Delivery] = {}
+        for deliveries in self._unsettled.values():
+            for delivery in deliveries.values():
+                channel = _label(delivery)
+                counts[channel, delivery.state] += 1
+                oldest[channel] = min(oldest.get(channel, now), delivery.decided_at)
+                ways[delivery.target, delivery.channel] = delivery
+        # What waited for a target may have gone elsewhere: a breaker that opened here before is then no news.
+        shut = Counter(_label(delivery) for delivery in ways.values() if self._is_shut(delivery))
         for channel in CHANNELS:
             for state in (DeliveryState.PENDING, DeliveryState.SENDING):
                 self._meter.waiting(channel, state.name.lower(), counts[channel, state])
-            oldest = min((delivery.decided_at for delivery in waiting if _label(delivery) == channel), default=now)
-            self._meter.oldest(channel, max(now - oldest, 0) / SECOND)
+            self._meter.oldest(channel, (now - oldest.get(channel, now)) / SECOND)
+            self._meter.breakers(channel, shut[channel])
+
+    def _is_shut(self, delivery: Delivery) -> bool:
+        way = self._way(delivery)
+        return way is not None and self._gates[delivery.target, way.instead].breaker.is_open
+
+
+async def _tried(breaker: Breaker, channel: Channel, message: Message) -> Outcome:
+    """How an attempt ends that is made now, unless the breaker is open."""
+    if wait := breaker.wait(time.monotonic()):
+        return TryAgain(Failure.BREAKER_OPEN, round(wait * SECOND), made=False)
+    end: Outcome = TryAgain(Failure.OTHER)  # where it is broken off
+    try:
+        end = await channel.send(message)
+    finally:
+        asked = end.retry_after / SECOND if isinstance(end, TryAgain) else 0.0
+        was_open = breaker.is_open
+        breaker.ended(time.monotonic(), answered=not isinstance(end, TryAgain), retry_after=asked)
+        if breaker.is_open != was_open:
+            log.warning(
+                "target keeps failing" if breaker.is_open else "target is back", extra={"target": message.target}
+            )
+    return end
 
 
 def _label(delivery: Delivery) -> str:

@@ -80,10 +80,17 @@ class Notice(NamedTuple):
     #: On the console in place of a target that could not be reached: its name, and why.
     missed: str
     failure: str
+    #: Whether to say that it may have been said before.
+    may_repeat: bool
 
 
-def word(delivery: Delivery, incident_id: str, style: Style, *, instead: bool = False) -> Message:
-    """The message. `instead`: it is said here because its target could not be reached. Raises Unwordable."""
+def word(
+    delivery: Delivery, incident_id: str, style: Style, *, instead: bool = False, copies_known: bool = False
+) -> Message:
+    """The message. `instead`: it is said here because its target could not be reached. Raises Unwordable.
+
+    `copies_known`: whoever receives it tells copies by their id, so that they need not be called what they are.
+    """
     services = {item.service for item in delivery.items}
     notice = Notice(
         kind=Kind(delivery.kind).name.lower(),
@@ -93,6 +100,7 @@ def word(delivery: Delivery, incident_id: str, style: Style, *, instead: bool = 
         explain=f"puntual explain {quote(clean(delivery.items[0].record_id))}",
         missed=delivery.target if instead else "",
         failure=delivery.last_failure if instead else "",
+        may_repeat=delivery.may_repeat and not copies_known,
     )
     try:
         template = _environment().get_template("message.j2")

@@ -24,3 +24,5 @@ CHANNELS: Mapping[str, Callable[[Fields], Channel]] = {
     "teams": Teams.read,
     "webhook": Webhook.read,
 }
+#: Channels whose receivers know a copy by its id, so that people need not be told of it.
+KNOWING_COPIES = frozenset({"alertmanager", "email", "pagerduty", "webhook"})

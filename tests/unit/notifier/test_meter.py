@@ -26,6 +26,7 @@ def test_whatever_can_be_measured_has_a_series_that_was_there_before() -> None:
         for state in UNSETTLED:
             meter.waiting(channel, state.name.lower(), 1)
         meter.oldest(channel, 1.0)
+        meter.breakers(channel, 1)
     for horizon in HORIZONS:
         meter.uncovered(horizon, 1)
     assert names(registry) == before

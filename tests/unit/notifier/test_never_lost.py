@@ -31,6 +31,7 @@ BELIEFS = {Kind.BREACH: Standing.BROKEN, Kind.AT_RISK: Standing.AT_RISK, Kind.RE
 BAD_ENDS: list[Outcome] = [
     TryAgain(Failure.NETWORK),
     TryAgain(Failure.RATE_LIMITED, 100 * SECOND),
+    TryAgain(Failure.BREAKER_OPEN, 20 * SECOND, made=False),
     Refused(Failure.CLIENT_ERROR),
 ]
 
@@ -145,6 +146,13 @@ class Notifier(RuleBasedStateMachine):
         for subject in SUBJECTS:
             alerts = Counter(d.target for d in self.once() if d.kind == Kind.BREACH and subject in _subjects(d))
             assert max(alerts.values(), default=0) <= self.breaches(subject)
+
+    @invariant()
+    def a_copy_is_called_one(self) -> None:
+        known: set[str] = set()
+        for delivery in self.heard:
+            assert delivery.may_repeat or delivery.delivery_id not in known
+            known.add(delivery.delivery_id)
 
     def teardown(self) -> None:
         """In the end everybody knows how things stand."""

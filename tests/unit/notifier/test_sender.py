@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from services.notifier import sender as sender_module
+from services.notifier import pacing, sender as sender_module
 from services.notifier.channels.channel import Message
 from services.notifier.codec import pack, unpack
 from services.notifier.config import Target
-from services.notifier.domain import Incident, Plan, due, fold
+from services.notifier.domain import Incident, Plan, Receivers, due, fold
 from services.notifier.outbox import (
     Accepted,
     Delivery,
@@ -22,8 +22,10 @@ from services.notifier.outbox import (
     Refused,
     TryAgain,
 )
+from services.notifier.pacing import FAILURES
 from services.notifier.sender import Sender
 from services.notifier.wording import Style
+from services.shared.instant import SECOND
 from tests.unit.notifier.builders import BOTH, INCIDENT, MAIL, at, broken
 from tests.views import MemoryView
 
@@ -77,6 +79,9 @@ class Tally:
 
     def oldest(self, channel: str, seconds: float) -> None:
         self.gauges["oldest", channel] = seconds
+
+    def breakers(self, channel: str, targets: int) -> None:
+        self.gauges["breakers", channel] = targets
 
     def uncovered(self, horizon: str, schedules: int) -> None:
         self.gauges["uncovered", horizon] = schedules
@@ -382,6 +387,82 @@ async def test_what_is_refused_is_said_on_the_console(capsys: pytest.CaptureFixt
         await until(lambda: len(stage.submitted) == 2)
     assert "[not delivered to mail] Promise broken: getting order A-1 ready" in capsys.readouterr().out
     assert {d.state for d in stage.deliveries()} == {DeliveryState.DEAD, DeliveryState.ACCEPTED}
+
+
+async def down(stage: Stage, failures: int) -> None:
+    """So many incidents have something to tell a target, one after the other."""
+    for number in range(failures):
+        stage.keep(elsewhere(f"B-{number}"))
+        await until(lambda ends=number + 1: len(stage.submitted) == ends)  # type: ignore[misc]
+
+
+async def test_a_target_that_keeps_failing_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes meanwhile waits without an attempt, and counts as none; other targets are told as ever."""
+    monkeypatch.setattr(pacing, "SHORTEST", 60.0)
+    mail, hook = Recorder(*[TryAgain(Failure.NETWORK)] * FAILURES), Recorder()
+    stage = Stage(plan=BOTH, mail=mail, hook=hook)
+    async with running(stage):
+        await down(stage, FAILURES)
+        stage.keep(sending(plan=BOTH))
+        await until(lambda: len(stage.submitted) == FAILURES + 2)
+        await until(lambda: stage.meter.gauges.get(("breakers", "email")) == 1)
+    assert (len(mail.sent), len(hook.sent)) == (FAILURES, 1)
+    (held,) = [end.outcome for end in stage.submitted[FAILURES:] if isinstance(end.outcome, TryAgain)]
+    assert (held.failure, held.made) == (Failure.BREAKER_OPEN, False)
+    assert 60 * SECOND <= held.retry_after <= 180 * SECOND
+    assert stage.meter.counts["attempted", "email", "retryable"] == FAILURES
+    assert stage.meter.gauges["breakers", "webhook"] == 0
+
+
+async def test_a_target_that_is_back_is_told_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One attempt finds out."""
+    monkeypatch.setattr(pacing, "SHORTEST", 0.0)
+    monkeypatch.setattr(pacing, "LONGEST", 0.0)
+    mail = Recorder(*[TryAgain(Failure.NETWORK)] * FAILURES)
+    stage = Stage(mail=mail)
+    async with running(stage):
+        await down(stage, FAILURES + 2)
+        assert [type(end.outcome) for end in stage.submitted[FAILURES:]] == [Accepted, Accepted]
+        await until(lambda: stage.meter.gauges.get(("breakers", "email")) == 0)
+
+
+async def test_a_message_refused_for_good_says_nothing_against_its_target() -> None:
+    """It answers, so the next message goes through."""
+    mail = Recorder(*[Refused(Failure.CLIENT_ERROR)] * (FAILURES + 1))
+    stage = Stage(mail=mail)
+    async with running(stage):
+        await down(stage, FAILURES + 2)
+    assert len(mail.sent) == FAILURES + 2
+
+
+async def test_attempts_that_last_too_long_open_the_breaker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like any that fail."""
+    monkeypatch.setattr(sender_module, "ATTEMPT", 0.02)
+    mail = Recorder()
+    mail.free.clear()
+    stage = Stage(mail=mail)
+    async with running(stage):
+        await down(stage, FAILURES + 1)
+    failures = [end.outcome.failure for end in stage.submitted if isinstance(end.outcome, TryAgain)]
+    assert failures == [*[Failure.TIMEOUT] * FAILURES, Failure.BREAKER_OPEN]
+
+
+@pytest.mark.parametrize(("channel", "said"), [("slack", True), ("email", False)])
+async def test_a_copy_is_called_one_where_nobody_knows_it_by_its_id(channel: str, said: bool) -> None:
+    """The attempt was never heard of: made again after its lease, or by whoever took over."""
+    plan = MAIL._replace(routes={"ops": Receivers({"mail": channel})})
+    mail = Recorder()
+    stage = Stage(plan=plan, mail=mail)
+    again = due(sending(plan=plan), at(11), plan)
+    assert again is not None
+    stage.view.put(INCIDENT, INCIDENT, pack(sending(plan=plan)))
+    async with running(stage):
+        await until(lambda: len(stage.submitted) == 1)
+        stage.keep(again._replace(incident_id="ops/again"))
+        await until(lambda: len(stage.submitted) == 2)
+        stage.keep(sending(plan=plan)._replace(incident_id="ops/new"))
+        await until(lambda: len(stage.submitted) == 3)
+    assert ["(may repeat)" in message.subject for message in mail.sent] == [said, said, False]
 
 
 async def test_a_target_that_is_gone_is_given_up() -> None:

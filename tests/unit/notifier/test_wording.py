@@ -104,6 +104,17 @@ def test_many_broken_promises_are_counted() -> None:
     assert "… and 10 more" in message.text
 
 
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "(may repeat)"), ("es", "(puede repetirse)"), ("it", "(può ripetersi)")]
+)
+def test_a_message_that_may_repeat_says_so(language: str, said: str) -> None:
+    """At the end of its first line, unless whoever gets it knows copies by their ids."""
+    twice = a_delivery()._replace(may_repeat=True)
+    assert word(twice, "ops", Style(language)).subject.endswith(f" {said}")
+    assert "(" not in word(twice, "ops", Style(language), copies_known=True).subject
+    assert "(" not in word(a_delivery(), "ops", Style(language)).subject
+
+
 def test_a_late_fulfilment_says_how_late() -> None:
     """Counted from the first word given."""
     item = an_item(Standing.FULFILLED_LATE, 125, details=DETAILS._replace(original_due_at=at(0), reason="fulfilled"))

@@ -1,0 +1,66 @@
+"""When one target may be attempted: not while it is down, and not more often than it can bear. Pure.
+
+Times are seconds of any clock that never goes back; `draw` returns a number from 0 to 1, another each time.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+#: Failures in a row after which a breaker opens.
+FAILURES: Final = 5
+#: Seconds: what every pause lasts at least, and what is drawn for it on top, after the first opening and at most.
+SHORTEST: Final = 1.0
+_FIRST, LONGEST = 2.0, 60.0
+
+
+class Breaker:
+    """Of one target. Closed, it lets every attempt through; open, after each pause a single one, to see."""
+
+    def __init__(self, draw: Callable[[], float]) -> None:
+        self._draw = draw
+        self._failures = 0
+        #: How many pauses there were since the last success; 0: it is closed.
+        self._pauses = 0
+        self._until = 0.0
+        self._probing = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether attempts are held back."""
+        return self._pauses > 0
+
+    def wait(self, now: float) -> float:
+        """Seconds until to ask again; 0: make the attempt now, and say by `ended` how it ended.
+
+        Those who wait are told different times, so that they do not come all at once when the target is back.
+        """
+        if not self._pauses:
+            return 0.0
+        if now >= self._until and not self._probing:
+            self._probing = True
+            return 0.0
+        return max(self._until - now, 0.0) + SHORTEST + self._bound() * self._draw()
+
+    def ended(self, now: float, *, answered: bool, retry_after: float = 0.0) -> None:
+        """An attempt ended. `answered`: the target works, be it that it refused this message for good.
+
+        `retry_after`: seconds that the target asked to wait.
+        """
+        if answered:
+            self._failures = self._pauses = 0
+            self._probing = False
+        elif not self._pauses:
+            self._failures += 1
+            if self._failures >= FAILURES:
+                self._pause(now, retry_after)
+        elif self._probing:
+            # Of an attempt that began before it opened this may be the end, too: then the next pause only comes sooner.
+            self._pause(now, retry_after)
+
+    def _pause(self, now: float, retry_after: float) -> None:
+        self._pauses += 1
+        self._probing = False
+        self._until = now + max(SHORTEST + self._bound() * self._draw(), min(retry_after, LONGEST))
+
+    def _bound(self) -> float:
+        return min(_FIRST * 2.0 ** min(self._pauses - 1, 16), LONGEST)

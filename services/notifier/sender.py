@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import cache
 from typing import NamedTuple
 
 from puntual.notifier.v1 import incident_pb2 as pb
@@ -36,7 +37,7 @@ from services.notifier.outbox import (
 )
 from services.notifier.pacing import Breaker
 from services.notifier.wording import Style, Unwordable, word
-from services.shared.clock import Now, wall_clock
+from services.shared.clock import Now, from_timestamp, wall_clock
 from services.shared.engine.view import RecordView, SlowReader
 from services.shared.instant import SECOND, Instant
 
@@ -63,6 +64,15 @@ class _Place(NamedTuple):
 
     partition: int
     key: bytes
+
+
+class _Unsettled(NamedTuple):
+    """What is remembered of a message as long as it is not settled."""
+
+    state: int
+    #: Its target, its channel, and what metrics call that.
+    way: tuple[str, str, str]
+    decided_at: Instant
 
 
 class _Way(NamedTuple):
@@ -99,7 +109,7 @@ class Sender:
         #: By target, and whether the console stands in for it.
         self._gates: defaultdict[tuple[str, bool], _Gate] = defaultdict(_Gate)
         self._attempts: dict[str, asyncio.Task[None]] = {}
-        self._unsettled: dict[_Place, Mapping[str, Delivery]] = {}
+        self._unsettled: dict[_Place, Mapping[str, _Unsettled]] = {}
         #: What was accepted, until the record says so.
         self._accepted: dict[str, DeliverySettled] = {}
         self._known: frozenset[int] = frozenset()
@@ -141,7 +151,7 @@ class Sender:
             for place, record in found.items():
                 # What is new may not be in the log yet, and is announced once it is. What stood there a look ago is.
                 if record == self._record(place):
-                    self._hear(place, record, taken_up=True)
+                    self._hear(place, record)
                     await asyncio.sleep(0)
             new = [_Place(partition, key) for partition in owned - self._known for key in self._view.keys(partition)]
             found = {place: self._record(place) for place in new}
@@ -152,33 +162,34 @@ class Sender:
     def _record(self, place: _Place) -> bytes | None:
         return self._view.get(*place) if self._view.owns(place.partition) else None
 
-    def _hear(self, place: _Place, record: bytes | None, *, taken_up: bool = False) -> None:
-        """Takes in an acknowledged record. `taken_up`: its attempts may have been made by whoever had it before."""
+    def _hear(self, place: _Place, record: bytes | None) -> None:
+        """Takes in an acknowledged record."""
         before = self._unsettled.pop(place, {})
-        unsettled = _unsettled(record)
-        self._forget(before.keys() - unsettled.keys())
-        for delivery in unsettled.values():
-            if delivery.attempts == 0 and delivery.delivery_id not in before:
-                self._meter.decided(
-                    _label(delivery), Kind(delivery.kind).name.lower(), Severity(delivery.severity).name.lower()
-                )
-            if delivery.state == DeliveryState.SENDING and delivery.delivery_id not in self._attempts:
-                self._begin(place, delivery, taken_up=taken_up)
-        if unsettled:
-            self._unsettled[place] = unsettled
+        deliveries = _unsettled(record)
+        self._forget(before.keys() - deliveries.keys())
+        for delivery_id, delivery in deliveries.items():
+            if delivery.attempts == 0 and delivery_id not in before:
+                self._meter.decided(*_words(*unpack_deliveries([delivery])))
+            if delivery.state == pb.DELIVERY_STATE_SENDING and delivery_id not in self._attempts:
+                # Whoever had the record before may have made an attempt that nobody saw coming here.
+                seen = delivery_id in before and before[delivery_id].state == DeliveryState.PENDING
+                self._begin(place, delivery, record, may_repeat=delivery.may_repeat or not seen)
+        if deliveries:
+            self._unsettled[place] = {delivery_id: _noted(delivery) for delivery_id, delivery in deliveries.items()}
 
     def _forget(self, settled: Iterable[str]) -> None:
         for delivery_id in settled:
             self._accepted.pop(delivery_id, None)
 
-    def _begin(self, place: _Place, delivery: Delivery, *, taken_up: bool) -> None:
+    def _begin(self, place: _Place, asked: pb.Delivery, record: bytes | None, *, may_repeat: bool) -> None:
         # The announcement may be older than the record: what has been settled since must not be sent again.
-        latest = _unsettled(self._record(place)).get(delivery.delivery_id)
-        if latest is None or (latest.state, latest.attempts) != (delivery.state, delivery.attempts):
-            return
-        attempt = self._tasks.create_task(
-            self._attempt(place, delivery._replace(may_repeat=delivery.may_repeat or taken_up))
-        )
+        latest = self._record(place)
+        if latest != record:
+            now = _unsettled(latest).get(asked.delivery_id)
+            if now is None or (now.state, now.attempts) != (asked.state, asked.attempts):
+                return
+        (delivery,) = unpack_deliveries([asked])
+        attempt = self._tasks.create_task(self._attempt(place, delivery._replace(may_repeat=may_repeat)))
         self._attempts[delivery.delivery_id] = attempt
         attempt.add_done_callback(lambda _: self._attempts.pop(delivery.delivery_id, None))
 
@@ -206,7 +217,7 @@ class Sender:
         return end
 
     async def _outcome(self, incident_id: str, delivery: Delivery) -> Outcome | None:
-        way = self._way(delivery)
+        way = self._way(delivery.target, delivery.channel)
         if way is None:
             return Refused(Failure.OTHER)
         gate = self._gates[delivery.target, way.instead]
@@ -224,25 +235,25 @@ class Sender:
             log.error("attempt failed", extra={"target": delivery.target, "error": type(error).__name__})  # noqa: TRY400
             return TryAgain(Failure.OTHER)
 
-    def _way(self, delivery: Delivery) -> _Way | None:
+    def _way(self, name: str, channel: str) -> _Way | None:
         """The way to use; None where the target is no longer in the configuration: nothing reaches it."""
-        target = self._targets.get(delivery.target)
-        if target and (delivery.channel != FALLBACK_CHANNEL or target.channel_name == FALLBACK_CHANNEL):
+        target = self._targets.get(name)
+        if target and (channel != FALLBACK_CHANNEL or target.channel_name == FALLBACK_CHANNEL):
             copies_known = target.channel_name in KNOWING_COPIES
             return _Way(target.channel, target.style, instead=False, copies_known=copies_known)
-        if delivery.channel == FALLBACK_CHANNEL:
+        if channel == FALLBACK_CHANNEL:
             return _Way(self._fallback, target.style if target else Style(), instead=True, copies_known=False)
         return None
 
     def _report(self, delivery: Delivery, end: DeliverySettled, seconds: float) -> None:
-        after, channel = settled(delivery, end), _label(delivery)
+        after, (channel, _, severity) = settled(delivery, end), _words(delivery)
         made = not isinstance(end.outcome, TryAgain) or end.outcome.made
         if made:
             self._meter.attempted(channel, OUTCOMES[type(end.outcome)], seconds)
         where = {"target": delivery.target, "delivery": delivery.delivery_id, "attempts": delivery.attempts}
         if after.state == DeliveryState.ACCEPTED:
             latency = (end.occurred_at - delivery.decided_at) / SECOND
-            self._meter.delivered(channel, Severity(delivery.severity).name.lower(), latency)
+            self._meter.delivered(channel, severity, latency)
         elif after.state == DeliveryState.DEAD:
             self._meter.given_up(channel, after.last_failure)
             log.error("notification given up", extra={**where, "failure": after.last_failure})
@@ -253,24 +264,24 @@ class Sender:
         now = self._now()
         counts: Counter[tuple[str, int]] = Counter()
         oldest: dict[str, Instant] = {}
-        ways: dict[tuple[str, str], Delivery] = {}
+        ways: set[tuple[str, str, str]] = set()
         for deliveries in self._unsettled.values():
-            for delivery in deliveries.values():
-                channel = _label(delivery)
-                counts[channel, delivery.state] += 1
-                oldest[channel] = min(oldest.get(channel, now), delivery.decided_at)
-                ways[delivery.target, delivery.channel] = delivery
+            for state, way, decided_at in deliveries.values():
+                label = way[-1]
+                counts[label, state] += 1
+                oldest[label] = min(oldest.get(label, now), decided_at)
+                ways.add(way)
         # What waited for a target may have gone elsewhere: a breaker that opened here before is then no news.
-        shut = Counter(_label(delivery) for delivery in ways.values() if self._is_shut(delivery))
+        shut = Counter(label for target, channel, label in ways if self._is_shut(target, channel))
         for channel in CHANNELS:
-            for state in (DeliveryState.PENDING, DeliveryState.SENDING):
-                self._meter.waiting(channel, state.name.lower(), counts[channel, state])
+            for state in UNSETTLED:
+                self._meter.waiting(channel, DeliveryState(state).name.lower(), counts[channel, state])
             self._meter.oldest(channel, (now - oldest.get(channel, now)) / SECOND)
             self._meter.breakers(channel, shut[channel])
 
-    def _is_shut(self, delivery: Delivery) -> bool:
-        way = self._way(delivery)
-        return way is not None and self._gates[delivery.target, way.instead].breaker.is_open
+    def _is_shut(self, target: str, channel: str) -> bool:
+        way = self._way(target, channel)
+        return way is not None and self._gates[target, way.instead].breaker.is_open
 
 
 async def _tried(breaker: Breaker, channel: Channel, message: Message) -> Outcome:
@@ -291,12 +302,32 @@ async def _tried(breaker: Breaker, channel: Channel, message: Message) -> Outcom
     return end
 
 
-def _label(delivery: Delivery) -> str:
-    """The channel as metrics name it. What only a newer version knows is counted as what stands in for it."""
-    return delivery.channel if delivery.channel in CHANNELS else FALLBACK_CHANNEL
+def _label(channel: str) -> str:
+    """A channel as metrics name it. What only a newer version knows is counted as what stands in for it."""
+    return channel if channel in CHANNELS else FALLBACK_CHANNEL
 
 
-def _unsettled(record: bytes | None) -> Mapping[str, Delivery]:
+def _words(delivery: Delivery) -> tuple[str, str, str]:
+    """Channel, kind and severity, as metrics name them."""
+    return _label(delivery.channel), Kind(delivery.kind).name.lower(), Severity(delivery.severity).name.lower()
+
+
+def _unsettled(record: bytes | None) -> Mapping[str, pb.Delivery]:
     """The deliveries of a packed incident that are not settled, by id."""
-    deliveries = unpack_deliveries(pb.Incident.FromString(record).deliveries) if record else ()
-    return {delivery.delivery_id: delivery for delivery in deliveries if delivery.state in UNSETTLED}
+    deliveries = pb.Incident.FromString(record).deliveries if record else ()
+    return {delivery.delivery_id: delivery for delivery in deliveries if delivery.state not in _SETTLED}
+
+
+#: Of a state that only a newer version knows the codec says that it waits.
+_SETTLED = frozenset({pb.DELIVERY_STATE_ACCEPTED, pb.DELIVERY_STATE_DEAD})
+
+
+def _noted(delivery: pb.Delivery) -> _Unsettled:
+    state = DeliveryState.SENDING if delivery.state == pb.DELIVERY_STATE_SENDING else DeliveryState.PENDING
+    return _Unsettled(state, _towards(delivery.target, delivery.channel), from_timestamp(delivery.decided_at))
+
+
+@cache
+def _towards(target: str, channel: str) -> tuple[str, str, str]:
+    """One for very many messages: they go to few targets."""
+    return target, channel, _label(channel)

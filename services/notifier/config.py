@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from services.notifier.channels import CHANNELS
+from services.notifier.channels import CHANNELS, CLOSING, RATES
 from services.notifier.channels.channel import Channel
 from services.notifier.domain import Plan, Receivers
 from services.notifier.items import Severity
 from services.notifier.on_call import PREFIX, read_schedule
+from services.notifier.pacing import Rate
 from services.notifier.routing import GROUP_LABELS, ROUTE_LABELS, SEVERITY_LABELS, Match, Route, Routing, SeverityRule
 from services.notifier.schedules import Duty, Schedule
 from services.notifier.wording import LANGUAGES, Style
@@ -24,6 +25,9 @@ BUILT_IN = Path(__file__).with_name("notifier.yaml")
 _GIVE_UP_AFTER = {"critical": "24h", "warning": "12h", "info": "4h"}
 #: Names stand in ids, headers and metric labels.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+#: How many messages a target can bear.
+_RATE = re.compile(r"([1-9][0-9]{0,5}) per (second|minute|hour)")
+_SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3_600.0}
 _CLOSED: Mapping[str, frozenset[str]] = {
     "service": frozenset({"promises", "sla"}),
     "standing": frozenset({"at_risk", "broken"}),
@@ -38,6 +42,8 @@ class Target(NamedTuple):
     channel_name: str
     channel: Channel
     style: Style
+    #: None: as many as there are.
+    rate: Rate | None = None
 
 
 class Config(NamedTuple):
@@ -121,8 +127,24 @@ def _target(name: str, targets: Fields) -> Target:
         time_zone=_zone(fields),
         show_customer=fields.flag("show_customer"),
     )
+    rate = _rate(fields, channel_name)
     fields.done()
-    return Target(name, channel_name, channel, style)
+    return Target(name, channel_name, channel, style, rate)
+
+
+def _rate(fields: Fields, channel: str) -> Rate | None:
+    written = fields.text("rate", "")
+    if not written:
+        return RATES.get(channel)
+    if written == "none":
+        return None
+    if channel in CLOSING:
+        fields.problem("rate", f"is not for {channel}, which closes each message's alert by itself; leave it out")
+    found = _RATE.fullmatch(written)
+    if not found:
+        fields.problem("rate", f"{written!r} is no rate; write for example 20 per minute, or none")
+        return None
+    return Rate(int(found[1]), _SECONDS[found[2]])
 
 
 def _zone(fields: Fields) -> str:

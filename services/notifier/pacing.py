@@ -4,7 +4,7 @@ Times are seconds of any clock that never goes back; `draw` returns a number fro
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 #: Failures in a row after which a breaker opens.
 FAILURES: Final = 5
@@ -64,3 +64,46 @@ class Breaker:
 
     def _bound(self) -> float:
         return min(_FIRST * 2.0 ** min(self._pauses - 1, 16), LONGEST)
+
+
+class Rate(NamedTuple):
+    """How many messages a target can bear in a time. As many may come at once after a rest of that length."""
+
+    messages: int
+    seconds: float
+
+
+class Bucket:
+    """The messages that one target can be sent now, by its rate."""
+
+    def __init__(self, rate: Rate, now: float) -> None:
+        self._most = float(rate.messages)
+        self._every = rate.seconds / rate.messages
+        self._left = self._most
+        self._filled_at = now
+
+    def wait(self, now: float, *, urgent: bool) -> float:
+        """Seconds until a message may be sent; 0: now. Of several that may be sent one is kept for what is urgent."""
+        self._left = min(self._left + (now - self._filled_at) / self._every, self._most)
+        self._filled_at = now
+        needed = self._needed(urgent=urgent)
+        # A token that is there but for an error of rounding is there.
+        return (needed - self._left) * self._every if needed - self._left > _ROUNDING else 0.0
+
+    def is_last(self, *, urgent: bool) -> bool:
+        """Whether another one would have to wait."""
+        return self._left - self._needed(urgent=urgent) < 1.0 - _ROUNDING
+
+    def _needed(self, *, urgent: bool) -> float:
+        return 1.0 if urgent else min(2.0, self._most)
+
+    def take(self) -> None:
+        """A message is sent."""
+        self._left -= 1.0
+
+    def put_back(self) -> None:
+        """It was not sent after all."""
+        self._left = min(self._left + 1.0, self._most)
+
+
+_ROUNDING: Final = 1e-9

@@ -8,9 +8,11 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import cache
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache, partial
+from itertools import chain
 from typing import NamedTuple
 
 from puntual.notifier.v1 import incident_pb2 as pb
@@ -19,6 +21,7 @@ from services.notifier.channels.channel import Channel, Message
 from services.notifier.channels.console import Console
 from services.notifier.codec import unpack_deliveries
 from services.notifier.config import Target
+from services.notifier.digest import merged
 from services.notifier.items import Severity
 from services.notifier.meter import Meter
 from services.notifier.outbox import (
@@ -35,7 +38,7 @@ from services.notifier.outbox import (
     TryAgain,
     settled,
 )
-from services.notifier.pacing import Breaker
+from services.notifier.pacing import Breaker, Bucket, Rate
 from services.notifier.wording import Style, Unwordable, word
 from services.shared.clock import Now, from_timestamp, wall_clock
 from services.shared.engine.view import RecordView, SlowReader
@@ -47,6 +50,8 @@ log = logging.getLogger(__name__)
 CONCURRENT = 8
 #: Seconds an attempt may last, waiting for its turn included. Well below the lease, so that none outlives it.
 ATTEMPT = 45.0
+#: Seconds that a message is held here because its target can bear no more. With an attempt well below the lease, too.
+HELD = 10.0
 #: Seconds that attempts under way get to end when the service stops. A webhook's own timeout is shorter.
 GRACE = 12.0
 #: Seconds between two looks at which partitions are owned, and two measurements.
@@ -85,12 +90,41 @@ class _Way(NamedTuple):
     copies_known: bool
 
 
+class _Waiting(NamedTuple):
+    """A message that waits for its target to bear another one."""
+
+    incident_id: str
+    delivery: Delivery
+    since: float
+    end: "asyncio.Future[Outcome | None]"
+
+
 class _Gate:
     """What an attempt at one target has to pass."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: Rate | None) -> None:
         self.turn = asyncio.Semaphore(CONCURRENT)
         self.breaker = Breaker(random.random)
+        self.bucket = Bucket(rate, time.monotonic()) if rate else None
+        #: By kind, which is the order in which they leave; those of one kind as they came. No list is empty.
+        self.line: dict[int, list[_Waiting]] = {}
+        self.news = asyncio.Event()
+        self.clerk: asyncio.Task[None] | None = None
+
+    def take(self, kind: int, *, everybody: bool) -> Sequence[_Waiting]:
+        """Take the first of a kind out of the line, or all of them."""
+        line = self.line.pop(kind)
+        if not everybody and line[1:]:
+            self.line[kind] = line[1:]
+        return line if everybody else line[:1]
+
+    def leave(self, gone: Callable[[_Waiting], bool]) -> list[_Waiting]:
+        """Take those out of the line of whom that is true."""
+        leaving = [waiting for waiting in chain(*self.line.values()) if gone(waiting)]
+        if leaving:
+            left = {kind: [each for each in line if not gone(each)] for kind, line in self.line.items()}
+            self.line = {kind: line for kind, line in left.items() if line}
+        return leaving
 
 
 class Sender:
@@ -107,7 +141,7 @@ class Sender:
         self._fallback = Console()
         self._tasks = asyncio.TaskGroup()
         #: By target, and whether the console stands in for it.
-        self._gates: defaultdict[tuple[str, bool], _Gate] = defaultdict(_Gate)
+        self._gates: dict[tuple[str, bool], _Gate] = {}
         self._attempts: dict[str, asyncio.Task[None]] = {}
         self._unsettled: dict[_Place, Mapping[str, _Unsettled]] = {}
         #: What was accepted, until the record says so.
@@ -124,6 +158,9 @@ class Sender:
     async def finish(self) -> None:
         """Begin nothing more, and wait until what is under way has ended and is reported, at most `GRACE` seconds."""
         self._finishing = True
+        for gate in self._gates.values():
+            for waiting in gate.leave(lambda _: True):
+                waiting.end.set_result(None)
         if self._attempts:
             await asyncio.wait(self._attempts.values(), timeout=GRACE)
 
@@ -220,20 +257,76 @@ class Sender:
         way = self._way(delivery.target, delivery.channel)
         if way is None:
             return Refused(Failure.OTHER)
-        gate = self._gates[delivery.target, way.instead]
+        gate = self._gate(delivery.target, instead=way.instead)
+        if gate.bucket is None:
+            return await self._sent(gate, way, incident_id, [delivery])
+        waiting = _Waiting(incident_id, delivery, time.monotonic(), asyncio.get_running_loop().create_future())
+        if delivery.kind not in gate.line:
+            gate.news.set()  # it may be more urgent than all that waits
+        gate.line.setdefault(delivery.kind, []).append(waiting)
+        if gate.clerk is None:
+            gate.clerk = self._tasks.create_task(self._serve(gate, gate.bucket, way))
+        return await waiting.end
+
+    async def _serve(self, gate: _Gate, bucket: Bucket, way: _Way) -> None:
+        """Sends what waits as fast as the target can bear. The last message that it can bear now stands for all."""
+        while gate.line:
+            gate.news.clear()
+            now, kind = time.monotonic(), min(gate.line)
+            urgent = kind == Kind.BREACH
+            wait = bucket.wait(now, urgent=urgent)
+            if not wait:
+                line = gate.take(kind, everybody=bucket.is_last(urgent=urgent))
+                bucket.take()
+                self._tasks.create_task(self._send_together(gate, bucket, way, line))
+                continue
+            # No attempt may outlive its lease, so nobody waits here for long; who leaves is back when it may be sent.
+            later = TryAgain(Failure.RATE_LIMITED, round(max(wait - HELD / 2, 1.0) * SECOND), made=False)
+            for waiting in gate.leave(partial(_has_waited, now - HELD if wait <= HELD else now)):
+                waiting.end.set_result(later)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(gate.news.wait(), min(wait, HELD / 10))
+        gate.clerk = None
+
+    async def _send_together(self, gate: _Gate, bucket: Bucket, way: _Way, line: Sequence[_Waiting]) -> None:
+        incidents = {waiting.incident_id for waiting in line}
+        incident_id = incidents.pop() if len(incidents) == 1 else ""
+        outcome = await self._sent(gate, way, incident_id, [waiting.delivery for waiting in line])
+        if isinstance(outcome, TryAgain) and not outcome.made:
+            bucket.put_back()
+        for waiting in line:
+            waiting.end.set_result(outcome)
+
+    async def _sent(self, gate: _Gate, way: _Way, incident_id: str, deliveries: Sequence[Delivery]) -> Outcome | None:
+        """How one attempt ends at a message for these deliveries."""
+        stands_for = deliveries if len(deliveries) > 1 else ()
+        target = deliveries[0].target
         try:
-            message = word(delivery, incident_id, way.style, instead=way.instead, copies_known=way.copies_known)
+            message = word(
+                merged(stands_for) if stands_for else deliveries[0],
+                incident_id,
+                way.style,
+                instead=way.instead,
+                copies_known=way.copies_known,
+                stands_for=stands_for,
+            )
             async with asyncio.timeout(ATTEMPT), gate.turn:
                 return None if self._finishing else await _tried(gate.breaker, way.channel, message)
         except TimeoutError:
             return TryAgain(Failure.TIMEOUT)
         except Unwordable:
-            log.exception("message cannot be worded", extra={"target": delivery.target})
+            log.exception("message cannot be worded", extra={"target": target})
             return Refused(Failure.TEMPLATE)
         except Exception as error:  # noqa: BLE001 - one target's trouble must not stop the others
             # What it says may hold a secret; what it is tells enough.
-            log.error("attempt failed", extra={"target": delivery.target, "error": type(error).__name__})  # noqa: TRY400
+            log.error("attempt failed", extra={"target": target, "error": type(error).__name__})  # noqa: TRY400
             return TryAgain(Failure.OTHER)
+
+    def _gate(self, name: str, *, instead: bool) -> _Gate:
+        if (name, instead) not in self._gates:
+            target = self._targets.get(name)
+            self._gates[name, instead] = _Gate(target.rate if target and not instead else None)
+        return self._gates[name, instead]
 
     def _way(self, name: str, channel: str) -> _Way | None:
         """The way to use; None where the target is no longer in the configuration: nothing reaches it."""
@@ -281,7 +374,11 @@ class Sender:
 
     def _is_shut(self, target: str, channel: str) -> bool:
         way = self._way(target, channel)
-        return way is not None and self._gates[target, way.instead].breaker.is_open
+        return way is not None and self._gate(target, instead=way.instead).breaker.is_open
+
+
+def _has_waited(since: float, waiting: _Waiting) -> bool:
+    return waiting.since <= since
 
 
 async def _tried(breaker: Breaker, channel: Channel, message: Message) -> Outcome:

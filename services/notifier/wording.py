@@ -6,7 +6,7 @@ ever filled in, never interpreted.
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from shlex import quote
@@ -18,6 +18,7 @@ from jinja2 import FileSystemLoader, StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from services.notifier.channels.channel import Message
+from services.notifier.digest import kinds
 from services.notifier.items import Details, Item, Severity, Standing
 from services.notifier.outbox import Delivery, Kind
 from services.shared.duration import format_duration
@@ -82,14 +83,24 @@ class Notice(NamedTuple):
     failure: str
     #: Whether to say that it may have been said before.
     may_repeat: bool
+    #: How many notifications it stands for, if for several, and of which kinds are how many of their items.
+    together: int
+    kinds: Mapping[str, int]
 
 
 def word(
-    delivery: Delivery, incident_id: str, style: Style, *, instead: bool = False, copies_known: bool = False
+    delivery: Delivery,
+    incident_id: str,
+    style: Style,
+    *,
+    instead: bool = False,
+    copies_known: bool = False,
+    stands_for: Sequence[Delivery] = (),
 ) -> Message:
     """The message. `instead`: it is said here because its target could not be reached. Raises Unwordable.
 
     `copies_known`: whoever receives it tells copies by their id, so that they need not be called what they are.
+    `stands_for`: the deliveries that it is the digest of, if it is one.
     """
     services = {item.service for item in delivery.items}
     notice = Notice(
@@ -101,6 +112,8 @@ def word(
         missed=delivery.target if instead else "",
         failure=delivery.last_failure if instead else "",
         may_repeat=delivery.may_repeat and not copies_known,
+        together=len(stands_for),
+        kinds=kinds(stands_for),
     )
     try:
         template = _environment().get_template("message.j2")
@@ -119,7 +132,7 @@ def word(
         severity=Severity(delivery.severity).name.lower(),
         subject=subject,
         text=text,
-        payload=_payload(delivery, incident_id, style, (subject, text)),
+        payload=_payload(delivery, incident_id, style, (subject, text), stands_for),
     )
 
 
@@ -204,14 +217,18 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def _payload(delivery: Delivery, incident_id: str, style: Style, words: tuple[str, str]) -> Mapping[str, object]:
+def _payload(
+    delivery: Delivery, incident_id: str, style: Style, words: tuple[str, str], stands_for: Sequence[Delivery]
+) -> Mapping[str, object]:
     subject, text = words
+    several = {"stands_for": [each.delivery_id for each in stands_for]} if stands_for else {}
     return {
         "type": f"incident.{Kind(delivery.kind).name.lower()}",
         "timestamp": format_instant(delivery.decided_at),
         "data": {
             "delivery_id": delivery.delivery_id,
             "incident_id": incident_id,
+            **several,
             "answers": list(delivery.answers),
             "severity": Severity(delivery.severity).name.lower(),
             "subject": subject,

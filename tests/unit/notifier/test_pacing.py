@@ -4,7 +4,7 @@ import random
 
 from hypothesis import given, settings, strategies as st
 
-from services.notifier.pacing import FAILURES, LONGEST, SHORTEST, Breaker
+from services.notifier.pacing import FAILURES, LONGEST, SHORTEST, Breaker, Bucket, Rate
 
 
 def a_breaker(draw: float = 0.5) -> Breaker:
@@ -118,3 +118,67 @@ def test_whatever_happened_somebody_finds_out_that_a_target_is_back(answers: lis
         if breaker.is_open:
             assert breaker.wait(now) > 0
         breaker.ended(now, answered=answered)
+
+
+def test_a_rate_lets_as_many_through_at_once_and_then_one_by_one() -> None:
+    """Six in a minute: six now, and one each ten seconds."""
+    bucket = Bucket(Rate(6, 60.0), 100.0)
+    for _ in range(6):
+        assert bucket.wait(100.0, urgent=True) == 0
+        bucket.take()
+    assert bucket.wait(100.0, urgent=True) == 10
+    assert bucket.wait(104.0, urgent=True) == 6
+    assert bucket.wait(110.0, urgent=True) == 0
+    bucket.take()
+    assert bucket.wait(110.0, urgent=True) == 10
+
+
+def test_the_last_one_is_known() -> None:
+    """What is told with it must stand for all that waits."""
+    bucket = Bucket(Rate(3, 60.0), 0.0)
+    last = []
+    for _ in range(3):
+        assert bucket.wait(0.0, urgent=True) == 0
+        last.append((bucket.is_last(urgent=True), bucket.is_last(urgent=False)))
+        bucket.take()
+    assert last == [(False, False), (False, True), (True, True)]
+
+
+def test_one_is_kept_for_what_is_urgent() -> None:
+    """So that a breach leaves at once, whatever was told to be over; but for a rate of one."""
+    bucket = Bucket(Rate(2, 60.0), 0.0)
+    assert bucket.wait(0.0, urgent=False) == 0
+    bucket.take()
+    assert (bucket.wait(0.0, urgent=False), bucket.wait(0.0, urgent=True)) == (30, 0)
+    assert Bucket(Rate(1, 60.0), 0.0).wait(0.0, urgent=False) == 0
+
+
+def test_what_was_not_sent_after_all_is_put_back() -> None:
+    """But never more than there were."""
+    bucket = Bucket(Rate(1, 60.0), 0.0)
+    bucket.take()
+    bucket.put_back()
+    bucket.put_back()
+    bucket.take()
+    assert bucket.wait(0.0, urgent=True) == 60
+
+
+@given(
+    st.integers(1, 50),
+    st.floats(0.1, 100),
+    st.lists(st.tuples(st.floats(0, 50), st.booleans()), max_size=200),
+)
+@settings(max_examples=200, deadline=None)
+def test_never_more_than_the_rate(messages: int, seconds: float, asked: list[tuple[float, bool]]) -> None:
+    """In any time: as many as the rate says for it, and once those of a rest. And whoever waits as told gets one."""
+    bucket, now, sent = Bucket(Rate(messages, seconds), 0.0), 0.0, []
+    for later, urgent in asked:
+        now += later
+        if wait := bucket.wait(now, urgent=urgent):
+            now += wait + 1e-6
+            assert bucket.wait(now, urgent=urgent) == 0
+        bucket.take()
+        sent.append(now)
+    for first, start in enumerate(sent):
+        for count, end in enumerate(sent[first:], 1):
+            assert count <= messages + (end - start) * messages / seconds + 1e-3

@@ -18,11 +18,12 @@ from services.notifier.outbox import (
     DeliverySettled,
     DeliveryState,
     Failure,
+    Kind,
     Outcome,
     Refused,
     TryAgain,
 )
-from services.notifier.pacing import FAILURES
+from services.notifier.pacing import FAILURES, Rate
 from services.notifier.sender import Sender
 from services.notifier.wording import Style
 from services.shared.instant import SECOND
@@ -90,14 +91,14 @@ class Tally:
 class Stage:
     """An engine in memory around one incident: submissions are folded, and every record is announced."""
 
-    def __init__(self, *, plan: Plan = MAIL, **channels: Recorder) -> None:
+    def __init__(self, *, plan: Plan = MAIL, rate: Rate | None = None, **channels: Recorder) -> None:
         self.view, self.meter, self.plan = MemoryView(), Tally(), plan
         self.refusals = 0
         self.full = False
         self.trouble: Exception | None = None
         self.submitted: list[DeliverySettled] = []
         targets = {
-            name: Target(name, plan.routes["ops"].targets[name], channel, Style("en"))
+            name: Target(name, plan.routes["ops"].targets[name], channel, Style("en"), rate)
             for name, channel in channels.items()
         }
         self.sender = Sender(self.view, self.submit, targets, self.meter, now=lambda: at(20))
@@ -469,6 +470,101 @@ async def test_a_copy_is_called_one_where_nobody_knows_it_by_its_id(channel: str
         stage.keep(sending(plan=plan)._replace(incident_id="ops/new"))
         await until(lambda: len(stage.submitted) == 4)
     assert ["(may repeat)" in message.subject for message in mail.sent] == [said, said, said, False]
+
+
+def at_risk(subject: str) -> Incident:
+    """Another incident that warns the same target now."""
+    incident = elsewhere(subject)
+    warned = tuple(delivery._replace(kind=Kind.AT_RISK, delivery_id=subject) for delivery in incident.deliveries)
+    return incident._replace(deliveries=warned)
+
+
+async def test_what_exceeds_the_rate_is_told_in_one_message() -> None:
+    """All of them are accepted under the id of that one."""
+    mail = Recorder(Accepted("1"), Accepted("all", "thread"))
+    stage = Stage(mail=mail, rate=Rate(2, 60.0))
+    async with running(stage):
+        for number in range(10):
+            stage.keep(elsewhere(f"B-{number}"))
+        await until(lambda: len(stage.submitted) == 10)
+    assert len(mail.sent) == 2
+    assert mail.sent[1].subject.endswith("(9 notifications in one)")
+    assert [end.outcome for end in stage.submitted[1:]] == [Accepted("all", "thread")] * 9
+
+
+async def test_breaches_are_told_before_risks() -> None:
+    """Whichever came first; and one message is kept for them, so that the first leaves at once."""
+    mail = Recorder()
+    stage = Stage(mail=mail, rate=Rate(2, 1.0))
+    async with running(stage):
+        stage.keep(at_risk("R-0"))
+        await until(lambda: len(stage.submitted) == 1)
+        stage.keep(at_risk("R-1"))
+        await asyncio.sleep(0.02)
+        stage.keep(elsewhere("B-0"))
+        await until(lambda: len(stage.submitted) == 2)
+        stage.keep(elsewhere("B-1"))
+        await until(lambda: len(stage.submitted) == 4)
+    assert [message.kind for message in mail.sent] == ["at_risk", "breach", "breach", "at_risk"]
+
+
+async def test_nobody_waits_for_long_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt would outlive its lease: the message comes back shortly before it may be sent."""
+    mail = Recorder()
+    stage = Stage(mail=mail, rate=Rate(1, 3_600.0))
+    async with running(stage):
+        stage.keep(elsewhere("B-0"))
+        await until(lambda: len(mail.sent) == 1)
+        stage.keep(elsewhere("B-1"))
+        await until(lambda: len(stage.submitted) == 2)
+        monkeypatch.setattr(sender_module, "HELD", 4_000.0)
+        stage.keep(elsewhere("B-2"))
+        await asyncio.sleep(0.05)
+        assert len(stage.submitted) == 2
+    end = stage.submitted[1].outcome
+    assert isinstance(end, TryAgain)
+    assert (end.failure, end.made) == (Failure.RATE_LIMITED, False)
+    assert 3_590 * SECOND <= end.retry_after <= 3_596 * SECOND
+
+
+async def test_what_waits_for_its_turn_is_left_as_it_is_when_the_sender_stops() -> None:
+    """It is sent after the restart."""
+    mail = Recorder()
+    stage = Stage(mail=mail, rate=Rate(1, 8.0))
+    async with running(stage):
+        stage.keep(elsewhere("B-0"))
+        await until(lambda: len(mail.sent) == 1)
+        stage.keep(elsewhere("B-1"))
+        await until(lambda: len(stage.submitted) == 1)
+        async with asyncio.timeout(2):
+            await stage.sender.finish()
+    assert (len(mail.sent), len(stage.submitted)) == (1, 1)
+
+
+@pytest.mark.slow
+async def test_a_storm_is_told_in_few_messages() -> None:
+    """10,000 breaches in ten seconds to one target: at once, no more than it can bear, and none is left out."""
+    mail = Recorder()
+    stage = Stage(mail=mail, rate=Rate(20, 60.0))
+    loop = asyncio.get_running_loop()
+    async with running(stage):
+        began, first = loop.time(), 0.0
+        for number in range(10_000):
+            stage.keep(elsewhere(f"B-{number}"))
+            await asyncio.sleep(max(0.0, began + number / 1_000 - loop.time()))
+            first = first or (loop.time() - began if mail.sent else 0.0)
+        async with asyncio.timeout(30):
+            while len(stage.submitted) < 10_000:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.1)
+        took = loop.time() - began
+    assert 0 < first < 2
+    assert 20 <= len(mail.sent) <= 20 + took / 3
+    assert all(isinstance(end.outcome, Accepted) for end in stage.submitted)
+    assert {unpack(value).deliveries[0].state for held in stage.view.records.values() for value in held.values()} == {
+        DeliveryState.ACCEPTED
+    }
+    spoken_of = sum(int(message.subject.split()[0]) if "in one" in message.subject else 1 for message in mail.sent)
+    assert spoken_of == 10_000
 
 
 async def test_a_target_that_is_gone_is_given_up() -> None:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from services.notifier.digest import merged
 from services.notifier.domain import NEWS
 from services.notifier.items import Details, Item, Severity, Standing
 from services.notifier.outbox import Delivery, Kind
@@ -23,6 +24,7 @@ DETAILS = Details(
 ENGLISH = Style("en")
 PROMISED = ["order_ready", "order_delivered", "callback", "appointment"]
 TIMED = ["first_reply", "callback_returned", "customer_told"]
+TIMES = "\N{MULTIPLICATION SIGN}"
 #: Every kind of message with every standing that it can speak of.
 TOLD = sorted({(kind, standing) for (_, standing), kind in NEWS.items()})
 
@@ -113,6 +115,28 @@ def test_a_message_that_may_repeat_says_so(language: str, said: str) -> None:
     assert word(twice, "ops", Style(language)).subject.endswith(f" {said}")
     assert "(" not in word(twice, "ops", Style(language), copies_known=True).subject
     assert "(" not in word(a_delivery(), "ops", Style(language)).subject
+
+
+@pytest.mark.parametrize(
+    ("language", "subject", "counted"),
+    [
+        ("en", "3 promises broken (2 notifications in one)", f"2 {TIMES} getting order … ready"),
+        ("es", "(2 avisos en uno)", f"2 {TIMES} "),
+        ("it", "(2 notifiche in una)", f"2 {TIMES} "),
+    ],
+)
+def test_one_message_for_several_says_that_it_is_and_counts_by_kind(language: str, subject: str, counted: str) -> None:
+    """For machines it names those that it stands for."""
+    callback = an_item(subject="V-1")._replace(kind="callback")
+    several = [a_delivery(an_item(), callback)._replace(delivery_id="a"), a_delivery(an_item(subject="A-2"))]
+    message = word(merged(several), "", Style(language), stands_for=several)
+    assert message.subject.endswith(subject)
+    first, second, *listed = message.text.splitlines()
+    assert first.startswith(counted)
+    assert second.startswith(f"1 {TIMES} ")
+    assert [line[:2] for line in listed[:3]] == ["- "] * 3
+    assert json.loads(json.dumps(message.payload))["data"]["stands_for"] == ["a", several[1].delivery_id]
+    assert "stands_for" not in str(word(several[0], "ops", ENGLISH).payload)
 
 
 def test_a_late_fulfilment_says_how_late() -> None:

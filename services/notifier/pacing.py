@@ -11,6 +11,8 @@ FAILURES: Final = 5
 #: Seconds: what every pause lasts at least, and what is drawn for it on top, after the first opening and at most.
 SHORTEST: Final = 1.0
 _FIRST, LONGEST = 2.0, 60.0
+#: Whoever is told to wait comes back, which costs: no more than so many a second, unless one waits too long by that.
+_RETURNS, CROWDED = 50.0, 240.0
 
 
 class Breaker:
@@ -23,6 +25,8 @@ class Breaker:
         self._pauses = 0
         self._until = 0.0
         self._probing = False
+        #: How many messages wait for the target.
+        self.crowd = 0
 
     @property
     def is_open(self) -> bool:
@@ -39,7 +43,8 @@ class Breaker:
         if now >= self._until and not self._probing:
             self._probing = True
             return 0.0
-        return max(self._until - now, 0.0) + SHORTEST + self._bound() * self._draw()
+        spread = max(self._bound(), min(self.crowd / _RETURNS, CROWDED))
+        return max(self._until - now, 0.0) + SHORTEST + spread * self._draw()
 
     def ended(self, now: float, *, answered: bool, retry_after: float = 0.0) -> None:
         """An attempt ended. `answered`: the target works, be it that it refused this message for good.

@@ -357,24 +357,25 @@ class Sender:
         now = self._now()
         counts: Counter[tuple[str, int]] = Counter()
         oldest: dict[str, Instant] = {}
-        ways: set[tuple[str, str, str]] = set()
+        ways: Counter[tuple[str, str, str]] = Counter()
         for deliveries in self._unsettled.values():
-            for state, way, decided_at in deliveries.values():
-                label = way[-1]
+            for state, towards, decided_at in deliveries.values():
+                label = towards[-1]
                 counts[label, state] += 1
                 oldest[label] = min(oldest.get(label, now), decided_at)
-                ways.add(way)
+                ways[towards] += 1
         # What waited for a target may have gone elsewhere: a breaker that opened here before is then no news.
-        shut = Counter(label for target, channel, label in ways if self._is_shut(target, channel))
+        shut: Counter[str] = Counter()
+        for (target, channel, label), messages in ways.items():
+            if way := self._way(target, channel):
+                breaker = self._gate(target, instead=way.instead).breaker
+                breaker.crowd = messages
+                shut[label] += breaker.is_open
         for channel in CHANNELS:
             for state in UNSETTLED:
                 self._meter.waiting(channel, DeliveryState(state).name.lower(), counts[channel, state])
             self._meter.oldest(channel, (now - oldest.get(channel, now)) / SECOND)
             self._meter.breakers(channel, shut[channel])
-
-    def _is_shut(self, target: str, channel: str) -> bool:
-        way = self._way(target, channel)
-        return way is not None and self._gate(target, instead=way.instead).breaker.is_open
 
 
 def _has_waited(since: float, waiting: _Waiting) -> bool:

@@ -4,7 +4,7 @@ import random
 
 from hypothesis import given, settings, strategies as st
 
-from services.notifier.pacing import FAILURES, LONGEST, SHORTEST, Breaker, Bucket, Rate
+from services.notifier.pacing import CROWDED, FAILURES, LONGEST, SHORTEST, Breaker, Bucket, Rate
 
 
 def a_breaker(draw: float = 0.5) -> Breaker:
@@ -88,6 +88,16 @@ def test_a_target_is_left_alone_as_long_as_it_asks() -> None:
         breaker = a_breaker()
         failing(breaker, FAILURES, retry_after=asked)
         assert pause(breaker, 0.0) == waited
+
+
+def test_the_more_messages_wait_the_longer_each_of_them() -> None:
+    """Coming back in vain costs, also those who wait for another target; but none waits for more than minutes."""
+    waits = []
+    for crowd in (0, 100, 5_000, 1_000_000):
+        breaker = an_open_one(1.0)
+        breaker.crowd = crowd
+        waits.append(breaker.wait(1.0))
+    assert waits == [5, 5, 103, 2 + SHORTEST + CROWDED]
 
 
 def test_attempts_that_began_before_it_opened_change_nothing_unless_they_succeed() -> None:

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from benchmarks import burst, delay, growth, memory, recovery, scale_out, soak, standards, throughput
+from benchmarks import burst, delay, growth, memory, recovery, scale_out, soak, standards, telling, throughput
 from benchmarks.report import Row, line, markdown
 from benchmarks.site import Site
 from tests.brokers import Broker
@@ -26,6 +26,7 @@ BENCHES: Mapping[str, Callable[[Site], Iterator[Row]]] = {
     "growth": growth.measure,
     "scale-out": scale_out.measure,
     "standards": standards.measure,
+    "telling": telling.measure,
     "soak": soak.measure,
 }
 

@@ -20,15 +20,19 @@ def environment(code: Path | None) -> dict[str, str]:
 class Child:
     """A module run with its task, for a `with` statement; at the end it is waited for, or killed after an error."""
 
-    def __init__(self, module: str, task: NamedTuple, code: Path | None) -> None:
+    def __init__(self, module: str, task: NamedTuple, code: Path | None, *, lives: bool = False) -> None:
+        """`lives`: it ends when its standard input does, which is at the end of the statement."""
         # -P: the packages come from where the environment says, not from where it is started.
         self._command = [sys.executable, "-P", "-m", module, json.dumps(task._asdict())]
         self._environment = environment(code)
+        self._input = subprocess.PIPE if lives else None
         #: What it has printed, once it has ended.
         self.output = ""
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._command, env=self._environment, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            self._command, env=self._environment, stdin=self._input, stdout=subprocess.PIPE, text=True
+        )
         return self
 
     def __exit__(

@@ -44,13 +44,8 @@ class Cost(NamedTuple):
         return cls(events, cpu / events, events / seconds)
 
 
-class Worker(ServiceProcess):
-    """One process of the promise service. In a `with` statement it is started; whoever wants it ready waits for it."""
-
-    def __init__(self, kafka: str, prefix: str, *, code: Path | None, **settings: str | int | Path) -> None:
-        super().__init__("promises", kafka, prefix, code=code, **settings)
-        self._used = f'puntual_events_consumed_total{{outcome="used",topic="{prefix}orders.v1"}}'
-        self._lag = f'puntual_consumer_lag_seconds{{topic="{prefix}orders.v1"}}'
+class Process(ServiceProcess):
+    """One process of a service. In a `with` statement it is started; whoever wants it ready waits for it."""
 
     def __enter__(self) -> Self:
         return self.start()
@@ -61,22 +56,9 @@ class Worker(ServiceProcess):
         assert self._runs(), f"it ended\n{self.output()}"
         return self
 
-    def sample(self) -> Sample:
-        """Its events are 0 as long as it has none."""
-        metrics = self.metrics()
-        assert self._runs(), f"it ended\n{self.output()}"
-        return Sample(
-            int(metrics.get(self._used, 0)), metrics.get("process_cpu_seconds_total", 0.0), time.perf_counter()
-        )
-
-    def wait_used(self, count: int) -> None:
-        """Wait until it has used so many events."""
-        wait_for(lambda: self.sample().events >= count, STALLED, self.output)
-
-    def wait_broken(self, count: int) -> None:
-        """Wait until it has announced so many broken promises since it started, and Kafka has them."""
-        wait_for(lambda: self.metrics().get(_BROKEN, 0) >= count, STALLED, self.output)
-        time.sleep(1.0)  # they are counted when they are sent
+    def cpu(self) -> float:
+        """CPU seconds of all its threads since it started, user and system; 0 as long as it says nothing."""
+        return self.metrics().get("process_cpu_seconds_total", 0.0)
 
     def memory(self) -> float:
         """What it holds, RSS in MB."""
@@ -85,14 +67,6 @@ class Worker(ServiceProcess):
     def peak_memory(self) -> float:
         """The most it ever held, RSS in MB."""
         return self._status("VmHWM")
-
-    def lag(self) -> float:
-        """Seconds that its reading is behind."""
-        return self.metrics()[self._lag]
-
-    def recovery_seconds(self) -> float:
-        """From the assignment of partitions until they were served."""
-        return self.metrics()["puntual_recovery_seconds"]
 
     def waiting(self) -> Callable[[], Row]:
         """A figure to ask for later: the share of the time from now on that it could have run, but others did.
@@ -118,6 +92,40 @@ class Worker(ServiceProcess):
     def _proc(self, name: str) -> str:
         assert self._process is not None
         return Path(f"/proc/{self._process.pid}/{name}").read_text()
+
+
+class Worker(Process):
+    """One process of the promise service."""
+
+    def __init__(self, kafka: str, prefix: str, *, code: Path | None, **settings: str | int | Path) -> None:
+        super().__init__("promises", kafka, prefix, code=code, **settings)
+        self._used = f'puntual_events_consumed_total{{outcome="used",topic="{prefix}orders.v1"}}'
+        self._lag = f'puntual_consumer_lag_seconds{{topic="{prefix}orders.v1"}}'
+
+    def sample(self) -> Sample:
+        """Its events are 0 as long as it has none."""
+        metrics = self.metrics()
+        assert self._runs(), f"it ended\n{self.output()}"
+        return Sample(
+            int(metrics.get(self._used, 0)), metrics.get("process_cpu_seconds_total", 0.0), time.perf_counter()
+        )
+
+    def wait_used(self, count: int) -> None:
+        """Wait until it has used so many events."""
+        wait_for(lambda: self.sample().events >= count, STALLED, self.output)
+
+    def wait_broken(self, count: int) -> None:
+        """Wait until it has announced so many broken promises since it started, and Kafka has them."""
+        wait_for(lambda: self.metrics().get(_BROKEN, 0) >= count, STALLED, self.output)
+        time.sleep(1.0)  # they are counted when they are sent
+
+    def lag(self) -> float:
+        """Seconds that its reading is behind."""
+        return self.metrics()[self._lag]
+
+    def recovery_seconds(self) -> float:
+        """From the assignment of partitions until they were served."""
+        return self.metrics()["puntual_recovery_seconds"]
 
 
 def reading(workers: Sequence[Worker], count: int) -> Cost:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from services.notifier.items import Handling, Item, Standing, Told, identity
-from services.notifier.outbox import Delivery, Kind
+from services.notifier.outbox import PRECEDENCE, Delivery, Kind
 from services.notifier.pace import Pace
 from services.shared.instant import SECOND, Instant
 
@@ -90,11 +90,6 @@ NEWS: Mapping[tuple[int, int], Kind] = {
     **{(worry, over): Kind.RESOLVED for worry in _WORRIED for over in _OVER},
     **{(worry, Standing.AT_RISK): Kind.RESOLVED for worry in _WORRIED if worry != Standing.AT_RISK},
 }
-
-#: What is said first where there is more than one thing to say.
-PRECEDENCE: Sequence[Kind] = (
-    Kind.BREACH, Kind.ESCALATION, Kind.REMINDER, Kind.AT_RISK, Kind.RESOLVED, Kind.ACKNOWLEDGED, Kind.SNOOZED,
-)  # fmt: skip
 
 #: What is said to somebody who was not told of the item, instead of what there is to say: at once; in a later step.
 _CALLS = {kind: kind for kind in (Kind.BREACH, Kind.REMINDER, Kind.AT_RISK)}

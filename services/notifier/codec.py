@@ -275,6 +275,7 @@ def _pack_delivery(message: pb.Delivery, delivery: Delivery) -> None:
     message.attempts = delivery.attempts
     message.last_failure = delivery.last_failure
     message.provider_id = delivery.provider_id
+    message.may_repeat = delivery.may_repeat
     message.answers.extend(delivery.answers)
     message.over.extend(delivery.over)
     message.threads.extend(delivery.threads)
@@ -313,6 +314,7 @@ def _unpack_delivery(message: pb.Delivery) -> Delivery:
         settled_at=from_timestamp(message.settled_at),
         by=message.by,
         opened_at=from_timestamp(message.opened_at),
+        may_repeat=message.may_repeat,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from services.notifier.channels import CHANNELS
+from services.notifier.channels import CHANNELS, CLOSING, RATES
 from services.notifier.channels.channel import Channel
 from services.notifier.escalations import Escalation, Groups, read_escalations
 from services.notifier.heartbeat import Heartbeat
@@ -18,6 +18,7 @@ from services.notifier.pace import Pace
 from services.notifier.read_holds import read_inhibitions, read_match, read_quiet_hours, read_windows
 from services.notifier.routing import GROUP_LABELS, ROUTE_LABELS, SEVERITY_LABELS, Match, Route, Routing, SeverityRule
 from services.notifier.schedules import Duty, Schedule
+from services.notifier.throttle import Rate
 from services.notifier.wording import LANGUAGES, Style
 from services.shared.documents import read_text
 from services.shared.fields import Fields
@@ -29,6 +30,9 @@ BUILT_IN = Path(__file__).with_name("notifier.yaml")
 _GIVE_UP_AFTER = {"critical": "24h", "warning": "12h", "info": "4h"}
 #: Names stand in ids, headers and metric labels.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+#: How many messages a target can bear.
+_RATE = re.compile(r"([1-9][0-9]{0,5}) per (second|minute|hour)")
+_SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3_600.0}
 
 
 class Target(NamedTuple):
@@ -42,6 +46,8 @@ class Target(NamedTuple):
     quiet_hours: Until | None = None
     #: Microseconds between two canaries; 0: it gets none.
     canary: int = 0
+    #: None: as many as there are.
+    rate: Rate | None = None
 
 
 class Rules(NamedTuple):
@@ -155,8 +161,24 @@ def _target(name: str, targets: Fields) -> Target:
     canary = fields.section("canary")
     every = canary.span("every", "1h") if "canary" in fields else 0
     canary.done()
+    rate = _rate(fields, channel_name)
     fields.done()
-    return Target(name, channel_name, channel, style, quiet_hours, every)
+    return Target(name, channel_name, channel, style, quiet_hours, every, rate)
+
+
+def _rate(fields: Fields, channel: str) -> Rate | None:
+    written = fields.text("rate", "")
+    if not written:
+        return RATES.get(channel)
+    if written == "none":
+        return None
+    if channel in CLOSING:
+        fields.problem("rate", f"is not for {channel}, which closes each message's alert by itself; leave it out")
+    found = _RATE.fullmatch(written)
+    if not found:
+        fields.problem("rate", f"{written!r} is no rate; write for example 20 per minute, or none")
+        return None
+    return Rate(int(found[1]), _SECONDS[found[2]])
 
 
 def _zone(fields: Fields) -> str:

@@ -31,6 +31,9 @@ class Meter(Protocol):
     def oldest(self, channel: str, seconds: float) -> None:
         """`puntual_notifier_outbox_oldest_pending_seconds`: age of the oldest message not accepted yet; 0: none."""
 
+    def breakers(self, channel: str, targets: int) -> None:
+        """`puntual_notifier_breaker_open`: at how many targets that messages wait for no attempts are made now."""
+
     def uncovered(self, horizon: str, schedules: int) -> None:
         """`puntual_notifier_schedules_uncovered`: how many schedules have a hole within a horizon: 24h, 7d."""
 

@@ -1,6 +1,6 @@
 """Messages on their way: each to one target, tried until it is accepted or given up. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum, StrEnum
 from hashlib import blake2b
 from typing import NamedTuple
@@ -27,6 +27,12 @@ class Kind(IntEnum):
     SNOOZED = 7
 
 
+#: What is said first where there is more than one thing to say.
+PRECEDENCE: Sequence[Kind] = (
+    Kind.BREACH, Kind.ESCALATION, Kind.REMINDER, Kind.AT_RISK, Kind.RESOLVED, Kind.ACKNOWLEDGED, Kind.SNOOZED,
+)  # fmt: skip
+
+
 class DeliveryState(IntEnum):
     """How far a message got."""
 
@@ -49,6 +55,7 @@ class Failure(StrEnum):
     TOO_LARGE = "too_large"
     BLOCKED_ADDRESS = "blocked_address"
     EXPIRED = "expired"
+    BREAKER_OPEN = "breaker_open"
     OTHER = "other"
 
 
@@ -66,6 +73,8 @@ class TryAgain(NamedTuple):
     failure: Failure
     #: Microseconds that the provider asked to wait.
     retry_after: int = 0
+    #: False: no attempt was made at all, so that only `retry_after` says how long to wait.
+    made: bool = True
 
 
 class Refused(NamedTuple):
@@ -106,6 +115,8 @@ class Delivery(NamedTuple):
     by: str = ""
     #: Which run of the incident it speaks of.
     opened_at: Instant = NONE
+    #: Of an earlier attempt nobody heard how it ended: the message may have arrived already.
+    may_repeat: bool = False
 
 
 class DeliverySettled(NamedTuple):
@@ -140,6 +151,7 @@ def settle(deliveries: Iterable[Delivery], ends: Iterable[DeliverySettled]) -> t
                 next_attempt_at=AT_ONCE,
                 give_up_at=NONE,
                 settled_at=NONE,
+                may_repeat=False,
             )
             by_id[spoken.delivery_id] = spoken
     return tuple(by_id.values())
@@ -152,8 +164,8 @@ def settled(delivery: Delivery, end: DeliverySettled) -> Delivery:
             return delivery._replace(state=DeliveryState.ACCEPTED, provider_id=provider_id, settled_at=end.occurred_at)
         case Refused(failure):
             return delivery._replace(state=DeliveryState.DEAD, last_failure=failure.value, settled_at=end.occurred_at)
-        case TryAgain(failure, retry_after):
-            wait = max(retry_after, backoff(delivery.delivery_id, delivery.attempts))
+        case TryAgain(failure, retry_after, made):
+            wait = max(retry_after, backoff(delivery.delivery_id, delivery.attempts) if made else 0)
             again = Instant(end.occurred_at + wait)
             if again > delivery.give_up_at:
                 return settled(delivery, end._replace(outcome=Refused(Failure.EXPIRED)))
@@ -174,6 +186,7 @@ def attempt(delivery: Delivery, now: Instant, patience: int) -> Delivery:
         attempts=delivery.attempts + 1,
         next_attempt_at=Instant(now + LEASE),
         give_up_at=delivery.give_up_at or Instant(now + patience),
+        may_repeat=delivery.may_repeat or delivery.state == DeliveryState.SENDING,
     )
 
 

@@ -6,21 +6,27 @@ a rebalance interrupts is found again as SENDING and sent again under the same i
 
 import asyncio
 import logging
+import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache, partial
+from itertools import chain
 from typing import NamedTuple
 
 from puntual.notifier.v1 import incident_pb2 as pb
-from services.notifier.channels import CHANNELS
-from services.notifier.channels.channel import Channel
+from services.notifier.channels import CHANNELS, KNOWING_COPIES
+from services.notifier.channels.channel import Channel, Message
 from services.notifier.channels.console import Console
 from services.notifier.codec import unpack_deliveries
 from services.notifier.config import Target
+from services.notifier.digest import merged
 from services.notifier.items import Severity
 from services.notifier.meter import Meter
 from services.notifier.outbox import (
     FALLBACK_CHANNEL,
+    PRECEDENCE,
     UNSETTLED,
     Accepted,
     Delivery,
@@ -33,10 +39,11 @@ from services.notifier.outbox import (
     TryAgain,
     settled,
 )
-from services.notifier.wording import Style, Unwordable, word
-from services.shared.clock import Now, wall_clock
+from services.notifier.throttle import Breaker, Bucket, Rate
+from services.notifier.wording import Occasion, Style, Unwordable, word
+from services.shared.clock import Now, from_timestamp, wall_clock
 from services.shared.engine.view import RecordView, SlowReader
-from services.shared.instant import SECOND
+from services.shared.instant import SECOND, Instant
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +51,8 @@ log = logging.getLogger(__name__)
 CONCURRENT = 8
 #: Seconds an attempt may last, waiting for its turn included. Well below the lease, so that none outlives it.
 ATTEMPT = 45.0
+#: Seconds that a message is held here because its target can bear no more. With an attempt well below the lease, too.
+HELD = 10.0
 #: Seconds that attempts under way get to end when the service stops. A webhook's own timeout is shorter.
 GRACE = 12.0
 #: Seconds between two looks at which partitions are owned, and two measurements.
@@ -52,6 +61,8 @@ LOOK = 1.0
 _SUBMISSIONS, _RETRY = 50, 0.3
 
 Submit = Callable[[int, bytes, DeliverySettled], Awaitable[bool]]
+#: Where a message about an incident can be answered; empty: nowhere.
+Link = Callable[[Delivery, str], str]
 
 OUTCOMES: Mapping[type, str] = {Accepted: "success", TryAgain: "retryable", Refused: "permanent"}
 
@@ -63,22 +74,91 @@ class _Place(NamedTuple):
     key: bytes
 
 
+class _Unsettled(NamedTuple):
+    """What is remembered of a message as long as it is not settled."""
+
+    state: int
+    #: Its target, its channel, and what metrics call that.
+    way: tuple[str, str, str]
+    decided_at: Instant
+
+
+class _Way(NamedTuple):
+    """How a message gets to its receivers."""
+
+    channel: Channel
+    style: Style
+    #: Whether it stands in for the target's own.
+    instead: bool
+    copies_known: bool
+
+
+class _Waiting(NamedTuple):
+    """A message that waits for its target to bear another one."""
+
+    incident_id: str
+    delivery: Delivery
+    since: float
+    end: "asyncio.Future[Outcome | None]"
+
+
+#: How soon a message leaves, and whose word it passes on, which can be nobody else's.
+_Rank = tuple[int, str]
+_LEAST_URGENT = PRECEDENCE.index(Kind.REMINDER)
+
+
+class _Gate:
+    """What an attempt at one target has to pass."""
+
+    def __init__(self, rate: Rate | None) -> None:
+        self.turn = asyncio.Semaphore(CONCURRENT)
+        self.breaker = Breaker(random.random)
+        self.bucket = Bucket(rate, time.monotonic()) if rate else None
+        #: By rank, which is the order in which they leave; those of one rank as they came. No list is empty.
+        self.line: dict[_Rank, list[_Waiting]] = {}
+        self.news = asyncio.Event()
+        self.clerk: asyncio.Task[None] | None = None
+
+    def take(self, rank: _Rank, *, everybody: bool) -> Sequence[_Waiting]:
+        """Take the first of a rank out of the line, or all of them."""
+        line = self.line.pop(rank)
+        if not everybody and line[1:]:
+            self.line[rank] = line[1:]
+        return line if everybody else line[:1]
+
+    def leave(self, gone: Callable[[_Waiting], bool]) -> list[_Waiting]:
+        """Take those out of the line of whom that is true."""
+        leaving = [waiting for waiting in chain(*self.line.values()) if gone(waiting)]
+        if leaving:
+            left = {rank: [each for each in line if not gone(each)] for rank, line in self.line.items()}
+            self.line = {rank: line for rank, line in left.items() if line}
+        return leaving
+
+
 class Sender:
     """Sends for the partitions that `view` owns. `submit` folds a fact into an incident; False: it is not owned."""
 
     def __init__(
-        self, view: RecordView, submit: Submit, targets: Mapping[str, Target], meter: Meter, now: Now = wall_clock
+        self,
+        view: RecordView,
+        submit: Submit,
+        targets: Mapping[str, Target],
+        meter: Meter,
+        now: Now = wall_clock,
+        links: Link | None = None,
     ) -> None:
         self._view = view
         self._submit = submit
         self._targets = targets
         self._meter = meter
         self._now = now
+        self._links = links or (lambda *_: "")
         self._fallback = Console()
         self._tasks = asyncio.TaskGroup()
-        self._turns: dict[str, asyncio.Semaphore] = {}
+        #: By target, and whether the console stands in for it.
+        self._gates: dict[tuple[str, bool], _Gate] = {}
         self._attempts: dict[str, asyncio.Task[None]] = {}
-        self._unsettled: dict[_Place, Mapping[str, Delivery]] = {}
+        self._unsettled: dict[_Place, Mapping[str, _Unsettled]] = {}
         #: What was accepted, until the record says so.
         self._accepted: dict[str, DeliverySettled] = {}
         self._known: frozenset[int] = frozenset()
@@ -93,6 +173,9 @@ class Sender:
     async def finish(self) -> None:
         """Begin nothing more, and wait until what is under way has ended and is reported, at most `GRACE` seconds."""
         self._finishing = True
+        for gate in self._gates.values():
+            for waiting in gate.leave(lambda _: True):
+                waiting.end.set_result(None)
         if self._attempts:
             await asyncio.wait(self._attempts.values(), timeout=GRACE)
 
@@ -134,28 +217,31 @@ class Sender:
     def _hear(self, place: _Place, record: bytes | None) -> None:
         """Takes in an acknowledged record."""
         before = self._unsettled.pop(place, {})
-        unsettled = _unsettled(record)
-        self._forget(before.keys() - unsettled.keys())
-        for delivery in unsettled.values():
-            if delivery.attempts == 0 and delivery.delivery_id not in before:
-                self._meter.decided(
-                    _label(delivery), Kind(delivery.kind).name.lower(), Severity(delivery.severity).name.lower()
-                )
-            if delivery.state == DeliveryState.SENDING and delivery.delivery_id not in self._attempts:
-                self._begin(place, delivery)
-        if unsettled:
-            self._unsettled[place] = unsettled
+        deliveries = _unsettled(record)
+        self._forget(before.keys() - deliveries.keys())
+        for delivery_id, delivery in deliveries.items():
+            if delivery.attempts == 0 and delivery_id not in before:
+                self._meter.decided(*_words(*unpack_deliveries([delivery])))
+            if delivery.state == pb.DELIVERY_STATE_SENDING and delivery_id not in self._attempts:
+                # Whoever had the record before may have made an attempt that nobody saw coming here.
+                seen = delivery_id in before and before[delivery_id].state == DeliveryState.PENDING
+                self._begin(place, delivery, record, may_repeat=delivery.may_repeat or not seen)
+        if deliveries:
+            self._unsettled[place] = {delivery_id: _noted(delivery) for delivery_id, delivery in deliveries.items()}
 
     def _forget(self, settled: Iterable[str]) -> None:
         for delivery_id in settled:
             self._accepted.pop(delivery_id, None)
 
-    def _begin(self, place: _Place, delivery: Delivery) -> None:
+    def _begin(self, place: _Place, asked: pb.Delivery, record: bytes | None, *, may_repeat: bool) -> None:
         # The announcement may be older than the record: what has been settled since must not be sent again.
-        latest = _unsettled(self._record(place)).get(delivery.delivery_id)
-        if latest is None or (latest.state, latest.attempts) != (delivery.state, delivery.attempts):
-            return
-        attempt = self._tasks.create_task(self._attempt(place, delivery))
+        latest = self._record(place)
+        if latest != record:
+            now = _unsettled(latest).get(asked.delivery_id)
+            if now is None or (now.state, now.attempts) != (asked.state, asked.attempts):
+                return
+        (delivery,) = unpack_deliveries([asked])
+        attempt = self._tasks.create_task(self._attempt(place, delivery._replace(may_repeat=may_repeat)))
         self._attempts[delivery.delivery_id] = attempt
         attempt.add_done_callback(lambda _: self._attempts.pop(delivery.delivery_id, None))
 
@@ -183,67 +269,182 @@ class Sender:
         return end
 
     async def _outcome(self, incident_id: str, delivery: Delivery) -> Outcome | None:
-        way = self._way(delivery)
+        way = self._way(delivery.target, delivery.channel)
         if way is None:
             return Refused(Failure.OTHER)
-        channel, style, instead = way
-        turn = self._turns.setdefault(delivery.target, asyncio.Semaphore(CONCURRENT))
+        gate = self._gate(delivery.target, instead=way.instead)
+        if gate.bucket is None:
+            return await self._sent(gate, way, incident_id, [delivery])
+        waiting = _Waiting(incident_id, delivery, time.monotonic(), asyncio.get_running_loop().create_future())
+        rank = PRECEDENCE.index(Kind(delivery.kind)), delivery.by
+        if rank not in gate.line:
+            gate.news.set()  # it may be more urgent than all that waits
+        gate.line.setdefault(rank, []).append(waiting)
+        if gate.clerk is None:
+            gate.clerk = self._tasks.create_task(self._serve(gate, gate.bucket, way))
+        return await waiting.end
+
+    async def _serve(self, gate: _Gate, bucket: Bucket, way: _Way) -> None:
+        """Sends what waits as fast as the target can bear. The last message that it can bear now stands for all."""
+        while gate.line:
+            gate.news.clear()
+            now, rank = time.monotonic(), min(gate.line)
+            urgent = rank[0] <= _LEAST_URGENT
+            wait = bucket.wait(now, urgent=urgent)
+            if not wait:
+                line = gate.take(rank, everybody=bucket.is_last(urgent=urgent))
+                bucket.take()
+                self._tasks.create_task(self._send_together(gate, bucket, way, line))
+                continue
+            # No attempt may outlive its lease, so nobody waits here for long; who leaves is back when it may be sent.
+            later = TryAgain(Failure.RATE_LIMITED, round(max(wait - HELD / 2, 1.0) * SECOND), made=False)
+            for waiting in gate.leave(partial(_has_waited, now - HELD if wait <= HELD else now)):
+                waiting.end.set_result(later)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(gate.news.wait(), min(wait, HELD / 10))
+        gate.clerk = None
+
+    async def _send_together(self, gate: _Gate, bucket: Bucket, way: _Way, line: Sequence[_Waiting]) -> None:
+        incidents = {waiting.incident_id for waiting in line}
+        incident_id = incidents.pop() if len(incidents) == 1 else ""
+        outcome = await self._sent(gate, way, incident_id, [waiting.delivery for waiting in line])
+        if isinstance(outcome, TryAgain) and not outcome.made:
+            bucket.put_back()
+        for waiting in line:
+            waiting.end.set_result(outcome)
+
+    async def _sent(self, gate: _Gate, way: _Way, incident_id: str, deliveries: Sequence[Delivery]) -> Outcome | None:
+        """How one attempt ends at a message for these deliveries."""
+        stands_for = deliveries if len(deliveries) > 1 else ()
+        target = deliveries[0].target
         try:
-            message = word(delivery, incident_id, style, instead=instead)
-            async with asyncio.timeout(ATTEMPT), turn:
-                return None if self._finishing else await channel.send(message)
+            message = word(
+                merged(stands_for) if stands_for else deliveries[0],
+                incident_id,
+                way.style,
+                Occasion(
+                    way.instead,
+                    link="" if stands_for else self._links(deliveries[0], incident_id),
+                    copies_known=way.copies_known,
+                    stands_for=stands_for,
+                ),
+            )
+            async with asyncio.timeout(ATTEMPT), gate.turn:
+                return None if self._finishing else await _tried(gate.breaker, way.channel, message)
         except TimeoutError:
             return TryAgain(Failure.TIMEOUT)
         except Unwordable:
-            log.exception("message cannot be worded", extra={"target": delivery.target})
+            log.exception("message cannot be worded", extra={"target": target})
             return Refused(Failure.TEMPLATE)
         except Exception as error:  # noqa: BLE001 - one target's trouble must not stop the others
             # What it says may hold a secret; what it is tells enough.
-            log.error("attempt failed", extra={"target": delivery.target, "error": type(error).__name__})  # noqa: TRY400
+            log.error("attempt failed", extra={"target": target, "error": type(error).__name__})  # noqa: TRY400
             return TryAgain(Failure.OTHER)
 
-    def _way(self, delivery: Delivery) -> tuple[Channel, Style, bool] | None:
-        """The channel to use, how to put it, and whether it stands in for the target's own.
+    def _gate(self, name: str, *, instead: bool) -> _Gate:
+        if (name, instead) not in self._gates:
+            target = self._targets.get(name)
+            self._gates[name, instead] = _Gate(target.rate if target and not instead else None)
+        return self._gates[name, instead]
 
-        None where the target is no longer in the configuration: nothing reaches it.
-        """
-        target = self._targets.get(delivery.target)
-        if target and (delivery.channel != FALLBACK_CHANNEL or target.channel_name == FALLBACK_CHANNEL):
-            return target.channel, target.style, False
-        if delivery.channel == FALLBACK_CHANNEL:
-            return self._fallback, target.style if target else Style(), True
+    def _way(self, name: str, channel: str) -> _Way | None:
+        """The way to use; None where the target is no longer in the configuration: nothing reaches it."""
+        target = self._targets.get(name)
+        if target and (channel != FALLBACK_CHANNEL or target.channel_name == FALLBACK_CHANNEL):
+            copies_known = target.channel_name in KNOWING_COPIES
+            return _Way(target.channel, target.style, instead=False, copies_known=copies_known)
+        if channel == FALLBACK_CHANNEL:
+            return _Way(self._fallback, target.style if target else Style(), instead=True, copies_known=False)
         return None
 
     def _report(self, delivery: Delivery, end: DeliverySettled, seconds: float) -> None:
-        after, channel = settled(delivery, end), _label(delivery)
-        self._meter.attempted(channel, OUTCOMES[type(end.outcome)], seconds)
+        after, (channel, _, severity) = settled(delivery, end), _words(delivery)
+        made = not isinstance(end.outcome, TryAgain) or end.outcome.made
+        if made:
+            self._meter.attempted(channel, OUTCOMES[type(end.outcome)], seconds)
         where = {"target": delivery.target, "delivery": delivery.delivery_id, "attempts": delivery.attempts}
         if after.state == DeliveryState.ACCEPTED:
             latency = (end.occurred_at - delivery.decided_at) / SECOND
-            self._meter.delivered(channel, Severity(delivery.severity).name.lower(), latency)
+            self._meter.delivered(channel, severity, latency)
         elif after.state == DeliveryState.DEAD:
             self._meter.given_up(channel, after.last_failure)
             log.error("notification given up", extra={**where, "failure": after.last_failure})
-        else:
+        elif made:
             log.warning("notification will be tried again", extra={**where, "failure": after.last_failure})
 
     def _measure(self) -> None:
         now = self._now()
-        waiting = [delivery for deliveries in self._unsettled.values() for delivery in deliveries.values()]
-        counts = Counter((_label(delivery), delivery.state) for delivery in waiting)
+        counts: Counter[tuple[str, int]] = Counter()
+        oldest: dict[str, Instant] = {}
+        ways: Counter[tuple[str, str, str]] = Counter()
+        for deliveries in self._unsettled.values():
+            for state, towards, decided_at in deliveries.values():
+                label = towards[-1]
+                counts[label, state] += 1
+                oldest[label] = min(oldest.get(label, now), decided_at)
+                ways[towards] += 1
+        # What waited for a target may have gone elsewhere: a breaker that opened here before is then no news.
+        shut: Counter[str] = Counter()
+        for (target, channel, label), messages in ways.items():
+            if way := self._way(target, channel):
+                breaker = self._gate(target, instead=way.instead).breaker
+                breaker.crowd = messages
+                shut[label] += breaker.is_open
         for channel in CHANNELS:
-            for state in (DeliveryState.PENDING, DeliveryState.SENDING):
-                self._meter.waiting(channel, state.name.lower(), counts[channel, state])
-            oldest = min((delivery.decided_at for delivery in waiting if _label(delivery) == channel), default=now)
-            self._meter.oldest(channel, max(now - oldest, 0) / SECOND)
+            for state in UNSETTLED:
+                self._meter.waiting(channel, DeliveryState(state).name.lower(), counts[channel, state])
+            self._meter.oldest(channel, (now - oldest.get(channel, now)) / SECOND)
+            self._meter.breakers(channel, shut[channel])
 
 
-def _label(delivery: Delivery) -> str:
-    """The channel as metrics name it. What only a newer version knows is counted as what stands in for it."""
-    return delivery.channel if delivery.channel in CHANNELS else FALLBACK_CHANNEL
+def _has_waited(since: float, waiting: _Waiting) -> bool:
+    return waiting.since <= since
 
 
-def _unsettled(record: bytes | None) -> Mapping[str, Delivery]:
+async def _tried(breaker: Breaker, channel: Channel, message: Message) -> Outcome:
+    """How an attempt ends that is made now, unless the breaker is open."""
+    if wait := breaker.wait(time.monotonic()):
+        return TryAgain(Failure.BREAKER_OPEN, round(wait * SECOND), made=False)
+    end: Outcome = TryAgain(Failure.OTHER)  # where it is broken off
+    try:
+        end = await channel.send(message)
+    finally:
+        asked = end.retry_after / SECOND if isinstance(end, TryAgain) else 0.0
+        was_open = breaker.is_open
+        breaker.ended(time.monotonic(), answered=not isinstance(end, TryAgain), retry_after=asked)
+        if breaker.is_open != was_open:
+            log.warning(
+                "target keeps failing" if breaker.is_open else "target is back", extra={"target": message.target}
+            )
+    return end
+
+
+def _label(channel: str) -> str:
+    """A channel as metrics name it. What only a newer version knows is counted as what stands in for it."""
+    return channel if channel in CHANNELS else FALLBACK_CHANNEL
+
+
+def _words(delivery: Delivery) -> tuple[str, str, str]:
+    """Channel, kind and severity, as metrics name them."""
+    return _label(delivery.channel), Kind(delivery.kind).name.lower(), Severity(delivery.severity).name.lower()
+
+
+def _unsettled(record: bytes | None) -> Mapping[str, pb.Delivery]:
     """The deliveries of a packed incident that are not settled, by id."""
-    deliveries = unpack_deliveries(pb.Incident.FromString(record).deliveries) if record else ()
-    return {delivery.delivery_id: delivery for delivery in deliveries if delivery.state in UNSETTLED}
+    deliveries = pb.Incident.FromString(record).deliveries if record else ()
+    return {delivery.delivery_id: delivery for delivery in deliveries if delivery.state not in _SETTLED}
+
+
+#: Of a state that only a newer version knows the codec says that it waits.
+_SETTLED = frozenset({pb.DELIVERY_STATE_ACCEPTED, pb.DELIVERY_STATE_DEAD})
+
+
+def _noted(delivery: pb.Delivery) -> _Unsettled:
+    state = DeliveryState.SENDING if delivery.state == pb.DELIVERY_STATE_SENDING else DeliveryState.PENDING
+    return _Unsettled(state, _towards(delivery.target, delivery.channel), from_timestamp(delivery.decided_at))
+
+
+@cache
+def _towards(target: str, channel: str) -> tuple[str, str, str]:
+    """One for very many messages: they go to few targets."""
+    return target, channel, _label(channel)

@@ -6,11 +6,11 @@ from itertools import islice
 from typing import NamedTuple
 
 from services.notifier import beliefs, pace
-from services.notifier.beliefs import PRECEDENCE, Hearers, Items, Receivers, Role, believing, heard, is_live, news
+from services.notifier.beliefs import Hearers, Items, Receivers, Role, believing, heard, is_live, news
 from services.notifier.holds import Scene
 from services.notifier.incident import Incident, IncidentState
 from services.notifier.items import NONE, Handling, Item, Standing, identity, slim, weight
-from services.notifier.outbox import UNSETTLED, Delivery, Kind, pruned
+from services.notifier.outbox import PRECEDENCE, UNSETTLED, Delivery, Kind, pruned
 from services.notifier.responses import Action, Attention, is_acknowledged
 from services.shared.instant import Instant
 

@@ -152,6 +152,11 @@ METRICS: Mapping[str, Spec] = {
     "puntual_notifier_outbox_oldest_pending_seconds": Spec(
         Gauge, "Age of the oldest message not accepted yet; 0: there is none.", {"channel": GIVEN}
     ),
+    "puntual_notifier_breaker_open": Spec(
+        Gauge,
+        "Targets that messages wait for and that are not attempted now, as they kept failing.",
+        {"channel": GIVEN},
+    ),
     "puntual_notifier_schedules_uncovered": Spec(
         Gauge, "On-call schedules with a hole ahead, by how far ahead it is.", {"horizon": ("24h", "7d")}
     ),
@@ -349,6 +354,7 @@ class NotifierMeter:
         )
         self._outbox = registry.series(Gauge, "puntual_notifier_outbox_messages", channel=channels)
         self._oldest = registry.series(Gauge, "puntual_notifier_outbox_oldest_pending_seconds", channel=channels)
+        self._breakers = registry.series(Gauge, "puntual_notifier_breaker_open", channel=channels)
         self._uncovered = registry.series(Gauge, "puntual_notifier_schedules_uncovered")
 
     def decided(self, channel: str, kind: str, severity: str) -> None:
@@ -369,6 +375,9 @@ class NotifierMeter:
 
     def oldest(self, channel: str, seconds: float) -> None:
         self._oldest[channel,].set(seconds)
+
+    def breakers(self, channel: str, targets: int) -> None:
+        self._breakers[channel,].set(targets)
 
     def uncovered(self, horizon: str, schedules: int) -> None:
         self._uncovered[horizon,].set(schedules)

@@ -123,6 +123,7 @@ def tell(meter: NotifierMeter) -> None:
         meter.given_up(channel, "auth")
         meter.waiting(channel, "pending", 3)
         meter.oldest(channel, 300.0)
+        meter.breakers(channel, 1)
 
 
 @pytest.fixture(scope="module")

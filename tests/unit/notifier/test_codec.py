@@ -29,6 +29,7 @@ ADDRESS = Address(INCIDENT, "ops")
         settle(see(broken(), seen(Standing.FULFILLED_LATE, 2)), Accepted("1", thread="1")),
         settle(see(broken(), seen(Standing.FULFILLED_LATE, 2)), Accepted()),
         settle(broken(), TryAgain(Failure.NETWORK)),
+        broken()._replace(deliveries=(broken().deliveries[0]._replace(may_repeat=True),)),
         Incident("ops", "ops"),
     ],
 )

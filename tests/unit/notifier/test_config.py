@@ -10,6 +10,7 @@ from services.notifier.config import BUILT_IN, load, load_schedules, parse
 from services.notifier.items import Severity
 from services.notifier.pace import Pace
 from services.notifier.routing import ROUTE_LABELS
+from services.notifier.throttle import Rate
 from services.shared.documents import DocumentError
 from services.shared.instant import SECOND, parse_instant
 from tests.unit.notifier.test_schedules import FEED
@@ -380,3 +381,44 @@ def test_an_escalation_without_steps_is_refused() -> None:
         DocumentError, match=r"escalations\.stairs\.steps: is missing; write for example \[\{after: 10min"
     ):
         parse(ESCALATING.partition("    steps:")[0] + "    acknowledged_for: 2h\n", "notifier.yaml")
+
+
+def paced(channel: str, settings: str, rate: str) -> str:
+    """A document with one target."""
+    target = f"targets: {{desk: {{channel: {channel}, settings: {settings}{rate}}}}}"
+    return f"{target}\nroutes: [{{name: all, targets: [desk]}}]"
+
+
+CHAT, HOOK = '{url: "https://hooks.example.com/1"}', '{url: "env:CRM_URL"}'
+
+
+@pytest.mark.parametrize(
+    ("channel", "settings", "rate", "read"),
+    [
+        ("webhook", HOOK, "", None),
+        ("webhook", HOOK, ", rate: 20 per minute", Rate(20, 60.0)),
+        ("webhook", HOOK, ", rate: 1 per second", Rate(1, 1.0)),
+        ("slack", CHAT, "", Rate(60, 60.0)),
+        ("slack", CHAT, ", rate: 5 per hour", Rate(5, 3_600.0)),
+        ("slack", CHAT, ", rate: none", None),
+    ],
+)
+def test_a_target_is_sent_no_more_than_it_can_bear(channel: str, settings: str, rate: str, read: Rate | None) -> None:
+    """As the document says, or as is usual for its channel."""
+    assert parse(paced(channel, settings, rate), "notifier.yaml").targets["desk"].rate == read
+
+
+@pytest.mark.parametrize(
+    ("channel", "settings", "rate", "said"),
+    [
+        ("webhook", HOOK, "20", "20 is no text"),
+        ("webhook", HOOK, "0 per minute", "'0 per minute' is no rate; write for example 20 per minute, or none"),
+        ("webhook", HOOK, "20 per week", "'20 per week' is no rate"),
+        ("pagerduty", '{routing_key: "env:CRM_SECRET"}', "20 per minute", "is not for pagerduty"),
+        ("alertmanager", '{urls: ["https://am.example.com"]}', "20 per minute", "is not for alertmanager"),
+    ],
+)
+def test_a_rate_that_cannot_be_kept_is_refused(channel: str, settings: str, rate: str, said: str) -> None:
+    """A message of those that close alerts by id can stand for no other."""
+    with pytest.raises(DocumentError, match=f"line 1: targets.desk.rate: {re.escape(said)}"):
+        parse(paced(channel, settings, f", rate: {rate}"), "notifier.yaml")

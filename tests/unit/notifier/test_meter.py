@@ -30,6 +30,7 @@ def test_whatever_can_be_measured_has_a_series_that_was_there_before() -> None:
         meter.oldest(channel, 1.0)
         health.stuck(channel, 1)
         health.canary(channel, 1.0, 2.0)
+        meter.breakers(channel, 1)
     for horizon in HORIZONS:
         meter.uncovered(horizon, 1)
     health.audited(1.0, 2.0)

@@ -32,6 +32,7 @@ BELIEFS = {Kind.BREACH: Standing.BROKEN, Kind.AT_RISK: Standing.AT_RISK, Kind.RE
 BAD_ENDS: list[Outcome] = [
     TryAgain(Failure.NETWORK),
     TryAgain(Failure.RATE_LIMITED, 100 * SECOND),
+    TryAgain(Failure.BREAKER_OPEN, 20 * SECOND, made=False),
     Refused(Failure.CLIENT_ERROR),
 ]
 
@@ -49,6 +50,8 @@ class Notifier(RuleBasedStateMachine):
         self.record: bytes | None = None
         self.under_way: dict[str, Delivery] = {}
         self.heard: list[Delivery] = []
+        #: What was seen to wait since the sender lives: of nothing else it knows that no attempt was made.
+        self.waiting: set[str] = set()
 
     # --- what upstream does
 
@@ -109,20 +112,20 @@ class Notifier(RuleBasedStateMachine):
     @rule()
     def the_sender_dies(self) -> None:
         """Nothing was sent, nothing reported."""
-        self.under_way.clear()
+        self.forget()
 
     @precondition(lambda self: self.under_way)
     @rule()
     def the_sender_dies_between_acceptance_and_report(self) -> None:
         self.heard.append(self.end_one())
-        self.under_way.clear()
+        self.forget()
 
     @precondition(lambda self: self.read > 0)
     @rule(count=st.integers(1, 5))
     def the_reader_dies_before_its_commit(self, count: int) -> None:
         """What was folded is in the record; it is read again."""
         self.read = max(self.read - count, 0)
-        self.under_way.clear()
+        self.forget()
 
     # --- what holds
 
@@ -146,6 +149,13 @@ class Notifier(RuleBasedStateMachine):
         for subject in SUBJECTS:
             alerts = Counter(d.target for d in self.once() if d.kind == Kind.BREACH and subject in _subjects(d))
             assert max(alerts.values(), default=0) <= self.breaches(subject)
+
+    @invariant()
+    def a_copy_is_called_one(self) -> None:
+        known: set[str] = set()
+        for delivery in self.heard:
+            assert delivery.may_repeat or delivery.delivery_id not in known
+            known.add(delivery.delivery_id)
 
     def teardown(self) -> None:
         """In the end everybody knows how things stand."""
@@ -174,8 +184,17 @@ class Notifier(RuleBasedStateMachine):
         """Acknowledged: what the record calls for is begun."""
         self.record = pack(incident) if incident else None
         for delivery in incident.deliveries if incident else ():
-            if delivery.state == DeliveryState.SENDING:
-                self.under_way.setdefault(delivery.delivery_id, delivery)
+            if delivery.state == DeliveryState.PENDING:
+                self.waiting.add(delivery.delivery_id)
+            if delivery.state == DeliveryState.SENDING and delivery.delivery_id not in self.under_way:
+                may_repeat = delivery.may_repeat or delivery.delivery_id not in self.waiting
+                self.under_way[delivery.delivery_id] = delivery._replace(may_repeat=may_repeat)
+                self.waiting.discard(delivery.delivery_id)
+
+    def forget(self) -> None:
+        """The process dies, and another begins."""
+        self.under_way.clear()
+        self.waiting.clear()
 
     def end_one(self) -> Delivery:
         return self.under_way.pop(min(self.under_way))

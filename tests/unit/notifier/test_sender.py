@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from services.notifier import sender as sender_module
+from services.notifier import sender as sender_module, throttle
+from services.notifier.beliefs import Receivers
 from services.notifier.channels.channel import Message
 from services.notifier.codec import pack, unpack
 from services.notifier.config import Target
@@ -19,12 +20,15 @@ from services.notifier.outbox import (
     DeliverySettled,
     DeliveryState,
     Failure,
+    Kind,
     Outcome,
     Refused,
     TryAgain,
 )
 from services.notifier.sender import Sender
+from services.notifier.throttle import FAILURES, Rate
 from services.notifier.wording import Style
+from services.shared.instant import SECOND
 from tests.unit.notifier.builders import BOTH, INCIDENT, MAIL, at, broken
 from tests.views import MemoryView
 
@@ -79,6 +83,9 @@ class Tally:
     def oldest(self, channel: str, seconds: float) -> None:
         self.gauges["oldest", channel] = seconds
 
+    def breakers(self, channel: str, targets: int) -> None:
+        self.gauges["breakers", channel] = targets
+
     def uncovered(self, horizon: str, schedules: int) -> None:
         self.gauges["uncovered", horizon] = schedules
 
@@ -86,14 +93,14 @@ class Tally:
 class Stage:
     """An engine in memory around one incident: submissions are folded, and every record is announced."""
 
-    def __init__(self, *, plan: Plan = MAIL, **channels: Recorder) -> None:
+    def __init__(self, *, plan: Plan = MAIL, rate: Rate | None = None, **channels: Recorder) -> None:
         self.view, self.meter, self.plan = MemoryView(), Tally(), plan
         self.refusals = 0
         self.full = False
         self.trouble: Exception | None = None
         self.submitted: list[DeliverySettled] = []
         targets = {
-            name: Target(name, plan.routes["ops"].targets[name], channel, Style("en"))
+            name: Target(name, plan.routes["ops"].targets[name], channel, Style("en"), rate=rate)
             for name, channel in channels.items()
         }
         self.sender = Sender(self.view, self.submit, targets, self.meter, now=lambda: at(20))
@@ -383,6 +390,183 @@ async def test_what_is_refused_is_said_on_the_console(capsys: pytest.CaptureFixt
         await until(lambda: len(stage.submitted) == 2)
     assert "[not delivered to mail] Promise broken: getting order A-1 ready" in capsys.readouterr().out
     assert {d.state for d in stage.deliveries()} == {DeliveryState.DEAD, DeliveryState.ACCEPTED}
+
+
+async def down(stage: Stage, failures: int) -> None:
+    """So many incidents have something to tell a target, one after the other."""
+    for number in range(failures):
+        stage.keep(elsewhere(f"B-{number}"))
+        await until(lambda ends=number + 1: len(stage.submitted) == ends)  # type: ignore[misc]
+
+
+async def test_a_target_that_keeps_failing_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes meanwhile waits without an attempt, and counts as none; other targets are told as ever."""
+    monkeypatch.setattr(throttle, "SHORTEST", 60.0)
+    mail, hook = Recorder(*[TryAgain(Failure.NETWORK)] * FAILURES), Recorder()
+    stage = Stage(plan=BOTH, mail=mail, hook=hook)
+    async with running(stage):
+        await down(stage, FAILURES)
+        stage.keep(sending(plan=BOTH))
+        await until(lambda: len(stage.submitted) == FAILURES + 2)
+        await until(lambda: stage.meter.gauges.get(("breakers", "email")) == 1)
+    assert (len(mail.sent), len(hook.sent)) == (FAILURES, 1)
+    (held,) = [end.outcome for end in stage.submitted[FAILURES:] if isinstance(end.outcome, TryAgain)]
+    assert (held.failure, held.made) == (Failure.BREAKER_OPEN, False)
+    assert 60 * SECOND <= held.retry_after <= 180 * SECOND
+    assert stage.meter.counts["attempted", "email", "retryable"] == FAILURES
+    assert stage.meter.gauges["breakers", "webhook"] == 0
+
+
+async def test_a_target_that_is_back_is_told_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One attempt finds out."""
+    monkeypatch.setattr(throttle, "SHORTEST", 0.0)
+    monkeypatch.setattr(throttle, "LONGEST", 0.0)
+    mail = Recorder(*[TryAgain(Failure.NETWORK)] * FAILURES)
+    stage = Stage(mail=mail)
+    async with running(stage):
+        await down(stage, FAILURES + 2)
+        assert [type(end.outcome) for end in stage.submitted[FAILURES:]] == [Accepted, Accepted]
+        await until(lambda: stage.meter.gauges.get(("breakers", "email")) == 0)
+
+
+async def test_a_message_refused_for_good_says_nothing_against_its_target() -> None:
+    """It answers, so the next message goes through."""
+    mail = Recorder(*[Refused(Failure.CLIENT_ERROR)] * (FAILURES + 1))
+    stage = Stage(mail=mail)
+    async with running(stage):
+        await down(stage, FAILURES + 2)
+    assert len(mail.sent) == FAILURES + 2
+
+
+async def test_attempts_that_last_too_long_open_the_breaker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like any that fail."""
+    monkeypatch.setattr(sender_module, "ATTEMPT", 0.02)
+    mail = Recorder()
+    mail.free.clear()
+    stage = Stage(mail=mail)
+    async with running(stage):
+        await down(stage, FAILURES + 1)
+    failures = [end.outcome.failure for end in stage.submitted if isinstance(end.outcome, TryAgain)]
+    assert failures == [*[Failure.TIMEOUT] * FAILURES, Failure.BREAKER_OPEN]
+
+
+@pytest.mark.parametrize(("channel", "said"), [("slack", True), ("email", False)])
+async def test_a_copy_is_called_one_where_nobody_knows_it_by_its_id(channel: str, said: bool) -> None:
+    """The attempt was never heard of: made again after its lease, or by whoever took over.
+
+    Whoever takes over may hear of the record for another reason before looking at it.
+    """
+    plan = MAIL._replace(routes={"ops": Receivers({"mail": channel})})
+    mail = Recorder()
+    stage = Stage(plan=plan, mail=mail)
+    again = due(sending(plan=plan), at(11), plan)
+    assert again is not None
+    stage.view.put(INCIDENT, INCIDENT, pack(sending(plan=plan)))
+    async with running(stage):
+        await until(lambda: len(stage.submitted) == 1)
+        stage.keep(again._replace(incident_id="ops/again"))
+        await until(lambda: len(stage.submitted) == 2)
+        stage.keep(sending(plan=plan)._replace(incident_id="ops/heard"))
+        await until(lambda: len(stage.submitted) == 3)
+        stage.keep(broken(plan=plan)._replace(incident_id="ops/new"))
+        stage.keep(sending(plan=plan)._replace(incident_id="ops/new"))
+        await until(lambda: len(stage.submitted) == 4)
+    assert ["(may repeat)" in message.subject for message in mail.sent] == [said, said, said, False]
+
+
+def at_risk(subject: str) -> Incident:
+    """Another incident that warns the same target now."""
+    incident = elsewhere(subject)
+    warned = tuple(delivery._replace(kind=Kind.AT_RISK, delivery_id=subject) for delivery in incident.deliveries)
+    return incident._replace(deliveries=warned)
+
+
+async def test_what_exceeds_the_rate_is_told_in_one_message() -> None:
+    """All of them are accepted under the id of that one."""
+    mail = Recorder(Accepted("1"), Accepted("all", "thread"))
+    stage = Stage(mail=mail, rate=Rate(2, 60.0))
+    async with running(stage):
+        for number in range(10):
+            stage.keep(elsewhere(f"B-{number}"))
+        await until(lambda: len(stage.submitted) == 10)
+    assert len(mail.sent) == 2
+    assert mail.sent[1].subject.endswith("(9 notifications in one)")
+    assert [end.outcome for end in stage.submitted[1:]] == [Accepted("all", "thread")] * 9
+
+
+async def test_breaches_are_told_before_risks() -> None:
+    """Whichever came first; and one message is kept for them, so that the first leaves at once."""
+    mail = Recorder()
+    stage = Stage(mail=mail, rate=Rate(2, 1.0))
+    async with running(stage):
+        stage.keep(at_risk("R-0"))
+        await until(lambda: len(stage.submitted) == 1)
+        stage.keep(at_risk("R-1"))
+        await asyncio.sleep(0.02)
+        stage.keep(elsewhere("B-0"))
+        await until(lambda: len(stage.submitted) == 2)
+        stage.keep(elsewhere("B-1"))
+        await until(lambda: len(stage.submitted) == 4)
+    assert [message.kind for message in mail.sent] == ["at_risk", "breach", "breach", "at_risk"]
+
+
+async def test_nobody_waits_for_long_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt would outlive its lease: the message comes back shortly before it may be sent."""
+    mail = Recorder()
+    stage = Stage(mail=mail, rate=Rate(1, 3_600.0))
+    async with running(stage):
+        stage.keep(elsewhere("B-0"))
+        await until(lambda: len(mail.sent) == 1)
+        stage.keep(elsewhere("B-1"))
+        await until(lambda: len(stage.submitted) == 2)
+        monkeypatch.setattr(sender_module, "HELD", 4_000.0)
+        stage.keep(elsewhere("B-2"))
+        await asyncio.sleep(0.05)
+        assert len(stage.submitted) == 2
+    end = stage.submitted[1].outcome
+    assert isinstance(end, TryAgain)
+    assert (end.failure, end.made) == (Failure.RATE_LIMITED, False)
+    assert 3_590 * SECOND <= end.retry_after <= 3_596 * SECOND
+
+
+async def test_what_waits_for_its_turn_is_left_as_it_is_when_the_sender_stops() -> None:
+    """It is sent after the restart."""
+    mail = Recorder()
+    stage = Stage(mail=mail, rate=Rate(1, 8.0))
+    async with running(stage):
+        stage.keep(elsewhere("B-0"))
+        await until(lambda: len(mail.sent) == 1)
+        stage.keep(elsewhere("B-1"))
+        await until(lambda: len(stage.submitted) == 1)
+        async with asyncio.timeout(2):
+            await stage.sender.finish()
+    assert (len(mail.sent), len(stage.submitted)) == (1, 1)
+
+
+@pytest.mark.slow
+async def test_a_storm_is_told_in_few_messages() -> None:
+    """10,000 breaches in ten seconds to one target: at once, no more than it can bear, and none is left out."""
+    mail = Recorder()
+    stage = Stage(mail=mail, rate=Rate(20, 60.0))
+    loop = asyncio.get_running_loop()
+    async with running(stage):
+        began, first = loop.time(), 0.0
+        for number in range(10_000):
+            stage.keep(elsewhere(f"B-{number}"))
+            await asyncio.sleep(max(0.0, began + number / 1_000 - loop.time()))
+            first = first or (loop.time() - began if mail.sent else 0.0)
+        async with asyncio.timeout(30):
+            while len(stage.submitted) < 10_000:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.1)
+        took = loop.time() - began
+    assert 0 < first < 2
+    assert 20 <= len(mail.sent) <= 20 + took / 3
+    assert all(isinstance(end.outcome, Accepted) for end in stage.submitted)
+    assert {unpack(value).deliveries[0].state for held in stage.view.records.values() for value in held.values()} == {
+        DeliveryState.ACCEPTED
+    }
+    spoken_of = sum(int(message.subject.split()[0]) if "in one" in message.subject else 1 for message in mail.sent)
+    assert spoken_of == 10_000
 
 
 async def test_a_target_that_is_gone_is_given_up() -> None:

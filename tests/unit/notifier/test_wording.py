@@ -5,9 +5,10 @@ import json
 import pytest
 
 from services.notifier.beliefs import NEWS
+from services.notifier.digest import merged
 from services.notifier.items import Details, Item, Severity, Standing
 from services.notifier.outbox import Delivery, Kind
-from services.notifier.wording import LANGUAGES, Style, _words, clean, word
+from services.notifier.wording import LANGUAGES, Occasion, Style, _words, clean, word
 from services.shared.instant import parse_instant
 from tests.unit.notifier.builders import an_item, at
 
@@ -23,6 +24,7 @@ DETAILS = Details(
 ENGLISH = Style("en")
 PROMISED = ["order_ready", "order_delivered", "callback", "appointment"]
 TIMED = ["first_reply", "callback_returned", "customer_told"]
+TIMES = "\N{MULTIPLICATION SIGN}"
 #: Every kind of message with every standing that it can speak of.
 TOLD = sorted({(kind, standing) for (_, standing), kind in NEWS.items()})
 
@@ -104,6 +106,39 @@ def test_many_broken_promises_are_counted() -> None:
     assert "… and 10 more" in message.text
 
 
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "(may repeat)"), ("es", "(puede repetirse)"), ("it", "(può ripetersi)")]
+)
+def test_a_message_that_may_repeat_says_so(language: str, said: str) -> None:
+    """At the end of its first line, unless whoever gets it knows copies by their ids."""
+    twice = a_delivery()._replace(may_repeat=True)
+    assert word(twice, "ops", Style(language)).subject.endswith(f" {said}")
+    assert "(" not in word(twice, "ops", Style(language), Occasion(copies_known=True)).subject
+    assert "(" not in word(a_delivery(), "ops", Style(language)).subject
+
+
+@pytest.mark.parametrize(
+    ("language", "subject", "counted"),
+    [
+        ("en", "3 promises broken (2 notifications in one)", f"2 {TIMES} getting order … ready"),
+        ("es", "(2 avisos en uno)", f"2 {TIMES} "),
+        ("it", "(2 notifiche in una)", f"2 {TIMES} "),
+    ],
+)
+def test_one_message_for_several_says_that_it_is_and_counts_by_kind(language: str, subject: str, counted: str) -> None:
+    """For machines it names those that it stands for."""
+    callback = an_item(subject="V-1")._replace(kind="callback")
+    several = [a_delivery(an_item(), callback)._replace(delivery_id="a"), a_delivery(an_item(subject="A-2"))]
+    message = word(merged(several), "", Style(language), Occasion(stands_for=several))
+    assert message.subject.endswith(subject)
+    first, second, *listed = message.text.splitlines()
+    assert first.startswith(counted)
+    assert second.startswith(f"1 {TIMES} ")
+    assert [line[:2] for line in listed[:3]] == ["- "] * 3
+    assert json.loads(json.dumps(message.payload))["data"]["stands_for"] == ["a", several[1].delivery_id]
+    assert "stands_for" not in str(word(several[0], "ops", ENGLISH).payload)
+
+
 def test_a_late_fulfilment_says_how_late() -> None:
     """Counted from the first word given."""
     item = an_item(Standing.FULFILLED_LATE, 125, details=DETAILS._replace(original_due_at=at(0), reason="fulfilled"))
@@ -122,7 +157,7 @@ def test_every_message_can_be_worded_in_every_language(
     for service, names in (("promises", PROMISED), ("sla", TIMED)):
         for name in names:
             item = an_item(standing, details=DETAILS)._replace(kind=name, service=service)
-            message = word(a_delivery(item, kind=kind, count=count), "ops", Style(language), instead=True)
+            message = word(a_delivery(item, kind=kind, count=count), "ops", Style(language), Occasion(instead=True))
             assert "{" not in message.subject + message.text
             assert "A-1" in message.text
 
@@ -201,7 +236,7 @@ def test_clean_keeps_what_people_write() -> None:
 
 def test_on_the_console_in_place_of_a_target_it_says_so() -> None:
     """Whoever reads the log sees who was not reached, and why."""
-    message = word(a_delivery(), "ops", ENGLISH, instead=True)
+    message = word(a_delivery(), "ops", ENGLISH, Occasion(instead=True))
     assert message.subject.startswith("[not delivered to desk] Promise broken")
     assert message.text.startswith("desk could not be reached (expired).")
 

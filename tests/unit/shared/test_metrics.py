@@ -175,6 +175,7 @@ def test_each_measurement_of_the_notifier_lands_in_its_metric(registry: Registry
     meter.delivered("email", "critical", 12.0)
     meter.waiting("email", "pending", 3)
     meter.oldest("email", 7.5)
+    meter.breakers("email", 2)
     for failure in Failure:
         meter.given_up("email", failure.value)
         assert (
@@ -188,6 +189,7 @@ def test_each_measurement_of_the_notifier_lands_in_its_metric(registry: Registry
         ("puntual_notifier_delivery_latency_seconds_sum", {"severity": "critical"}, 12.0),
         ("puntual_notifier_outbox_messages", {"state": "pending"}, 3),
         ("puntual_notifier_outbox_oldest_pending_seconds", {}, 7.5),
+        ("puntual_notifier_breaker_open", {}, 2),
     ]
     assert [
         (name, labels, value(registry, name, channel="email", **labels)) for name, labels, _ in expected

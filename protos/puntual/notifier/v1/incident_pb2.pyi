@@ -591,6 +591,7 @@ class Delivery(_message.Message):
     GIVE_UP_AT_FIELD_NUMBER: _builtins.int
     OVER_FIELD_NUMBER: _builtins.int
     THREADS_FIELD_NUMBER: _builtins.int
+    MAY_REPEAT_FIELD_NUMBER: _builtins.int
     BY_FIELD_NUMBER: _builtins.int
     OPENED_AT_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
@@ -607,9 +608,11 @@ class Delivery(_message.Message):
     attempts: _builtins.int
     last_failure: _builtins.str
     """Closed list: auth, rate_limited, client_error, server_error, timeout, network, template, too_large,
-    blocked_address, expired, other.
+    blocked_address, expired, breaker_open (no attempt was made, as those before it failed), other.
     """
     provider_id: _builtins.str
+    may_repeat: _builtins.bool
+    """Of an attempt nobody heard how it ended, so that the message may have arrived more than once."""
     by: _builtins.str
     """Acknowledged: who sees to it. Resolved: who says that it is dealt with, where that is why."""
     @_builtins.property
@@ -668,12 +671,13 @@ class Delivery(_message.Message):
         give_up_at: _timestamp_pb2.Timestamp | None = ...,
         over: _abc.Iterable[_builtins.str] | None = ...,
         threads: _abc.Iterable[_builtins.str] | None = ...,
+        may_repeat: _builtins.bool = ...,
         by: _builtins.str = ...,
         opened_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at", "give_up_at", b"give_up_at", "next_attempt_at", b"next_attempt_at", "opened_at", b"opened_at", "settled_at", b"settled_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "attempts", b"attempts", "by", b"by", "channel", b"channel", "decided_at", b"decided_at", "delivery_id", b"delivery_id", "give_up_at", b"give_up_at", "item_count", b"item_count", "items", b"items", "kind", b"kind", "last_failure", b"last_failure", "next_attempt_at", b"next_attempt_at", "opened_at", b"opened_at", "over", b"over", "provider_id", b"provider_id", "sequence", b"sequence", "settled_at", b"settled_at", "severity", b"severity", "state", b"state", "target", b"target", "threads", b"threads"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "attempts", b"attempts", "by", b"by", "channel", b"channel", "decided_at", b"decided_at", "delivery_id", b"delivery_id", "give_up_at", b"give_up_at", "item_count", b"item_count", "items", b"items", "kind", b"kind", "last_failure", b"last_failure", "may_repeat", b"may_repeat", "next_attempt_at", b"next_attempt_at", "opened_at", b"opened_at", "over", b"over", "provider_id", b"provider_id", "sequence", b"sequence", "settled_at", b"settled_at", "severity", b"severity", "state", b"state", "target", b"target", "threads", b"threads"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,198 @@
+"""From a broken promise to the people who should know: how long it takes and what it costs, also beside dead providers.
+
+Every breach is an incident of its own with a message to one target, a webhook on this machine. Delays are from the
+instant at which a breach is announced, just before it is sent to Kafka, until the provider has read the message.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+from urllib.request import urlopen
+
+from benchmarks.breaches import Breaches
+from benchmarks.child import Child
+from benchmarks.provider import Task
+from benchmarks.report import Row, percentile
+from benchmarks.site import PARTITIONS, Site
+from benchmarks.stock_incidents import Stock
+from benchmarks.worker import Process
+from services.shared.broker import HOST, free_port
+from services.shared.clock import wall_clock
+from services.shared.instant import SECOND, Instant
+from tests.processes import wait_for
+
+#: Breaches a second where delays are measured, to the target whose delays they are and as many to others.
+_RATE = 20
+#: Seconds until a process that publishes is ready, that warming up takes, and after which nothing more arrives.
+_STARTING, _WARM, _STALLED = 5, 5, 90.0
+#: Team → where its messages go. By its name a target is alive, silent (it never answers) or refuses connections.
+_TEAMS = ("desk", "alive-1", "alive-2", "silent", "refusing")
+_CONFIG = """
+targets:
+{targets}
+routes:
+{routes}
+  - {{name: rest, targets: [desk], group_by: [customer]}}
+"""
+_TARGET = '  {name}: {{channel: webhook, settings: {{url: "{url}", networks: [127.0.0.0/8]}}}}\n'
+_ROUTE = "  - {{name: {name}, match: {{team: [{name}]}}, targets: [{name}], group_by: [customer]}}\n"
+
+
+class Providers(NamedTuple):
+    """The other end."""
+
+    port: int
+
+    def url(self, target: str) -> str:
+        """Where the messages of a target go."""
+        port = free_port() if target == "refusing" else self.port
+        return f"http://{HOST}:{port}{self.path(target)}"
+
+    @staticmethod
+    def path(target: str) -> str:
+        """Of a target's address."""
+        return f"/{target}/hook"
+
+    def config(self) -> str:
+        """The notifier's document."""
+        targets = "".join(_TARGET.format(name=team, url=self.url(team)) for team in _TEAMS)
+        return _CONFIG.format(targets=targets, routes="".join(_ROUTE.format(name=team) for team in _TEAMS))
+
+    def count(self, target: str = "desk") -> int:
+        """How many messages arrived."""
+        return int(self._ask("count", target))
+
+    def delays(self, times: "Times", target: str = "desk") -> Sequence[float]:
+        """Milliseconds of every breach announced within these times, sorted; each by its first message."""
+        first: dict[int, float] = {}
+        for at, subjects in json.loads(self._ask("figures", target)):
+            for announced in map(int, subjects):
+                first.setdefault(announced, at * 1_000 - announced / 1_000)
+        return sorted(delay for announced, delay in first.items() if times.start <= announced < times.end)
+
+    def _ask(self, question: str, target: str) -> bytes:
+        with urlopen(f"http://{HOST}:{self.port}/{question}?{self.path(target)}", timeout=30) as answer:
+            content: bytes = answer.read()
+        return content
+
+
+class Times(NamedTuple):
+    """Of the breaches that count."""
+
+    start: Instant
+    end: Instant
+
+
+class Place(NamedTuple):
+    """A notifier between Kafka and providers."""
+
+    site: Site
+    prefix: str
+    providers: Providers
+    config: Path
+
+    def notifier(self) -> Process:
+        """For a `with` statement."""
+        kafka, code = self.site.kafka, self.site.code
+        return Process("notifier", kafka, self.prefix, code=code, partitions=PARTITIONS, notifier=self.config)
+
+    def publish(self, count: int) -> None:
+        """Breaches for the desk, as fast as may be."""
+        self._publish(Breaches(self.site.kafka, self.prefix, PARTITIONS, count, ("desk",), wall_clock()))
+
+    def publish_steadily(self, seconds: int, *teams: str) -> Times:
+        """Breaches for teams, by turns. Returns when all are out and those who live were told, and which count."""
+        start = Instant(wall_clock() + _STARTING * SECOND)
+        rate = _RATE * len(teams)
+        count = rate * (seconds + _WARM)
+        before = self.providers.count()
+        late = self._publish(Breaches(self.site.kafka, self.prefix, PARTITIONS, count, teams, start, rate))
+        if float(late) > 0.1:  # noqa: PLR2004 - seconds nobody minds
+            print(f"This machine is busy: breaches were published up to {float(late):.1f} s late.")
+        wait_for(lambda: self.providers.count() - before >= count * teams.count("desk") // len(teams), _STALLED)
+        return Times(Instant(start + _WARM * SECOND), Instant(start + (seconds + _WARM) * SECOND))
+
+    def _publish(self, breaches: Breaches) -> str:
+        with Child("benchmarks.breaches", breaches, self.site.code) as child:
+            pass
+        return child.output
+
+
+def measure(site: Site) -> Iterator[Row]:
+    """Delays, a backlog, a dead provider, memory."""
+    yield from _delays(site)
+    yield from _backlog(site)
+    yield from _memory(site)
+
+
+def _delays(site: Site) -> Iterator[Row]:
+    """With every provider alive, then with two of them dead, in one run: as many messages each time."""
+    seconds = site.size(60, 15)
+    with _place(site) as place, place.notifier() as notifier:
+        notifier.wait_ready()
+        crowd = notifier.waiting()
+        alive = place.publish_steadily(seconds, "desk", "desk", "alive-1", "alive-2")
+        dead = place.publish_steadily(seconds, "desk", "desk", "silent", "refusing")
+        crowded = crowd()
+        well, ill = place.providers.delays(alive), place.providers.delays(dead)
+    expected = 2 * _RATE * seconds
+    for delays in (well, ill):
+        assert abs(len(delays) - expected) <= 1, f"{len(delays)} of {expected} breaches arrived"
+    yield Row(f"from breach to page, p50 ({4 * _RATE} breaches/s)", percentile(well, 0.50), "ms")
+    yield Row("from breach to page, p99", percentile(well, 0.99), "ms", 500)
+    yield Row("from breach to page, longest", well[-1], "ms")
+    yield Row("with two of four providers dead, p50", percentile(ill, 0.50), "ms")
+    yield Row("with two of four providers dead, p99", percentile(ill, 0.99), "ms")
+    yield Row("the second p99, of the first", percentile(ill, 0.99) / percentile(well, 0.99), "times", 1.2)
+    yield crowded
+
+
+def _backlog(site: Site) -> Iterator[Row]:
+    """Breaches that were there before the notifier started, by the middle eight tenths of them."""
+    count = site.size(30_000, 5_000)
+    with _place(site) as place:
+        place.publish(count)
+        with place.notifier() as notifier:
+            samples = [(0, 0.0, 0.0)]
+            while samples[-1][0] < count * 9 // 10:
+                time.sleep(0.25)
+                samples.append((place.providers.count(), notifier.cpu(), time.perf_counter()))
+            wait_for(lambda: place.providers.count() >= count, _STALLED, notifier.output)
+            memory = notifier.memory()
+        first, last = next(sample for sample in samples if sample[0] >= count // 10), samples[-1]
+    messages, cpu, wall = (after - before for before, after in zip(first, last, strict=True))
+    yield Row(f"messages a second to one provider ({count:,} incidents)", messages / wall, "messages/s", 1_000, True)
+    yield Row("CPU of a message, from the breach on", cpu / messages * 1e6, "µs")
+    yield Row("CPUs that it had", cpu / wall, "")
+    yield Row(f"memory with {count:,} incidents open, come in as breaches", memory, "MB")
+
+
+def _memory(site: Site) -> Iterator[Row]:
+    """Recovered: once everybody was told, and where all messages wait for a provider that refuses connections."""
+    count = site.size(100_000, 10_000)
+    for team, what, target in (("desk", "told", 400), ("refusing", "whose messages wait", None)):
+        with _place(site) as place:
+            stock = Stock(site.kafka, place.prefix, PARTITIONS, count, team, str(place.config), wall_clock())
+            with Child("benchmarks.stock_incidents", stock, site.code):
+                pass
+            with place.notifier() as notifier:
+                notifier.wait_ready()
+                time.sleep(site.size(60, 10))
+                yield Row(f"memory with {count:,} open incidents, {what}", notifier.memory(), "MB", target)
+                yield Row("the most it held on the way", notifier.peak_memory(), "MB")
+
+
+@contextmanager
+def _place(site: Site) -> Iterator[Place]:
+    providers = Providers(free_port())
+    with (
+        TemporaryDirectory() as directory,
+        Child("benchmarks.provider", Task(providers.port), site.code, lives=True),
+    ):
+        config = Path(directory) / "notifier.yaml"
+        config.write_text(providers.config())
+        yield Place(site, site.topics(), providers, config)

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 from services.notifier.channels import CHANNELS
 from services.notifier.codec import OTHER_ROUTE, machine
@@ -16,8 +17,10 @@ from services.notifier.settings import NotifierSettings
 from services.shared.engine.relay import Relay
 from services.shared.engine.stage import DeadLetters
 from services.shared.engine.worker import Worker
+from services.shared.ingress import Ingress, connect
 from services.shared.metrics import NotifierMeter, PrometheusMeter, Registry, Vocabulary
 from services.shared.service import serve, worker_settings
+from services.shared.topics import RESPONSES
 
 
 async def app(settings: NotifierSettings) -> None:
@@ -56,7 +59,9 @@ async def app(settings: NotifierSettings) -> None:
     for task in tasks:
         task.add_done_callback(ended)
     try:
-        await serve(worker, settings, registry, notifier_service)
+        async with Ingress(partial(connect, settings.kafka), settings.topic_prefix) as ingress:
+            topic = RESPONSES.under(settings.topic_prefix)
+            await serve(worker, settings, registry, partial(notifier_service, publish=ingress.send, responses=topic))
     finally:
         for task in tasks:
             task.cancel()

@@ -12,31 +12,16 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli.exits import EXIT_CODES, FAILED, Failure, NotFound
-from services.cli.options import FILE, INSTANT, json_option
+from services.cli.options import FILE, INSTANT, SpanType, json_option
 from services.notifier.config import BUILT_IN, load_schedules
 from services.notifier.schedules import Schedule, Shift
 from services.shared.clock import wall_clock
-from services.shared.duration import parse_duration
 from services.shared.instant import SECOND, Instant, format_instant, to_datetime
 
 _NOW = wall_clock
 #: How far ahead it is looked: for when a shift ends, and unless told otherwise for holes.
-_FAR, _AHEAD = 400 * 86_400 * SECOND, 14 * 86_400 * SECOND
-
-
-class _Span(click.ParamType):
-    """A duration on the command line, in microseconds."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            span = parse_duration(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        if not 0 < span <= _FAR:
-            self.fail(f"{value} is not more than nothing and at most 400d", param, ctx)
-        return span
+_DAYS = 400
+_FAR, _AHEAD = _DAYS * 86_400 * SECOND, 14 * 86_400 * SECOND
 
 
 class _Row(NamedTuple):
@@ -69,7 +54,7 @@ Examples:
     help="The file with the schedules.  [default: the built-in one, which has none]",
 )
 @click.option("--at", type=INSTANT, help="An instant, with offset: 2026-12-24T22:00+01:00.  [default: now]")
-@click.option("--next", "span", type=_Span(), help="All shifts from then on, for so long: 14d.")
+@click.option("--next", "span", type=SpanType(_DAYS), help="All shifts from then on, for so long: 14d.")
 @click.option(
     "--holes", is_flag=True, help="Only when nobody is on call, in the next 14d or --next; 1 if there is any."
 )

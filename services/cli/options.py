@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from services.shared.instant import Instant, parse_instant
+from services.shared.duration import parse_duration
+from services.shared.instant import SECOND, Instant, parse_instant
 
 
 class InstantType(click.ParamType):
@@ -35,6 +36,25 @@ class AddressesType(click.ParamType):
         if not all(self._ONE.fullmatch(each) for each in text.split(",")):
             self.fail(f"{text!r} is no address; write for example kafka-1:9092,kafka-2:9092", param, ctx)
         return text
+
+
+class SpanType(click.ParamType):
+    """A duration on the command line, in microseconds; more than nothing and at most so many days."""
+
+    name = "duration"
+
+    def __init__(self, days: int) -> None:
+        self._days = days
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read the duration; click's usage error says what is allowed."""
+        try:
+            span = parse_duration(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if not 0 < span <= self._days * 86_400 * SECOND:
+            self.fail(f"{value} is not more than nothing and at most {self._days}d", param, ctx)
+        return span
 
 
 INSTANT = InstantType()

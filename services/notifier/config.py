@@ -1,7 +1,7 @@
 """Reads `notifier.yaml`. Whoever edits it is told everything that is wrong at once: place, value and remedy."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -68,13 +68,28 @@ def load_schedules(file: Path, targets: Collection[str] = ()) -> Mapping[str, Sc
     return schedules
 
 
+def load_steps(file: Path) -> Mapping[str, Sequence[Sequence[str]]]:
+    """Route → whom each step of its escalation tells, as the file names them. Raises DocumentError.
+
+    It takes none of the secrets that targets need.
+    """
+    fields, problems = Fields.of(read_text(file), str(file))
+    tellable = _tellable(fields)
+    escalations = read_escalations(fields.section("escalations"), tellable)
+    routes = [route for route in _routes(fields, tellable, escalations) if route.escalation in escalations]
+    problems.check()
+    return {
+        route.name: [turn.targets or route.targets for turn in escalations[route.escalation].turns] for route in routes
+    }
+
+
 def parse(text: str, file: str) -> Config:
     """The configuration in a YAML text; `file` is for errors only. Raises DocumentError with all its problems."""
     fields, problems = Fields.of(text, file)
     targets = _targets(fields.section("targets"))
     schedules = _schedules(fields.section("schedules"), targets, Path(file).parent)
     severities = tuple(_severity_rule(rule) for rule in fields.sections("severity"))
-    tellable = [*targets, *(f"{PREFIX}{name}" for name in fields.section("schedules").names())]
+    tellable = _tellable(fields)
     escalations = read_escalations(fields.section("escalations"), tellable)
     routes = _routes(fields, tellable, escalations)
     patience = fields.section("give_up_after")
@@ -89,6 +104,11 @@ def parse(text: str, file: str) -> Config:
     groups = Groups(channels, on_call)
     receivers = {route.name: groups.receivers(route, escalations.get(route.escalation)) for route in routes}
     return Config(targets, Routing(severities, routes), Plan(receivers, give_up_after), on_call)
+
+
+def _tellable(document: Fields) -> Collection[str]:
+    schedules = (f"{PREFIX}{name}" for name in document.section("schedules").names())
+    return [*document.section("targets").names(), *schedules]
 
 
 def _schedules(fields: Fields, targets: Collection[str], folder: Path) -> Mapping[str, Schedule]:

@@ -248,7 +248,8 @@ def outcome(incident: Incident, response: Response, now: Instant) -> str:
         return "Noted, but it is over already."
     until = clock(acknowledgement.until, now)
     if acknowledgement.by != response.by:
-        return f"Noted, but {clean(acknowledgement.by)} sees to it until {until}; `take-over` puts you in their place."
+        does = "put it off" if acknowledgement.snoozed else "sees to it"
+        return f"Noted, but {clean(acknowledgement.by)} {does} until {until}; `take-over` puts you in their place."
     if acknowledgement.snoozed:
         return f"Put off by {by} until {until}; nobody is told before."
     return f"Acknowledged by {by} until {until}; nobody further is told."

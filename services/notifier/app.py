@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from functools import partial
 
+from services.notifier.attention import Attention
 from services.notifier.channels import CHANNELS
 from services.notifier.codec import OTHER_ROUTE, machine
 from services.notifier.config import load
@@ -50,6 +51,7 @@ async def app(settings: NotifierSettings) -> None:
     tasks = [
         asyncio.create_task(sender.run()),
         asyncio.create_task(watch(settings.notifier, config, measured)),
+        asyncio.create_task(Attention(worker, measured).run()),
     ]
 
     def ended(task: asyncio.Task[None]) -> None:

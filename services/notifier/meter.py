@@ -33,3 +33,19 @@ class Meter(Protocol):
 
     def uncovered(self, horizon: str, schedules: int) -> None:
         """`puntual_notifier_schedules_uncovered`: how many schedules have a hole within a horizon: 24h, 7d."""
+
+
+class AttentionMeter(Protocol):
+    """Receives what `services.notifier.attention` measures."""
+
+    def acknowledged(self, severity: str, seconds: float) -> None:
+        """`puntual_notifier_time_to_acknowledge_seconds`: somebody first said that he sees to an incident.
+
+        seconds: since this run of it was opened. severity: the worst that was open.
+        """
+
+    def unacknowledged(self, severity: str, incidents: int) -> None:
+        """`puntual_notifier_unacknowledged_incidents`: in how many something is open that nobody sees to.
+
+        severity: the worst of that. What was put off is seen to until then.
+        """

@@ -2,6 +2,7 @@
 
 from itertools import product
 
+from services.notifier.attention import SEVERITIES
 from services.notifier.channels import CHANNELS
 from services.notifier.coverage import HORIZONS
 from services.notifier.items import Severity
@@ -26,6 +27,9 @@ def test_whatever_can_be_measured_has_a_series_that_was_there_before() -> None:
         for state in UNSETTLED:
             meter.waiting(channel, state.name.lower(), 1)
         meter.oldest(channel, 1.0)
+    for word in SEVERITIES.values():
+        meter.acknowledged(word, 1.0)
+        meter.unacknowledged(word, 1)
     for horizon in HORIZONS:
         meter.uncovered(horizon, 1)
     assert names(registry) == before

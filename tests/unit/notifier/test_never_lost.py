@@ -68,6 +68,8 @@ class Notifier(RuleBasedStateMachine):
         self.answers_read = 0
         #: The orders of which somebody may have said, since they came to stand so, that they are dealt with.
         self.may_be_closed: set[str] = set()
+        #: Order → the newest that was read of it: offset and standing.
+        self.newest: dict[str, tuple[int, int]] = {}
         self.record: bytes | None = None
         self.under_way: dict[str, Delivery] = {}
         self.heard: list[Delivery] = []
@@ -179,16 +181,14 @@ class Notifier(RuleBasedStateMachine):
 
     @invariant()
     def nobody_hears_what_follows_before_the_beginning(self) -> None:
-        """No end, no answer and no reminder: that at most where somebody else on call heard of it."""
+        """No end, no answer and no reminder: that at most who is on call since somebody else was told."""
         believed: dict[tuple[str, str], Standing] = {}
-        anybody: set[str] = set()
         for delivery in self.once():
             for subject in _subjects(delivery):
                 before = believed.get((delivery.target, subject))
-                handed_over = delivery.kind == Kind.REMINDER and self.is_on_call(delivery.target) and subject in anybody
+                handed_over = delivery.kind == Kind.REMINDER and self.is_on_call(delivery.target)
                 assert handed_over or before in WORRIES.get(Kind(delivery.kind), {before})
                 believed[delivery.target, subject] = BELIEFS[Kind(delivery.kind)]
-                anybody.add(subject)
 
     @invariant()
     def a_breach_alerts_once(self) -> None:
@@ -251,12 +251,13 @@ class Notifier(RuleBasedStateMachine):
 
     def note(self, seen: list[ItemSeen], said: list[Response]) -> None:
         """What of this can end, or begin, that an order is closed."""
-        for index, fact in enumerate(seen, self.read):
-            subject = _subject(fact.item.record_id)
-            earlier = [known.item for known in self.dispatched[:index] if _subject(known.item.record_id) == subject]
-            newest = max(earlier, key=lambda item: item.offset, default=None)
-            if newest is None or (newest.offset < fact.item.offset and newest.standing != fact.item.standing):
-                self.may_be_closed.discard(subject)
+        for fact in seen:
+            subject, item = _subject(fact.item.record_id), fact.item
+            offset, standing = self.newest.get(subject, (0, Standing.UNSPECIFIED))
+            if item.offset > offset:
+                self.newest[subject] = item.offset, item.standing
+                if item.standing != standing:
+                    self.may_be_closed.discard(subject)
         if any(response.action == Action.RESOLVE for response in said):
             self.may_be_closed |= set(SUBJECTS)
 

@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from services.notifier.beliefs import Step
 from services.notifier.codec import pack, unpack
-from services.notifier.domain import Incident, IncidentState, ItemSeen, due, fold, next_deadline
+from services.notifier.domain import Fact, Incident, IncidentState, ItemSeen, due, fold, next_deadline
 from services.notifier.items import ANNOUNCED, NONE, Handling, Severity, Standing
 from services.notifier.outbox import (
     FALLBACK_CHANNEL,
@@ -114,7 +114,7 @@ class Notifier(RuleBasedStateMachine):
         self.note(seen, said)
         self.read += len(seen)
         self.answers_read += len(said)
-        batch = [*seen, *(response._replace(heard_at=self.now) for response in said)]
+        batch: list[Fact] = [*seen, *(response._replace(heard_at=self.now) for response in said)]
         self.write(fold(INCIDENT, self.incident(), batch, self.plan))
 
     @rule(seconds=st.sampled_from([0, 1, 10, 70, 400, 5000]))

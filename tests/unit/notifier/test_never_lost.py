@@ -210,6 +210,12 @@ class Notifier(RuleBasedStateMachine):
         assert not incident or incident.state == IncidentState.OPEN or not incident.next_step_at
 
     @invariant()
+    def an_answer_counts_once(self) -> None:
+        incident = self.incident()
+        ids = [said.response_id for said in incident.attention.responses] if incident else []
+        assert len(ids) == len(set(ids))
+
+    @invariant()
     def only_who_says_so_closes_anything(self) -> None:
         incident = self.incident()
         closed = [item for item in incident.items if item.handling == Handling.CLOSED] if incident else []

@@ -2,6 +2,7 @@
 
 import click
 
+from services.cli.answers import ANSWERS
 from services.cli.dead_letters import dead_letters
 from services.cli.exits import EXIT_CODES, Group
 from services.cli.explain import explain
@@ -28,6 +29,9 @@ def main() -> None:
 
 for command in (up, publish, replay, judge, watch, explain, incidents, on_call, standards, topics, dead_letters):
     main.add_command(command)
+
+for answer in ANSWERS:
+    incidents.add_command(answer)
 
 
 if __name__ == "__main__":

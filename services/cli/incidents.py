@@ -1,7 +1,8 @@
-"""`puntual incidents`: what is open, and who was told of it."""
+"""`puntual incidents`: what is open, who was told of it, and who sees to it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import click
 from google.protobuf.json_format import MessageToDict
@@ -13,31 +14,44 @@ from rich.text import Text
 from puntual.notifier.v1 import incident_pb2 as pb
 from services.cli.audit import audit
 from services.cli.exits import EXIT_CODES, NotFound
-from services.cli.options import json_option, kafka_option, prefix_option
+from services.cli.options import FILE, json_option, kafka_option, prefix_option
 from services.cli.reading import latest
 from services.cli.silences import silence, silences, unsilence
 from services.cli.try_route import try_route
 from services.cli.words import counted
 from services.notifier.codec import unpack
+from services.notifier.config import load_steps
 from services.notifier.incident import Incident, IncidentState
-from services.notifier.items import Item, Severity, Standing
+from services.notifier.items import TROUBLE, Handling, Item, Severity, Standing
 from services.notifier.outbox import Delivery, DeliveryState, Kind
+from services.notifier.responses import MAX_COMMENT, Action, Response
+from services.notifier.wording import clean
+from services.shared.clock import wall_clock
 from services.shared.instant import Instant, format_instant
 from services.shared.topics import INCIDENTS
 
 _COLOURS: Mapping[int, str] = {Severity.CRITICAL: "bold red", Severity.WARNING: "yellow"}
-_TROUBLE = frozenset({Standing.AT_RISK, Standing.BROKEN})
+#: In which order they are listed.
+_ORDER = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED, IncidentState.RESOLVED)
+_SAID: Mapping[int, str] = {
+    Action.ACKNOWLEDGE: "acknowledged",
+    Action.TAKE_OVER: "taken over",
+    Action.SNOOZE: "put off",
+    Action.RESOLVE: "closed",
+    Action.COMMENT: "commented",
+}
 
 
 @click.group(
-    short_help="See what is open, and who was told of it.",
+    short_help="See what is open and who was told of it, and answer.",
     epilog=f"""{EXIT_CODES}
 
 \b
 Examples:
   puntual incidents list
   puntual incidents show everything/kind=order_ready,site=Torino
-  puntual incidents silence --match site=Torino --for 2h --reason stocktaking""",
+  puntual incidents silence --match site=Torino --for 2h --reason stocktaking
+  puntual incidents ack everything/kind=order_ready,site=Torino --for 2h""",
 )
 def incidents() -> None:
     """What the notifier tells people of, as Kafka has it: whichever worker keeps it, and also while none runs."""
@@ -61,11 +75,11 @@ Examples:
 @prefix_option
 @json_option
 def list_(everything: bool, kafka: str, prefix: str, as_json: bool) -> None:
-    """Show the open incidents, the worst first and of those the oldest."""
-    records = {key: (unpack(value), value) for key, value in _read(kafka, prefix).items()}
+    """Show the open incidents: first those that nobody sees to, of those the worst, and of those the oldest."""
+    records = {key: (unpack(value), value) for key, value in read_incidents(kafka, prefix).items()}
     found = sorted(
-        (each for each in records.values() if everything or each[0].state == IncidentState.OPEN),
-        key=lambda each: (each[0].state, -_severity(each[0]), each[0].since, each[0].incident_id),
+        (each for each in records.values() if everything or each[0].state != IncidentState.RESOLVED),
+        key=lambda each: (_ORDER.index(each[0].state), -_severity(each[0]), each[0].since, each[0].incident_id),
     )
     if as_json:
         for _, value in found:
@@ -91,12 +105,22 @@ Examples:
   puntual incidents show everything --json"""
 )
 @click.argument("incident_id")
+@click.option(
+    "--notifier",
+    "file",
+    type=FILE,
+    help="The file that the notifier goes by, to say whom the next step tells.",
+)
 @kafka_option
 @prefix_option
 @json_option
-def show(incident_id: str, kafka: str, prefix: str, as_json: bool) -> None:
-    """Show what is open in an incident, and of each target what it was told last, when and with what success."""
-    value = _read(kafka, prefix).get(incident_id.encode())
+def show(incident_id: str, file: Path | None, kafka: str, prefix: str, as_json: bool) -> None:
+    """Show what is open in an incident, who sees to it, and of each target what it was told last and with what success.
+
+    Then what people said to it, the last twenty. Whoever is on call can be another by the time of the next step.
+    """
+    steps = load_steps(file) if file else {}
+    value = read_incidents(kafka, prefix).get(incident_id.encode())
     if value is None:
         raise NotFound(f"There is no incident {incident_id!r}; `puntual incidents list --all` names them.")
     if as_json:
@@ -104,37 +128,69 @@ def show(incident_id: str, kafka: str, prefix: str, as_json: bool) -> None:
         return
     console, incident = Console(highlight=False), unpack(value)
     console.print(Text(f"{incident.incident_id}: {_word(IncidentState, incident.state)}", "bold"), soft_wrap=True)
+    now = wall_clock()
+    opened = [f"opened at {_time(at)}"] if (at := incident.attention.opened_at) else []
+    for line in (*opened, *_attention(incident, now, steps)):
+        console.print(Text(f"  {line}"), soft_wrap=True)
     for item in sorted(_open(incident), key=lambda item: (-item.severity, item.since)):
         console.print(Text(_item(item), _COLOURS.get(item.severity, "")), soft_wrap=True)
-    for delivery in incident.deliveries:
-        console.print(Text(_delivery(delivery), "dim"), soft_wrap=True)
+    for line in (
+        *map(_delivery, incident.deliveries),
+        *(_response(said, now) for said in incident.attention.responses),
+    ):
+        console.print(Text(line, "dim"), soft_wrap=True)
 
 
 incidents.add_command(audit)
 incidents.add_command(try_route)
 
 
-def _read(kafka: str, prefix: str) -> Mapping[bytes, bytes]:
-    """Each incident as it was written last."""
+def read_incidents(kafka: str, prefix: str) -> Mapping[bytes, bytes]:
+    """Each incident as it was written last, by its key."""
     return latest(kafka, INCIDENTS.under(prefix))
 
 
+def clock(at: Instant, now: Instant) -> str:
+    """An instant as people read it: "14:05Z"; on another day than `now`: "2026-11-27T14:05Z"."""
+    day, time = format_instant(at)[:16].split("T")
+    return f"{time}Z" if format_instant(now).startswith(day) else f"{day}T{time}Z"
+
+
 def _open(incident: Incident) -> Iterator[Item]:
-    return (item for item in incident.items if item.standing in _TROUBLE and not item.follow_up)
+    return (
+        item
+        for item in incident.items
+        if item.standing in TROUBLE and item.handling != Handling.CLOSED and not item.follow_up
+    )
 
 
 def _severity(incident: Incident) -> int:
     return max((item.severity for item in _open(incident)), default=Severity.UNSPECIFIED)
 
 
+def _attention(incident: Incident, now: Instant, steps: Mapping[str, Sequence[Sequence[str]]]) -> Iterator[str]:
+    """Who sees to it, and who is told next when. `steps`: route → whom each step tells, as far as known."""
+    taken, acknowledgement = incident.steps_taken, incident.attention.acknowledgement
+    if acknowledgement:
+        word = "put off" if acknowledgement.snoozed else "acknowledged"
+        since = ", more broke since" if incident.state == IncidentState.OPEN else ""
+        yield f"{word} by {clean(acknowledgement.by)} until {clock(acknowledgement.until, now)}{since}"
+    if incident.next_step_at:
+        whom = ", ".join(next(iter(steps.get(incident.route, ())[taken:]), ()))
+        yield f"next step at {clock(incident.next_step_at, now)} ({taken} taken)" + (f": {whom}" if whom else "")
+    elif taken:
+        yield f"all steps taken ({taken})"
+
+
 def _row(incident: Incident) -> tuple[str | Text, ...]:
     severity = _severity(incident)
     told = ", ".join(f"{delivery.target} {_word(DeliveryState, delivery.state)}" for delivery in incident.deliveries)
+    how = "\n".join(filter(None, (told, *_attention(incident, wall_clock(), {}))))
     return (
         _time(incident.since),
         Text(_word(Severity, severity) if severity else "over", _COLOURS.get(severity, "dim")),
         f"{sum(1 for _ in _open(incident)):,}",
-        told,
+        how,
         incident.incident_id,
     )
 
@@ -142,8 +198,9 @@ def _row(incident: Incident) -> tuple[str | Text, ...]:
 def _item(item: Item) -> str:
     """One line of what is open."""
     told = ", ".join(told.target for told in item.told)
+    answered = ", answered" if item.handling == Handling.ANSWERED else ""
     return (
-        f"  {_word(Severity, item.severity)}  {_word(Standing, item.standing)}  {item.record_id}"
+        f"  {_word(Severity, item.severity)}  {_word(Standing, item.standing)}{answered}  {item.record_id}"
         f"  due {_time(item.due_at)}  {f'told: {told}' if told else 'nobody was told yet'}"
     )
 
@@ -158,6 +215,14 @@ def _delivery(delivery: Delivery) -> str:
         f"  {_time(at)}  {_word(Kind, delivery.kind)} of {counted(delivery.item_count, 'item')} to {delivery.target}"
         f" by {delivery.channel}: {_word(DeliveryState, delivery.state)}{tried}{why}{number}"
     )
+
+
+def _response(said: Response, now: Instant) -> str:
+    """One line of who said what."""
+    through = f" through {clean(said.via)}" if said.via else ""
+    until = f" until {clock(said.until, now)}" if said.until else ""
+    comment = f": {clean(said.comment, MAX_COMMENT)}" if said.comment else ""
+    return f"  {_time(said.responded_at)}  {_SAID[said.action]} by {clean(said.by)}{through}{until}{comment}"
 
 
 def _word(enum: type[IncidentState | Severity | Standing | Kind | DeliveryState], number: int) -> str:

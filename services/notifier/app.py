@@ -2,9 +2,11 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 from prometheus_client import Counter
 
+from services.notifier.attention import Attention
 from services.notifier.auditor import Auditor
 from services.notifier.canary import Canaries
 from services.notifier.channels import CHANNELS
@@ -23,10 +25,11 @@ from services.shared.clock import wall_clock
 from services.shared.engine.relay import Relay
 from services.shared.engine.stage import DeadLetters
 from services.shared.engine.worker import Worker
+from services.shared.ingress import Ingress, connect
 from services.shared.metrics import NotifierHealthMeter, NotifierMeter, PrometheusMeter, Registry, Vocabulary
 from services.shared.service import serve, worker_settings
 from services.shared.topic_log import TopicLog
-from services.shared.topics import SILENCES
+from services.shared.topics import RESPONSES, SILENCES
 
 
 async def app(settings: NotifierSettings) -> None:
@@ -70,6 +73,7 @@ async def app(settings: NotifierSettings) -> None:
         asyncio.create_task(published.follow(hold)),
         asyncio.create_task(auditor.run()),
         asyncio.create_task(Canaries(worker, config.targets.values(), health).run()),
+        asyncio.create_task(Attention(worker, measured).run()),
     ]
 
     def trouble() -> str | None:
@@ -85,7 +89,9 @@ async def app(settings: NotifierSettings) -> None:
     for task in tasks:
         task.add_done_callback(ended)
     try:
-        await serve(worker, settings, registry, notifier_service)
+        async with Ingress(partial(connect, settings.kafka), settings.topic_prefix) as ingress:
+            topic = RESPONSES.under(settings.topic_prefix)
+            await serve(worker, settings, registry, partial(notifier_service, publish=ingress.send, responses=topic))
     finally:
         for task in tasks:
             task.cancel()

@@ -1,7 +1,7 @@
 """Reads `notifier.yaml`. Whoever edits it is told everything that is wrong at once: place, value and remedy."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -89,6 +89,19 @@ def load_schedules(file: Path, targets: Collection[str] = ()) -> Mapping[str, Sc
     return schedules
 
 
+def load_steps(file: Path) -> Mapping[str, Sequence[Sequence[str]]]:
+    """Route → whom each step of its escalation tells, as the file names them. Raises DocumentError.
+
+    It takes none of the secrets that targets need.
+    """
+    rules = load_rules(file)
+    return {
+        route.name: [turn.targets or route.targets for turn in rules.escalations[route.escalation].turns]
+        for route in rules.routing.routes
+        if route.escalation
+    }
+
+
 def parse(text: str, file: str) -> Config:
     """The configuration in a YAML text; `file` is for errors only. Raises DocumentError with all its problems."""
     fields, problems = Fields.of(text, file)
@@ -124,9 +137,14 @@ def load_rules(file: Path) -> Rules:
 def _rules(fields: Fields, channels: Mapping[str, str], folder: Path) -> Rules:
     schedules = _schedules(fields.section("schedules"), channels, folder)
     severities = tuple(_severity_rule(rule) for rule in fields.sections("severity"))
-    tellable = [*channels, *(f"{PREFIX}{name}" for name in fields.section("schedules").names())]
+    tellable = _tellable(fields)
     escalations = read_escalations(fields.section("escalations"), tellable)
     return Rules(channels, Routing(severities, _routes(fields, tellable, escalations)), schedules, escalations)
+
+
+def _tellable(document: Fields) -> Collection[str]:
+    schedules = (f"{PREFIX}{name}" for name in document.section("schedules").names())
+    return [*document.section("targets").names(), *schedules]
 
 
 def _schedules(fields: Fields, targets: Collection[str], folder: Path) -> Mapping[str, Schedule]:

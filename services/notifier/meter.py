@@ -52,3 +52,19 @@ class HealthMeter(Protocol):
 
     def heartbeat(self, last_success: float, expected: float) -> None:
         """`puntual_notifier_heartbeat_last_success_timestamp_seconds`, `..._heartbeat_expected_timestamp_seconds`."""
+
+
+class AttentionMeter(Protocol):
+    """Receives what `services.notifier.attention` measures."""
+
+    def acknowledged(self, severity: str, seconds: float) -> None:
+        """`puntual_notifier_time_to_acknowledge_seconds`: somebody first said that he sees to an incident.
+
+        seconds: since this run of it was opened. severity: the worst that was open.
+        """
+
+    def unacknowledged(self, severity: str, incidents: int) -> None:
+        """`puntual_notifier_unacknowledged_incidents`: in how many something is open that nobody sees to.
+
+        severity: the worst of that. What was put off is seen to until then.
+        """

@@ -122,7 +122,8 @@ def _known_to(item: Item, by: str, *, others_too: bool) -> Item:
         if each.target == by:
             told.append(each._replace(standing=Standing.ANSWERED))
         elif each.standing == Standing.ANSWERED and not others_too:
-            told.append(each._replace(standing=Standing.BROKEN))
+            # Should it lapse before they hear of it, they are to hear that.
+            told.append(each._replace(standing=Standing.UNANSWERED))
         else:
             told.append(each)
     return item._replace(told=tuple(told))

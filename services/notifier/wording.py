@@ -306,13 +306,13 @@ def _item(item: Item, style: Style) -> Mapping[str, object]:
     return {name: value for name, value in fields.items() if value}
 
 
-def clean(text: str) -> str:
-    """Text from an event, safe to show: one line, no control or direction characters, no longer than 120."""
-    visible = text[: 2 * _LONGEST]
+def clean(text: str, longest: int = _LONGEST) -> str:
+    """Text from outside, safe to show: one line, no control or direction characters, no longer than `longest`."""
+    visible = text[: 2 * longest]
     if not visible.isprintable():
         visible = "".join(" " if unicodedata.category(char) in _UNSEEN else char for char in visible)
     short = " ".join(visible.split())
-    return short if len(short) <= _LONGEST else f"{short[: _LONGEST - 1]}…"
+    return short if len(short) <= longest else f"{short[: longest - 1]}…"
 
 
 #: Control, format, surrogate, private, line and paragraph separator.

@@ -27,7 +27,7 @@ _MOST_EVENTS = 1000
 _LARGEST_REQUEST = 4 << 20  # bytes
 _PATIENCE = 10.0  # seconds
 _GRACE = 2.0  # seconds that producers get to disconnect
-_AGAIN = "Some events may have been published; publish all of them again: what is repeated changes nothing."
+_AGAIN = "Some messages may have been published; publish all of them again: what is repeated changes nothing."
 
 
 class Producer(Protocol):
@@ -80,7 +80,10 @@ class _Events(EventServiceServicer):
         return PublishEventsResponse()
 
 
-class _Message(NamedTuple):
+class Outgoing(NamedTuple):
+    """What is to be published."""
+
+    #: Its full name.
     topic: str
     key: bytes
     value: bytes
@@ -103,20 +106,29 @@ class Ingress:
         """
         if not 1 <= len(events) <= _MOST_EVENTS:
             raise PuntualError(f"The request has {len(events):,} events; send 1 to {_MOST_EVENTS:,} at a time.")
-        messages = list[_Message]()
+        messages = list[Outgoing]()
         for index, event in enumerate(events):
             try:
                 messages.append(_message(event, self._prefix))
             except Unusable as unusable:
                 raise PuntualError(f"events[{index}]: {unusable}. Nothing was published.") from unusable
+        await self.send(messages)
+
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        """Publish messages as they are, each on the partition of its key. Returns when all in-sync replicas have them.
+
+        Raises PublishFailed for what Kafka did not confirm.
+        """
         try:
             async with asyncio.timeout(self._patience):
                 await self._send(messages)
         except TimeoutError as error:
             # The producer is kept: it goes on trying, and nothing it was given can be lost or come twice.
-            raise PublishFailed(f"Kafka has not confirmed every event within {self._patience:g} s. {_AGAIN}") from error
+            raise PublishFailed(
+                f"Kafka has not confirmed every message within {self._patience:g} s. {_AGAIN}"
+            ) from error
 
-    async def _send(self, messages: Sequence[_Message]) -> None:
+    async def _send(self, messages: Sequence[Outgoing]) -> None:
         link = await self._linked()
         missing = {message.topic for message in messages} - link.partitions.keys()
         if missing:
@@ -134,8 +146,8 @@ class Ingress:
         failures = [answer for answer in answers if isinstance(answer, BaseException)]
         if failures:
             self._drop(link)  # what it lost leaves a gap in its numbers, and Kafka refuses what comes after a gap
-            _log.warning("Kafka did not take %d of %d events: %r", len(failures), len(messages), failures[0])
-            raise PublishFailed(f"Kafka did not take {len(failures):,} of {len(messages):,} events. {_AGAIN}")
+            _log.warning("Kafka did not take %d of %d messages: %r", len(failures), len(messages), failures[0])
+            raise PublishFailed(f"Kafka did not take {len(failures):,} of {len(messages):,} messages. {_AGAIN}")
 
     async def _linked(self) -> Link:
         async with self._linking:
@@ -169,11 +181,11 @@ class Ingress:
             await asyncio.wait(self._leaving, timeout=_GRACE)
 
 
-def _message(wrapped: Event, prefix: str) -> _Message:
+def _message(wrapped: Event, prefix: str) -> Outgoing:
     """What is sent. Raises Unusable."""
     kind = wrapped.WhichOneof("event")
     if kind is None:
         kinds = ", ".join(field.name for field in Event.DESCRIPTOR.fields)
         raise Unusable(DeadLetterReason.UNKNOWN_TYPE, f"set one of {kinds}")
     event = getattr(wrapped, kind)
-    return _Message(TOPIC_OF[type(event)].under(prefix), key_of(event).encode(), checked(event))
+    return Outgoing(TOPIC_OF[type(event)].under(prefix), key_of(event).encode(), checked(event))

@@ -187,6 +187,15 @@ METRICS: Mapping[str, Spec] = {
     "puntual_notifier_heartbeat_expected_timestamp_seconds": Spec(
         Gauge, "By when another should have been; 0: this worker sends none."
     ),
+    "puntual_notifier_time_to_acknowledge_seconds": Spec(
+        Histogram,
+        "From the opening of an incident until somebody first said that he sees to it.",
+        {"severity": _SEVERITIES},
+        (_MINUTE, 5 * _MINUTE, 15 * _MINUTE, 30 * _MINUTE, _HOUR, 4 * _HOUR, _DAY, 7 * _DAY),
+    ),
+    "puntual_notifier_unacknowledged_incidents": Spec(
+        Gauge, "Open incidents with something that nobody sees to, by the worst of that.", {"severity": _SEVERITIES}
+    ),
     # Answering
     "grpc_server_handled_total": Spec(
         Counter, "Calls answered.", {"grpc_service": GIVEN, "grpc_method": GIVEN, "grpc_code": _CODES}
@@ -356,6 +365,8 @@ class NotifierMeter:
         self._oldest = registry.series(Gauge, "puntual_notifier_outbox_oldest_pending_seconds", channel=channels)
         self._breakers = registry.series(Gauge, "puntual_notifier_breaker_open", channel=channels)
         self._uncovered = registry.series(Gauge, "puntual_notifier_schedules_uncovered")
+        self._acknowledged = registry.series(Histogram, "puntual_notifier_time_to_acknowledge_seconds")
+        self._unacknowledged = registry.series(Gauge, "puntual_notifier_unacknowledged_incidents")
 
     def decided(self, channel: str, kind: str, severity: str) -> None:
         self._decided[channel, kind, severity].inc()
@@ -381,6 +392,12 @@ class NotifierMeter:
 
     def uncovered(self, horizon: str, schedules: int) -> None:
         self._uncovered[horizon,].set(schedules)
+
+    def acknowledged(self, severity: str, seconds: float) -> None:
+        self._acknowledged[severity,].observe(max(seconds, 0.0))
+
+    def unacknowledged(self, severity: str, incidents: int) -> None:
+        self._unacknowledged[severity,].set(incidents)
 
 
 class NotifierHealthMeter:

@@ -12,7 +12,13 @@ from google.protobuf.json_format import ParseDict
 from kafka import KafkaProducer
 
 from puntual.notifier.v1.audit_pb2 import NOTIFICATION_OUTCOME_RETRY, AuditEntry
-from puntual.notifier.v1.incident_pb2 import INCIDENT_STATE_RESOLVED, Incident
+from puntual.notifier.v1.incident_pb2 import (
+    INCIDENT_STATE_ACKNOWLEDGED,
+    INCIDENT_STATE_OPEN,
+    INCIDENT_STATE_RESOLVED,
+    Incident,
+)
+from puntual.notifier.v1.response_pb2 import Response
 from services.cli.__main__ import main
 from services.cli.dead_letters import dead_letters
 from services.cli.incidents import incidents
@@ -23,7 +29,7 @@ from services.shared.clock import set_timestamp, wall_clock
 from services.shared.errors import KafkaUnreachable
 from services.shared.instant import SECOND, Instant, format_instant
 from services.shared.partitioner import partition_of
-from services.shared.topics import AUDIT, INCIDENTS, ORDERS, TOPICS, provision
+from services.shared.topics import AUDIT, INCIDENTS, ORDERS, RESPONSES, TOPICS, provision
 from services.sla.policies import BUILT_IN
 from tests.builders import quick_rules
 from tests.integration.engine.reading import read_topic
@@ -150,6 +156,96 @@ def test_who_was_told_what_is_shown(kafka: str, prefix: str, site: tuple[str, ..
     assert (missing.exit_code, "written down of incident 'gone'" in missing.stderr) == (3, True)
     wrong = run("incidents", "audit", "--since", "yesterday", *site)
     assert (wrong.exit_code, "'yesterday' is neither a duration nor an instant" in wrong.stderr) == (2, True)
+
+
+def put(kafka: str, prefix: str, *incidents: Incident) -> None:
+    """Write incidents, as the notifier does."""
+    with closing(KafkaProducer(bootstrap_servers=kafka)) as producer:
+        for each in incidents:
+            producer.send(INCIDENTS.under(prefix), each.SerializeToString(), key=each.incident_id.encode()).get(10)
+
+
+def test_incidents_show_who_sees_to_them_and_who_is_told_next(
+    kafka: str, prefix: str, site: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Those that nobody sees to come first; on a terminal of 80 columns; what people wrote cannot move the cursor."""
+    waiting = ParseDict(json.loads((EXAMPLES / "incidents.v1" / "open.json").read_text()), Incident())
+    answered, off = Incident.FromString(waiting.SerializeToString()), Incident.FromString(waiting.SerializeToString())
+    answered.incident_id, answered.state = "seen-to", INCIDENT_STATE_ACKNOWLEDGED
+    off.incident_id, off.state = "off", INCIDENT_STATE_ACKNOWLEDGED
+    far = "2999-01-01T14:05:00Z"
+    ParseDict({"by": "ana", "until": far}, answered.acknowledgement)
+    ParseDict({"by": "bob", "until": far, "snoozed": True}, off.acknowledgement)
+    answered.opened_at.FromJsonString("2025-11-28T11:30:00.250Z")
+    said = {"action": "RESPONSE_ACTION_ACKNOWLEDGE", "by": "ana", "respondedAt": "2025-11-28T11:34:00Z", "via": "cli"}
+    ParseDict(said | {"comment": "calling \x1b[2Jnow"}, answered.responses.add())
+    waiting.steps_taken = 1
+    waiting.next_step_at.FromJsonString(far)
+    put(kafka, prefix, off, answered, waiting)
+    assert max(map(len, run("incidents", "list", *site).stdout.splitlines())) <= 80
+    listed = CliRunner(env={"COLUMNS": "200"}).invoke(main, ["incidents", "list", *site]).stdout
+    order = [listed.index(words) for words in ("next step at", "put off by bob", "acknowledged by ana")]
+    assert order == sorted(order)
+    assert "2999-01-01T14:05Z (1" in listed
+    seen_to = run("incidents", "show", "seen-to", *site).stdout
+    assert seen_to.splitlines()[:3] == [
+        "seen-to: acknowledged",
+        "  opened at 2025-11-28T11:30:00Z",
+        "  acknowledged by ana until 2999-01-01T14:05Z",
+    ]
+    assert seen_to.splitlines()[-1] == ("  2025-11-28T11:34:00Z  acknowledged by ana through cli: calling [2Jnow")
+    assert "  next step at 2999-01-01T14:05Z (1 taken)\n" in run("incidents", "show", waiting.incident_id, *site).stdout
+    file = tmp_path / "notifier.yaml"
+    file.write_text(STAIRS)
+    named = run("incidents", "show", waiting.incident_id, "--notifier", str(file), *site).stdout
+    assert "  next step at 2999-01-01T14:05Z (1 taken): on-call:shop, boss\n" in named
+
+
+#: Its secrets are not here: to name the next step nobody is told anything.
+STAIRS = """
+targets: {desk: {channel: webhook, settings: {url: "env:NOT_HERE"}}, boss: {channel: console}}
+schedules:
+  shop: {zone: Europe/Madrid, fallback: desk, layers: [{rotation: [boss], from: 2026-12-07, at: "09:00"}]}
+escalations: {up: {steps: [{after: 5min, targets: [desk]}, {after: 5min, targets: ["on-call:shop", boss]}]}}
+routes: [{name: everything, targets: [desk], escalation: up}]
+"""
+
+
+def test_what_nobody_takes_in_is_said_to_be_published(
+    kafka: str, prefix: str, site: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No notifier runs: 4, and the response is there for when one does, meant for this run of the incident only."""
+    monkeypatch.setattr("services.cli.answers.PATIENCE", 0.5)
+    incident = ParseDict(json.loads((EXAMPLES / "incidents.v1" / "open.json").read_text()), Incident())
+    incident.opened_at.FromJsonString("2025-11-28T11:30:00.250Z")
+    put(kafka, prefix, incident)
+    result = run("incidents", "ack", incident.incident_id, "--by", "ana", "--comment", "on my way", *site)
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert "No notifier has taken it in within 0.5 s. It is published and counts as soon as one runs" in result.stderr
+    (entry,) = read_topic(kafka, RESPONSES.under(prefix))
+    response = Response.FromString(entry.value or b"")
+    assert (entry.key, entry.partition) == (
+        incident.incident_id.encode(),
+        partition_of(incident.incident_id, PARTITIONS),
+    )
+    assert (response.by, response.comment, response.via) == ("ana", "on my way", "cli")
+    assert response.opened_at == incident.opened_at
+
+
+def test_what_is_over_or_was_never_there_cannot_be_answered(kafka: str, prefix: str, site: tuple[str, ...]) -> None:
+    """It is said what is open, and nothing is published, not even to the others that are named."""
+    names = [f"ops-{number}" for number in range(7)]
+    put(kafka, prefix, *(Incident(incident_id=name, route="ops", state=INCIDENT_STATE_OPEN) for name in names))
+    put(kafka, prefix, Incident(incident_id="quiet", route="ops", state=INCIDENT_STATE_RESOLVED))
+    over = run("incidents", "ack", "ops-1", "quiet", *site)
+    listed = "open is ops-0, ops-1, ops-2, ops-3, ops-4 and 2 more (`puntual incidents list`)"
+    assert (over.exit_code, over.stderr) == (1, f"Error: Incident 'quiet' is over already; {listed}.\n")
+    missing = run("incidents", "resolve", "nothing", *site)
+    assert (missing.exit_code, missing.stderr) == (3, f"Error: There is no incident 'nothing'; {listed}.\n")
+    long = run("incidents", "comment", "ops-1", "x" * 501, *site)
+    words = "comment can have 500 characters at most; nothing was published"
+    assert (long.exit_code, long.stderr) == (1, f"Error: {words}\n")
+    assert read_topic(kafka, RESPONSES.under(prefix)) == []
 
 
 def test_topics_are_created_shown_and_checked(kafka: str, prefix: str) -> None:
@@ -317,6 +413,9 @@ COMMANDS_ON_KAFKA: dict[str, tuple[str, ...]] = {
     "incidents silences": (),
     "incidents unsilence": ("5c1f09ab",),
     "incidents audit": (),
+    **dict.fromkeys(("incidents ack", "incidents take-over", "incidents resolve"), ("everything",)),
+    "incidents snooze": ("everything", "--for", "1h"),
+    "incidents comment": ("everything", "why"),
     "standards backtest": ("--events", "topic", "--standards", str(BUILT_IN)),
 }
 

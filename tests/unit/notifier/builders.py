@@ -2,7 +2,7 @@
 
 from services.notifier.beliefs import Receivers
 from services.notifier.domain import fold
-from services.notifier.incident import Incident, ItemSeen, Plan
+from services.notifier.incident import Fact, Incident, ItemSeen, Plan
 from services.notifier.items import Details, Item, Severity, Standing
 from services.notifier.outbox import DeliverySettled, Outcome
 from services.shared.instant import SECOND, Instant, parse_instant
@@ -84,7 +84,7 @@ def settle(incident: Incident, outcome: Outcome, minutes: float = 10, plan: Plan
     return see(incident, *ends, plan=plan) if ends else incident
 
 
-def see(incident: Incident | None, *facts: ItemSeen | DeliverySettled, plan: Plan = MAIL) -> Incident:
+def see(incident: Incident | None, *facts: Fact, plan: Plan = MAIL) -> Incident:
     """The incident after these facts, which must leave one."""
     after = fold(INCIDENT, incident, facts, plan)
     assert after is not None

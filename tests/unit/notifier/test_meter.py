@@ -2,10 +2,10 @@
 
 from itertools import product
 
+from services.notifier.attention import SEVERITIES
 from services.notifier.channels import CHANNELS
 from services.notifier.coverage import HORIZONS
 from services.notifier.items import Severity
-from services.notifier.meter import HealthMeter, Meter
 from services.notifier.outbox import UNSETTLED, Failure, Kind
 from services.notifier.sender import OUTCOMES
 from services.shared.metrics import NotifierHealthMeter, NotifierMeter, Registry
@@ -14,8 +14,8 @@ from services.shared.metrics import NotifierHealthMeter, NotifierMeter, Registry
 def test_whatever_can_be_measured_has_a_series_that_was_there_before() -> None:
     """Label values outside the closed sets are refused, so a word added here only would stop the sender."""
     registry = Registry()
-    meter: Meter = NotifierMeter(registry, CHANNELS, Failure)
-    health: HealthMeter = NotifierHealthMeter(registry, CHANNELS)
+    meter = NotifierMeter(registry, CHANNELS, Failure)
+    health = NotifierHealthMeter(registry, CHANNELS)
     before = names(registry)
     for channel in CHANNELS:
         for kind, severity in product(Kind, set(Severity) - {Severity.UNSPECIFIED}):
@@ -31,6 +31,9 @@ def test_whatever_can_be_measured_has_a_series_that_was_there_before() -> None:
         health.stuck(channel, 1)
         health.canary(channel, 1.0, 2.0)
         meter.breakers(channel, 1)
+    for word in SEVERITIES.values():
+        meter.acknowledged(word, 1.0)
+        meter.unacknowledged(word, 1)
     for horizon in HORIZONS:
         meter.uncovered(horizon, 1)
     health.audited(1.0, 2.0)

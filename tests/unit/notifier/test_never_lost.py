@@ -5,10 +5,11 @@ from collections import Counter
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from services.notifier.beliefs import Step
 from services.notifier.codec import pack, unpack
 from services.notifier.domain import due, fold, next_deadline
-from services.notifier.incident import Incident, ItemSeen
-from services.notifier.items import ANNOUNCED, Severity, Standing
+from services.notifier.incident import Fact, Incident, IncidentState, ItemSeen
+from services.notifier.items import ANNOUNCED, NONE, Handling, Severity, Standing
 from services.notifier.outbox import (
     FALLBACK_CHANNEL,
     UNSETTLED,
@@ -22,13 +23,31 @@ from services.notifier.outbox import (
     Refused,
     TryAgain,
 )
+from services.notifier.responses import Action, Response
 from services.shared.instant import SECOND, Instant
-from tests.unit.notifier.builders import INCIDENT, ON_CALL, WATCHFUL, an_item, at
+from tests.unit.notifier.builders import INCIDENT, MINUTE, ON_CALL, ROTA, WATCHFUL, an_item, at, on_call
 
 SUBJECTS = ("A-1", "A-2", "A-3")
 STANDINGS = sorted(ANNOUNCED)
 #: How a target that hears of an item believes it to stand.
-BELIEFS = {Kind.BREACH: Standing.BROKEN, Kind.AT_RISK: Standing.AT_RISK, Kind.RESOLVED: Standing.FINE}
+BELIEFS = {
+    Kind.BREACH: Standing.BROKEN,
+    Kind.ESCALATION: Standing.BROKEN,
+    Kind.REMINDER: Standing.BROKEN,
+    Kind.AT_RISK: Standing.AT_RISK,
+    Kind.RESOLVED: Standing.FINE,
+    Kind.ACKNOWLEDGED: Standing.ANSWERED,
+    Kind.SNOOZED: Standing.ANSWERED,
+}
+#: What must have been heard before.
+WORRIES = {
+    Kind.RESOLVED: {Standing.BROKEN, Standing.AT_RISK, Standing.ANSWERED},
+    Kind.REMINDER: {Standing.BROKEN, Standing.ANSWERED},
+    Kind.ACKNOWLEDGED: {Standing.BROKEN, Standing.AT_RISK, Standing.ANSWERED},
+    Kind.SNOOZED: {Standing.BROKEN, Standing.AT_RISK, Standing.ANSWERED},
+}
+#: Who answers: targets of one plan or another, and somebody whom nobody tells anything.
+PEOPLE = ("mail", "boss", "ana", "bob", "a stranger")
 BAD_ENDS: list[Outcome] = [
     TryAgain(Failure.NETWORK),
     TryAgain(Failure.RATE_LIMITED, 100 * SECOND),
@@ -47,6 +66,12 @@ class Notifier(RuleBasedStateMachine):
         self.now = at(1000)
         self.dispatched: list[ItemSeen] = []
         self.read = 0
+        self.answers: list[Response] = []
+        self.answers_read = 0
+        #: The orders of which somebody may have said, since they came to stand so, that they are dealt with.
+        self.may_be_closed: set[str] = set()
+        #: Order → the newest that was read of it: offset and standing.
+        self.newest: dict[str, tuple[int, int]] = {}
         self.record: bytes | None = None
         self.under_way: dict[str, Delivery] = {}
         self.heard: list[Delivery] = []
@@ -67,13 +92,33 @@ class Notifier(RuleBasedStateMachine):
         repeated = self.dispatched[max(self.read - count, 0) : self.read]
         self.dispatched[self.read : self.read] = repeated
 
+    # --- what people do
+
+    @rule(
+        action=st.sampled_from(Action),
+        by=st.sampled_from(PEOPLE),
+        minutes=st.sampled_from([0, 1, 30, 100]),
+        run=st.sampled_from(["this", "any", "another"]),
+    )
+    def somebody_answers(self, action: Action, by: str, minutes: int, run: str) -> None:
+        incident = self.incident()
+        opened_at = {"this": incident.attention.opened_at if incident else NONE, "any": NONE, "another": at(1)}[run]
+        until = Instant(self.now + minutes * MINUTE) if minutes or action == Action.SNOOZE else NONE
+        self.answers.append(Response(f"r-{len(self.answers)}", action, by, self.now, opened_at, until))
+
     # --- what the notifier does
 
-    @precondition(lambda self: self.read < len(self.dispatched))
-    @rule(count=st.integers(1, 5))
-    def a_batch_is_folded(self, count: int) -> None:
-        batch = [fact._replace(seen_at=self.now) for fact in self.dispatched[self.read : self.read + count]]
-        self.read += len(batch)
+    @precondition(lambda self: self.read < len(self.dispatched) or self.answers_read < len(self.answers))
+    @rule(count=st.integers(0, 5), answers=st.integers(0, 2))
+    def a_batch_is_folded(self, count: int, answers: int) -> None:
+        seen = [fact._replace(seen_at=self.now) for fact in self.dispatched[self.read : self.read + count]]
+        said = self.answers[self.answers_read : self.answers_read + answers]
+        if not seen and not said:
+            return
+        self.note(seen, said)
+        self.read += len(seen)
+        self.answers_read += len(said)
+        batch: list[Fact] = [*seen, *(response._replace(heard_at=self.now) for response in said)]
         self.write(fold(INCIDENT, self.incident(), batch, self.plan))
 
     @rule(seconds=st.sampled_from([0, 1, 10, 70, 400, 5000]))
@@ -84,7 +129,9 @@ class Notifier(RuleBasedStateMachine):
         incident = self.incident()
         deadline = next_deadline(incident, self.plan) if incident else None
         if incident and deadline is not None and deadline <= self.now:
-            self.write(due(incident, self.now, self.plan))
+            after = due(incident, self.now, self.plan)
+            assert after != incident, "it would be looked at again at once, for ever"
+            self.write(after)
 
     @precondition(lambda self: self.under_way)
     @rule()
@@ -101,8 +148,8 @@ class Notifier(RuleBasedStateMachine):
 
     @rule()
     def all_goes_well_for_a_while(self) -> None:
-        while self.read < len(self.dispatched):
-            self.a_batch_is_folded(1)
+        while self.read < len(self.dispatched) or self.answers_read < len(self.answers):
+            self.a_batch_is_folded(1, 1)
             self.deadlines_are_swept(100)
             while self.under_way:
                 self.an_attempt_succeeds()
@@ -120,11 +167,12 @@ class Notifier(RuleBasedStateMachine):
         self.heard.append(self.end_one())
         self.forget()
 
-    @precondition(lambda self: self.read > 0)
-    @rule(count=st.integers(1, 5))
-    def the_reader_dies_before_its_commit(self, count: int) -> None:
+    @precondition(lambda self: self.read > 0 or self.answers_read > 0)
+    @rule(count=st.integers(0, 5), answers=st.integers(0, 5))
+    def the_reader_dies_before_its_commit(self, count: int, answers: int) -> None:
         """What was folded is in the record; it is read again."""
         self.read = max(self.read - count, 0)
+        self.answers_read = max(self.answers_read - answers, 0)
         self.forget()
 
     # --- what holds
@@ -136,19 +184,46 @@ class Notifier(RuleBasedStateMachine):
         assert len(waiting) == len(set(waiting))
 
     @invariant()
-    def nobody_hears_an_end_before_the_beginning(self) -> None:
+    def nobody_hears_what_follows_before_the_beginning(self) -> None:
+        """No end, no answer and no reminder: that at most who is on call since somebody else was told."""
         believed: dict[tuple[str, str], Standing] = {}
         for delivery in self.once():
             for subject in _subjects(delivery):
-                if delivery.kind == Kind.RESOLVED:
-                    assert believed[delivery.target, subject] in {Standing.BROKEN, Standing.AT_RISK}
+                before = believed.get((delivery.target, subject))
+                handed_over = delivery.kind == Kind.REMINDER and self.is_on_call(delivery.target)
+                assert handed_over or before in WORRIES.get(Kind(delivery.kind), {before})
                 believed[delivery.target, subject] = BELIEFS[Kind(delivery.kind)]
 
     @invariant()
     def a_breach_alerts_once(self) -> None:
-        for subject in SUBJECTS:
-            alerts = Counter(d.target for d in self.once() if d.kind == Kind.BREACH and subject in _subjects(d))
-            assert max(alerts.values(), default=0) <= self.breaches(subject)
+        """At once or when nobody answered; an escalation also reminds of what its target knows."""
+        believed: dict[tuple[str, str], Standing] = {}
+        alerts = Counter[tuple[str, str]]()
+        for delivery in self.once():
+            for subject in _subjects(delivery):
+                whom = delivery.target, subject
+                reminded = delivery.kind == Kind.ESCALATION and believed.get(whom) in WORRIES[Kind.REMINDER]
+                alerts[whom] += delivery.kind in {Kind.BREACH, Kind.ESCALATION} and not reminded
+                believed[whom] = BELIEFS[Kind(delivery.kind)]
+        for (_, subject), times in alerts.items():
+            assert times <= self.breaches(subject)
+
+    @invariant()
+    def no_step_is_taken_while_somebody_sees_to_all(self) -> None:
+        incident = self.incident()
+        assert not incident or incident.state == IncidentState.OPEN or not incident.next_step_at
+
+    @invariant()
+    def an_answer_counts_once(self) -> None:
+        incident = self.incident()
+        ids = [said.response_id for said in incident.attention.responses] if incident else []
+        assert len(ids) == len(set(ids))
+
+    @invariant()
+    def only_who_says_so_closes_anything(self) -> None:
+        incident = self.incident()
+        closed = [item for item in incident.items if item.handling == Handling.CLOSED] if incident else []
+        assert {_subject(item.record_id) for item in closed} <= self.may_be_closed
 
     @invariant()
     def a_copy_is_called_one(self) -> None:
@@ -164,13 +239,17 @@ class Notifier(RuleBasedStateMachine):
             self.deadlines_are_swept(400)
             while self.under_way:
                 self.an_attempt_succeeds()
+        incident = self.incident()
+        assert not incident or incident.state != IncidentState.ACKNOWLEDGED
         believed = {subject: dict[str, Standing]() for subject in SUBJECTS}
         for delivery in self.once():
             for subject in _subjects(delivery):
                 believed[subject][delivery.target] = BELIEFS[Kind(delivery.kind)]
+        closed = {_subject(item.record_id) for item in (incident.items if incident else ()) if item.handling}
         for subject in SUBJECTS:
             stands = self.stands(subject)
-            if stands == Standing.BROKEN or (stands == Standing.AT_RISK and self.plan.routes["ops"].at_risk):
+            told = stands == Standing.BROKEN or (stands == Standing.AT_RISK and self.plan.routes["ops"].at_risk)
+            if told and subject not in closed:
                 assert set(believed[subject].values()) - {Standing.FINE} == {stands}
             else:
                 assert set(believed[subject].values()) <= {Standing.FINE}
@@ -195,6 +274,21 @@ class Notifier(RuleBasedStateMachine):
         """The process dies, and another begins."""
         self.under_way.clear()
         self.waiting.clear()
+
+    def note(self, seen: list[ItemSeen], said: list[Response]) -> None:
+        """What of this can end, or begin, that an order is closed."""
+        for fact in seen:
+            subject, item = _subject(fact.item.record_id), fact.item
+            offset, standing = self.newest.get(subject, (0, Standing.UNSPECIFIED))
+            if item.offset > offset:
+                self.newest[subject] = item.offset, item.standing
+                if item.standing != standing:
+                    self.may_be_closed.discard(subject)
+        if any(response.action == Action.RESOLVE for response in said):
+            self.may_be_closed |= set(SUBJECTS)
+
+    def is_on_call(self, target: str) -> bool:
+        return target in ROTA and any(group.on_call for group in self.plan.routes["ops"].groups)
 
     def end_one(self) -> Delivery:
         return self.under_way.pop(min(self.under_way))
@@ -247,8 +341,49 @@ def _subjects(delivery: Delivery) -> list[str]:
     return [_subject(item.record_id) for item in delivery.items]
 
 
-TestNeverLost = Notifier.TestCase
-TestNeverLostWatchfulOnCall = WatchfulNotifierOnCall.TestCase
-TestNeverLostOnCall = NotifierOnCall.TestCase
-SETTINGS = settings(max_examples=100, stateful_step_count=30, deadline=None)
-TestNeverLost.settings = TestNeverLostWatchfulOnCall.settings = TestNeverLostOnCall.settings = SETTINGS
+STEPS = (Step(10 * MINUTE, {"boss": "email"}), Step(20 * MINUTE, {"mail": "email", "boss": "email"}))
+
+
+class NotifierThatEscalates(Notifier):
+    """And where others are told, and the first ones again, while nobody answers."""
+
+    plan = WATCHFUL._replace(
+        routes={
+            "ops": WATCHFUL.routes["ops"]._replace(
+                others={"mail": "email", "boss": "email"}, steps=STEPS, attention=60 * MINUTE
+            )
+        }
+    )
+
+
+class NotifierThatEscalatesToWhoeverIsOnCall(Notifier):
+    """And where it depends on when that is."""
+
+    plan = ON_CALL._replace(
+        routes={
+            "ops": ON_CALL.routes["ops"]._replace(
+                targets={"mail": "email"},
+                others=dict.fromkeys((*ROTA, "mail", "boss"), "email"),
+                steps=(Step(7 * MINUTE, {}, {"on-call:rota": on_call}), *STEPS),
+                attention=60 * MINUTE,
+            )
+        }
+    )
+
+
+CASES = (
+    Notifier,
+    WatchfulNotifierOnCall,
+    NotifierOnCall,
+    NotifierThatEscalates,
+    NotifierThatEscalatesToWhoeverIsOnCall,
+)
+(
+    TestNeverLost,
+    TestNeverLostWatchfulOnCall,
+    TestNeverLostOnCall,
+    TestNeverLostEscalating,
+    TestNeverLostEscalatingOnCall,
+) = (case.TestCase for case in CASES)
+for case in CASES:
+    case.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)

@@ -10,7 +10,7 @@ from services.notifier.items import Standing
 from services.notifier.outbox import UNSETTLED, Accepted, DeliverySettled, DeliveryState, Kind
 from services.notifier.responses import MAX_RESPONSES, MAX_SNOOZE, Action, Response
 from services.shared.instant import Instant
-from tests.unit.notifier.builders import INCIDENT, MAIL, MINUTE, NOON, ROTA, at, on_call, seen
+from tests.unit.notifier.builders import INCIDENT, MAIL, MINUTE, NOON, ROTA, at, on_call, see, seen, settle
 
 FINE, AT_RISK, BROKEN, LATE = Standing.FINE, Standing.AT_RISK, Standing.BROKEN, Standing.FULFILLED_LATE
 OTHERS = dict.fromkeys((*ROTA, "mail", "boss", "chief"), "email")
@@ -150,6 +150,18 @@ def test_the_first_who_answers_is_the_one_unless_somebody_takes_over() -> None:
     assert story.answers(Action.TAKE_OVER, "hook", 5).waits(6) == [(5, "mail", "acknowledged")]
     assert story.incident.attention.acknowledgement.by == "hook"
     assert [said.by for said in story.incident.attention.responses] == ["mail", "hook", "hook"]
+
+
+def test_who_has_not_heard_yet_that_another_sees_to_it_hears_when_nobody_does() -> None:
+    """What was said before is still on its way when the second answer lapses."""
+    told = settle(see(None, seen(BROKEN, 1), plan=NO_STAIRS), Accepted(), 1, NO_STAIRS)
+    first = Response("1", Action.ACKNOWLEDGE, "hook", at(2), heard_at=at(2))
+    second = Response("2", Action.TAKE_OVER, "ana", at(4), until=at(5), heard_at=at(4))
+    lapsed = due(see(see(told, first, plan=NO_STAIRS), second, plan=NO_STAIRS), at(5), NO_STAIRS)
+    assert lapsed is not None
+    assert [Kind(each.kind) for each in lapsed.deliveries if each.target == "mail"][-1] is Kind.ACKNOWLEDGED
+    after = settle(lapsed, Accepted(), 6, NO_STAIRS)
+    assert [Kind(each.kind) for each in after.deliveries if each.target == "mail"][-1] is Kind.REMINDER
 
 
 def test_what_is_put_off_is_told_again_when_its_time_has_come() -> None:

@@ -200,7 +200,7 @@ async def test_ok_needs_every_acknowledgement(kafka: FakeKafka) -> None:
         kafka.producers[0].trouble[b"c-1"] = OutOfOrderSequenceNumber()
         code, details = await refused(stub, orders(3))
         assert code == grpc.StatusCode.UNAVAILABLE
-        assert "1 of 3 events" in details
+        assert "1 of 3 messages" in details
         assert "again" in details
         await stub.PublishEvents(PublishEventsRequest(events=orders(3)))
         assert kafka.producers[0].stopped

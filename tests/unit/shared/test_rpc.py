@@ -1,8 +1,8 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import pytest
@@ -11,13 +11,27 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
-from puntual.notifier.v1.incident_pb2 import INCIDENT_STATE_OPEN, INCIDENT_STATE_RESOLVED, Incident, IncidentState
+from puntual.notifier.v1.incident_pb2 import (
+    INCIDENT_STATE_ACKNOWLEDGED,
+    INCIDENT_STATE_OPEN,
+    INCIDENT_STATE_RESOLVED,
+    Incident,
+    IncidentState,
+)
 from puntual.notifier.v1.notifier_service_pb2 import (
     GetIncidentRequest,
     ListIncidentsRequest,
+    RespondRequest,
     WatchIncidentsRequest,
 )
 from puntual.notifier.v1.notifier_service_pb2_grpc import NotifierServiceStub
+from puntual.notifier.v1.response_pb2 import (
+    RESPONSE_ACTION_ACKNOWLEDGE,
+    RESPONSE_ACTION_COMMENT,
+    RESPONSE_ACTION_SNOOZE,
+    Response,
+    ResponseAction,
+)
 from puntual.promises.v1.promise_pb2 import (
     PROMISE_TRANSITION_BROKEN,
     PROMISE_TRANSITION_KEPT_LATE,
@@ -38,8 +52,10 @@ from puntual.sla.v1.sla_service_pb2 import GetClockRequest, ListClocksRequest, W
 from puntual.sla.v1.sla_service_pb2_grpc import SlaServiceStub
 from services.notifier.rpc import notifier_service
 from services.promises.rpc import promise_service
+from services.shared.clock import wall_clock
 from services.shared.engine.view import RecordView
-from services.shared.errors import PuntualError
+from services.shared.errors import PublishFailed, PuntualError
+from services.shared.ingress import Outgoing
 from services.shared.keys import record_key
 from services.shared.metrics import Registry
 from services.shared.records import Page, Records, routing_of
@@ -81,9 +97,28 @@ async def promises(view: MemoryView) -> AsyncIterator["PromiseServiceAsyncStub"]
         yield PromiseServiceStub(channel)
 
 
+class FakePublishing:
+    """Takes everything, until it is out of order."""
+
+    def __init__(self) -> None:
+        self.sent: list[Outgoing] = []
+        self.trouble: PublishFailed | None = None
+
+    async def send(self, messages: Sequence[Outgoing]) -> None:
+        if self.trouble:
+            raise self.trouble
+        self.sent += messages
+
+
 @pytest.fixture
-async def incidents(view: MemoryView) -> AsyncIterator["NotifierServiceAsyncStub"]:
-    async with serving(notifier_service, view) as channel:
+def publishing() -> FakePublishing:
+    return FakePublishing()
+
+
+@pytest.fixture
+async def incidents(view: MemoryView, publishing: FakePublishing) -> AsyncIterator["NotifierServiceAsyncStub"]:
+    make = partial(notifier_service, publish=publishing.send, responses="test.responses.v1")
+    async with serving(make, view) as channel:
         yield NotifierServiceStub(channel)
 
 
@@ -434,6 +469,10 @@ async def test_incidents_are_listed_over_all_partitions(
     assert found == opened
     everything = await incidents.ListIncidents(ListIncidentsRequest())
     assert list(everything.incidents) == opened + resolved
+    answered = an_incident(20, INCIDENT_STATE_ACKNOWLEDGED)
+    view.put(answered.incident_id, answered.incident_id, answered.SerializeToString())
+    seen_to = await incidents.ListIncidents(ListIncidentsRequest(state=INCIDENT_STATE_ACKNOWLEDGED))
+    assert list(seen_to.incidents) == [answered]
 
 
 async def test_incidents_are_got_and_watched_by_id(view: MemoryView, incidents: "NotifierServiceAsyncStub") -> None:
@@ -458,4 +497,61 @@ async def test_a_worker_without_partitions_lists_no_incidents(
     view.owners = dict.fromkeys(range(12))
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await incidents.ListIncidents(ListIncidentsRequest())
+    assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_response_is_published_under_its_incident(
+    incidents: "NotifierServiceAsyncStub", publishing: FakePublishing
+) -> None:
+    """What the caller left out is filled in; what it says stays, so that the same one twice counts once."""
+    response = Response(incident_id="ops/é", action=RESPONSE_ACTION_ACKNOWLEDGE, by="ana")
+    given = (await incidents.Respond(RespondRequest(response=response))).response_id
+    own = Response(response_id="r-1", via="pager", **_fields(response))
+    own.responded_at.FromJsonString("2026-11-26T12:00:00Z")
+    assert (await incidents.Respond(RespondRequest(response=own))).response_id == "r-1"
+    filled, kept = (Response.FromString(message.value) for message in publishing.sent)
+    assert {(message.topic, message.key) for message in publishing.sent} == {("test.responses.v1", "ops/é".encode())}
+    assert kept == own
+    assert (filled.response_id, filled.via, filled.by) == (given, "grpc", "ana")
+    assert len(given) == 36
+    assert abs(filled.responded_at.ToMicroseconds() - wall_clock()) < 60_000_000
+
+
+def _fields(response: Response) -> dict[str, Any]:
+    return {field.name: value for field, value in response.ListFields()}
+
+
+NOBODY = Response(incident_id="ops", action=RESPONSE_ACTION_ACKNOWLEDGE)
+FAULTS = {
+    "response: response_id, incident_id, by and action must be set. Nothing was published.": NOBODY,
+    "response: a snooze must say until when. Nothing was published.": Response(
+        incident_id="ops", action=RESPONSE_ACTION_SNOOZE, by="ana"
+    ),
+    "response: comment can have 500 characters at most. Nothing was published.": Response(
+        incident_id="ops", action=RESPONSE_ACTION_COMMENT, by="ana", comment="x" * 501
+    ),
+    "response: its action is unknown to this notifier; bring it up to date. Nothing was published.": Response(
+        incident_id="ops", action=cast("ResponseAction.ValueType", 99), by="ana"
+    ),
+}
+
+
+@pytest.mark.parametrize("words", FAULTS)
+async def test_a_response_that_no_notifier_could_use_is_refused(
+    incidents: "NotifierServiceAsyncStub", publishing: FakePublishing, words: str
+) -> None:
+    """It says what to put right, and nothing is published."""
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await incidents.Respond(RespondRequest(response=FAULTS[words]))
+    assert (refused.value.code(), refused.value.details()) == (grpc.StatusCode.INVALID_ARGUMENT, words)
+    assert not publishing.sent
+
+
+async def test_a_response_that_kafka_does_not_take_is_unavailable(
+    incidents: "NotifierServiceAsyncStub", publishing: FakePublishing
+) -> None:
+    """The caller can try again."""
+    publishing.trouble = PublishFailed("Kafka cannot be reached.")
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await incidents.Respond(RespondRequest(response=Response(by="ana", **_fields(NOBODY))))
     assert refused.value.code() == grpc.StatusCode.UNAVAILABLE

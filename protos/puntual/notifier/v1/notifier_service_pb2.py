@@ -24,27 +24,32 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from puntual.notifier.v1 import incident_pb2 as puntual_dot_notifier_dot_v1_dot_incident__pb2
+from puntual.notifier.v1 import response_pb2 as puntual_dot_notifier_dot_v1_dot_response__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*puntual/notifier/v1/notifier_service.proto\x12\x13puntual.notifier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"puntual/notifier/v1/incident.proto\")\n\x12GetIncidentRequest\x12\x13\n\x0bincident_id\x18\x01 \x01(\t\"F\n\x13GetIncidentResponse\x12/\n\x08incident\x18\x01 \x01(\x0b\x32\x1d.puntual.notifier.v1.Incident\"p\n\x14ListIncidentsRequest\x12\x31\n\x05state\x18\x01 \x01(\x0e\x32\".puntual.notifier.v1.IncidentState\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x15ListIncidentsResponse\x12\x30\n\tincidents\x18\x01 \x03(\x0b\x32\x1d.puntual.notifier.v1.Incident\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"U\n\x15WatchIncidentsRequest\x12<\n\x0btransitions\x18\x01 \x03(\x0e\x32\'.puntual.notifier.v1.IncidentTransition\"\xb8\x01\n\x16WatchIncidentsResponse\x12/\n\x08incident\x18\x01 \x01(\x0b\x32\x1d.puntual.notifier.v1.Incident\x12;\n\ntransition\x18\x02 \x01(\x0e\x32\'.puntual.notifier.v1.IncidentTransition\x12\x30\n\x0c\x61nnounced_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xc8\x02\n\x0fNotifierService\x12`\n\x0bGetIncident\x12\'.puntual.notifier.v1.GetIncidentRequest\x1a(.puntual.notifier.v1.GetIncidentResponse\x12\x66\n\rListIncidents\x12).puntual.notifier.v1.ListIncidentsRequest\x1a*.puntual.notifier.v1.ListIncidentsResponse\x12k\n\x0eWatchIncidents\x12*.puntual.notifier.v1.WatchIncidentsRequest\x1a+.puntual.notifier.v1.WatchIncidentsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*puntual/notifier/v1/notifier_service.proto\x12\x13puntual.notifier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"puntual/notifier/v1/incident.proto\x1a\"puntual/notifier/v1/response.proto\")\n\x12GetIncidentRequest\x12\x13\n\x0bincident_id\x18\x01 \x01(\t\"F\n\x13GetIncidentResponse\x12/\n\x08incident\x18\x01 \x01(\x0b\x32\x1d.puntual.notifier.v1.Incident\"p\n\x14ListIncidentsRequest\x12\x31\n\x05state\x18\x01 \x01(\x0e\x32\".puntual.notifier.v1.IncidentState\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x15ListIncidentsResponse\x12\x30\n\tincidents\x18\x01 \x03(\x0b\x32\x1d.puntual.notifier.v1.Incident\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"U\n\x15WatchIncidentsRequest\x12<\n\x0btransitions\x18\x01 \x03(\x0e\x32\'.puntual.notifier.v1.IncidentTransition\"\xb8\x01\n\x16WatchIncidentsResponse\x12/\n\x08incident\x18\x01 \x01(\x0b\x32\x1d.puntual.notifier.v1.Incident\x12;\n\ntransition\x18\x02 \x01(\x0e\x32\'.puntual.notifier.v1.IncidentTransition\x12\x30\n\x0c\x61nnounced_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"A\n\x0eRespondRequest\x12/\n\x08response\x18\x01 \x01(\x0b\x32\x1d.puntual.notifier.v1.Response\"&\n\x0fRespondResponse\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t2\x9e\x03\n\x0fNotifierService\x12`\n\x0bGetIncident\x12\'.puntual.notifier.v1.GetIncidentRequest\x1a(.puntual.notifier.v1.GetIncidentResponse\x12\x66\n\rListIncidents\x12).puntual.notifier.v1.ListIncidentsRequest\x1a*.puntual.notifier.v1.ListIncidentsResponse\x12k\n\x0eWatchIncidents\x12*.puntual.notifier.v1.WatchIncidentsRequest\x1a+.puntual.notifier.v1.WatchIncidentsResponse0\x01\x12T\n\x07Respond\x12#.puntual.notifier.v1.RespondRequest\x1a$.puntual.notifier.v1.RespondResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'puntual.notifier.v1.notifier_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETINCIDENTREQUEST']._serialized_start=136
-  _globals['_GETINCIDENTREQUEST']._serialized_end=177
-  _globals['_GETINCIDENTRESPONSE']._serialized_start=179
-  _globals['_GETINCIDENTRESPONSE']._serialized_end=249
-  _globals['_LISTINCIDENTSREQUEST']._serialized_start=251
-  _globals['_LISTINCIDENTSREQUEST']._serialized_end=363
-  _globals['_LISTINCIDENTSRESPONSE']._serialized_start=365
-  _globals['_LISTINCIDENTSRESPONSE']._serialized_end=463
-  _globals['_WATCHINCIDENTSREQUEST']._serialized_start=465
-  _globals['_WATCHINCIDENTSREQUEST']._serialized_end=550
-  _globals['_WATCHINCIDENTSRESPONSE']._serialized_start=553
-  _globals['_WATCHINCIDENTSRESPONSE']._serialized_end=737
-  _globals['_NOTIFIERSERVICE']._serialized_start=740
-  _globals['_NOTIFIERSERVICE']._serialized_end=1068
+  _globals['_GETINCIDENTREQUEST']._serialized_start=172
+  _globals['_GETINCIDENTREQUEST']._serialized_end=213
+  _globals['_GETINCIDENTRESPONSE']._serialized_start=215
+  _globals['_GETINCIDENTRESPONSE']._serialized_end=285
+  _globals['_LISTINCIDENTSREQUEST']._serialized_start=287
+  _globals['_LISTINCIDENTSREQUEST']._serialized_end=399
+  _globals['_LISTINCIDENTSRESPONSE']._serialized_start=401
+  _globals['_LISTINCIDENTSRESPONSE']._serialized_end=499
+  _globals['_WATCHINCIDENTSREQUEST']._serialized_start=501
+  _globals['_WATCHINCIDENTSREQUEST']._serialized_end=586
+  _globals['_WATCHINCIDENTSRESPONSE']._serialized_start=589
+  _globals['_WATCHINCIDENTSRESPONSE']._serialized_end=773
+  _globals['_RESPONDREQUEST']._serialized_start=775
+  _globals['_RESPONDREQUEST']._serialized_end=840
+  _globals['_RESPONDRESPONSE']._serialized_start=842
+  _globals['_RESPONDRESPONSE']._serialized_end=880
+  _globals['_NOTIFIERSERVICE']._serialized_start=883
+  _globals['_NOTIFIERSERVICE']._serialized_end=1297
 # @@protoc_insertion_point(module_scope)

@@ -50,6 +50,11 @@ class NotifierServiceStub:
                 request_serializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.WatchIncidentsRequest.SerializeToString,
                 response_deserializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.WatchIncidentsResponse.FromString,
                 _registered_method=True)
+        self.Respond = channel.unary_unary(
+                '/puntual.notifier.v1.NotifierService/Respond',
+                request_serializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.RespondRequest.SerializeToString,
+                response_deserializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.RespondResponse.FromString,
+                _registered_method=True)
 
 
 class NotifierServiceServicer:
@@ -74,6 +79,14 @@ class NotifierServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Respond(self, request, context):
+        """Says something to an incident. Every worker takes it, and answers once Kafka has it; how the incident stands then is
+        seen by GetIncident or WatchIncidents. A response to no incident, or to one that is over, changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NotifierServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -91,6 +104,11 @@ def add_NotifierServiceServicer_to_server(servicer, server):
                     servicer.WatchIncidents,
                     request_deserializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.WatchIncidentsRequest.FromString,
                     response_serializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.WatchIncidentsResponse.SerializeToString,
+            ),
+            'Respond': grpc.unary_unary_rpc_method_handler(
+                    servicer.Respond,
+                    request_deserializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.RespondRequest.FromString,
+                    response_serializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.RespondResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -175,6 +193,33 @@ class NotifierService:
             '/puntual.notifier.v1.NotifierService/WatchIncidents',
             puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.WatchIncidentsRequest.SerializeToString,
             puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.WatchIncidentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Respond(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/puntual.notifier.v1.NotifierService/Respond',
+            puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.RespondRequest.SerializeToString,
+            puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.RespondResponse.FromString,
             options,
             channel_credentials,
             insecure,

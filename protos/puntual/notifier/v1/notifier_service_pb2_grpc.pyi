@@ -36,6 +36,10 @@ class NotifierServiceStub:
     GetIncident: _grpc.UnaryUnaryMultiCallable[_notifier_service_pb2.GetIncidentRequest, _notifier_service_pb2.GetIncidentResponse]
     ListIncidents: _grpc.UnaryUnaryMultiCallable[_notifier_service_pb2.ListIncidentsRequest, _notifier_service_pb2.ListIncidentsResponse]
     WatchIncidents: _grpc.UnaryStreamMultiCallable[_notifier_service_pb2.WatchIncidentsRequest, _notifier_service_pb2.WatchIncidentsResponse]
+    Respond: _grpc.UnaryUnaryMultiCallable[_notifier_service_pb2.RespondRequest, _notifier_service_pb2.RespondResponse]
+    """Says something to an incident. Every worker takes it, and answers once Kafka has it; how the incident stands then is
+    seen by GetIncident or WatchIncidents. A response to no incident, or to one that is over, changes nothing.
+    """
 
 @_typing.type_check_only
 class NotifierServiceAsyncStub(NotifierServiceStub):
@@ -45,6 +49,10 @@ class NotifierServiceAsyncStub(NotifierServiceStub):
     GetIncident: _aio.UnaryUnaryMultiCallable[_notifier_service_pb2.GetIncidentRequest, _notifier_service_pb2.GetIncidentResponse]  # type: ignore[assignment]
     ListIncidents: _aio.UnaryUnaryMultiCallable[_notifier_service_pb2.ListIncidentsRequest, _notifier_service_pb2.ListIncidentsResponse]  # type: ignore[assignment]
     WatchIncidents: _aio.UnaryStreamMultiCallable[_notifier_service_pb2.WatchIncidentsRequest, _notifier_service_pb2.WatchIncidentsResponse]  # type: ignore[assignment]
+    Respond: _aio.UnaryUnaryMultiCallable[_notifier_service_pb2.RespondRequest, _notifier_service_pb2.RespondResponse]  # type: ignore[assignment]
+    """Says something to an incident. Every worker takes it, and answers once Kafka has it; how the incident stands then is
+    seen by GetIncident or WatchIncidents. A response to no incident, or to one that is over, changes nothing.
+    """
 
 class NotifierServiceServicer(metaclass=_abc_1.ABCMeta):
     """Incidents as this worker knows them: it answers for the partitions it owns, and says who owns the others."""
@@ -69,5 +77,15 @@ class NotifierServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _notifier_service_pb2.WatchIncidentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_notifier_service_pb2.WatchIncidentsResponse], _abc.AsyncIterator[_notifier_service_pb2.WatchIncidentsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Respond(
+        self,
+        request: _notifier_service_pb2.RespondRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notifier_service_pb2.RespondResponse, _abc.Awaitable[_notifier_service_pb2.RespondResponse]]:
+        """Says something to an incident. Every worker takes it, and answers once Kafka has it; how the incident stands then is
+        seen by GetIncident or WatchIncidents. A response to no incident, or to one that is over, changes nothing.
+        """
 
 def add_NotifierServiceServicer_to_server(servicer: NotifierServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

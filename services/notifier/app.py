@@ -2,7 +2,9 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
+from services.notifier.answering import serve_answers
 from services.notifier.channels import CHANNELS
 from services.notifier.codec import OTHER_ROUTE, machine
 from services.notifier.config import load
@@ -16,6 +18,7 @@ from services.notifier.settings import NotifierSettings
 from services.shared.engine.relay import Relay
 from services.shared.engine.stage import DeadLetters
 from services.shared.engine.worker import Worker
+from services.shared.ingress import Ingress, connect
 from services.shared.metrics import NotifierMeter, PrometheusMeter, Registry, Vocabulary
 from services.shared.service import serve, worker_settings
 
@@ -43,7 +46,8 @@ async def app(settings: NotifierSettings) -> None:
         stopping=lambda: sender.finish(),  # noqa: PLW0108 - there is no sender yet
     )
     measured = NotifierMeter(registry, CHANNELS, Failure)
-    sender = Sender(worker, worker.submit, config.targets, measured)
+    links = config.links.link if config.links else None
+    sender = Sender(worker, worker.submit, config.targets, measured, links=links)
     tasks = [
         asyncio.create_task(sender.run()),
         asyncio.create_task(watch(settings.notifier, config, measured)),
@@ -56,7 +60,11 @@ async def app(settings: NotifierSettings) -> None:
     for task in tasks:
         task.add_done_callback(ended)
     try:
-        await serve(worker, settings, registry, notifier_service)
+        async with (
+            Ingress(partial(connect, settings.kafka), settings.topic_prefix) as ingress,
+            serve_answers(config, worker, ingress, settings.topic_prefix, (settings.host, settings.answers_port)),
+        ):
+            await serve(worker, settings, registry, notifier_service)
     finally:
         for task in tasks:
             task.cancel()

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from services.notifier.answers import read_answers
 from services.notifier.channels import CHANNELS
 from services.notifier.channels.channel import Channel
 from services.notifier.domain import Plan
 from services.notifier.escalations import Groups, read_escalations
 from services.notifier.items import Severity
+from services.notifier.links import Links
 from services.notifier.on_call import PREFIX, read_schedule
 from services.notifier.routing import GROUP_LABELS, ROUTE_LABELS, SEVERITY_LABELS, Match, Route, Routing, SeverityRule
 from services.notifier.schedules import Duty, Schedule
@@ -49,6 +51,8 @@ class Config(NamedTuple):
     plan: Plan
     #: Schedule → who is on call by it.
     on_call: Mapping[str, Duty]
+    #: What messages can be answered by; None: they are not answered on a page.
+    links: Links | None = None
 
 
 def load(file: Path) -> Config:
@@ -82,13 +86,14 @@ def parse(text: str, file: str) -> Config:
         Severity[name.upper()]: patience.span(name, default) for name, default in _GIVE_UP_AFTER.items()
     }
     patience.done()
+    links = read_answers(fields)
     fields.done()
     problems.check()
     channels = {name: target.channel_name for name, target in targets.items()}
     on_call = {name: Duty(schedule) for name, schedule in schedules.items()}
     groups = Groups(channels, on_call)
     receivers = {route.name: groups.receivers(route, escalations.get(route.escalation)) for route in routes}
-    return Config(targets, Routing(severities, routes), Plan(receivers, give_up_after), on_call)
+    return Config(targets, Routing(severities, routes), Plan(receivers, give_up_after), on_call, links)
 
 
 def _schedules(fields: Fields, targets: Collection[str], folder: Path) -> Mapping[str, Schedule]:

@@ -52,6 +52,8 @@ LOOK = 1.0
 _SUBMISSIONS, _RETRY = 50, 0.3
 
 Submit = Callable[[int, bytes, DeliverySettled], Awaitable[bool]]
+#: Where a message about an incident can be answered; empty: nowhere.
+Link = Callable[[Delivery, str], str]
 
 OUTCOMES: Mapping[type, str] = {Accepted: "success", TryAgain: "retryable", Refused: "permanent"}
 
@@ -67,13 +69,20 @@ class Sender:
     """Sends for the partitions that `view` owns. `submit` folds a fact into an incident; False: it is not owned."""
 
     def __init__(
-        self, view: RecordView, submit: Submit, targets: Mapping[str, Target], meter: Meter, now: Now = wall_clock
+        self,
+        view: RecordView,
+        submit: Submit,
+        targets: Mapping[str, Target],
+        meter: Meter,
+        now: Now = wall_clock,
+        links: Link | None = None,
     ) -> None:
         self._view = view
         self._submit = submit
         self._targets = targets
         self._meter = meter
         self._now = now
+        self._links = links or (lambda *_: "")
         self._fallback = Console()
         self._tasks = asyncio.TaskGroup()
         self._turns: dict[str, asyncio.Semaphore] = {}
@@ -189,7 +198,7 @@ class Sender:
         channel, style, instead = way
         turn = self._turns.setdefault(delivery.target, asyncio.Semaphore(CONCURRENT))
         try:
-            message = word(delivery, incident_id, style, instead=instead)
+            message = word(delivery, incident_id, style, instead=instead, link=self._links(delivery, incident_id))
             async with asyncio.timeout(ATTEMPT), turn:
                 return None if self._finishing else await channel.send(message)
         except TimeoutError:

@@ -237,11 +237,11 @@ def _item(item: Item, style: Style) -> Mapping[str, object]:
     return {name: value for name, value in fields.items() if value}
 
 
-def clean(text: str) -> str:
-    """Text from an event, safe to show: one line, no control or direction characters, no longer than 120."""
-    visible = "".join(" " if unicodedata.category(char) in _UNSEEN else char for char in text[: 2 * _LONGEST])
+def clean(text: str, longest: int = _LONGEST) -> str:
+    """Text from an event, safe to show: one line, no control or direction characters, no longer than that."""
+    visible = "".join(" " if unicodedata.category(char) in _UNSEEN else char for char in text[: 2 * longest])
     short = " ".join(visible.split())
-    return short if len(short) <= _LONGEST else f"{short[: _LONGEST - 1]}…"
+    return short if len(short) <= longest else f"{short[: longest - 1]}…"
 
 
 #: Control, format, surrogate, private, line and paragraph separator.

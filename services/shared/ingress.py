@@ -80,7 +80,9 @@ class _Events(EventServiceServicer):
         return PublishEventsResponse()
 
 
-class _Message(NamedTuple):
+class Message(NamedTuple):
+    """What is published; its key decides its partition."""
+
     topic: str
     key: bytes
     value: bytes
@@ -103,12 +105,16 @@ class Ingress:
         """
         if not 1 <= len(events) <= _MOST_EVENTS:
             raise PuntualError(f"The request has {len(events):,} events; send 1 to {_MOST_EVENTS:,} at a time.")
-        messages = list[_Message]()
+        messages = list[Message]()
         for index, event in enumerate(events):
             try:
                 messages.append(_message(event, self._prefix))
             except Unusable as unusable:
                 raise PuntualError(f"events[{index}]: {unusable}. Nothing was published.") from unusable
+        await self.send(messages)
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        """Send messages as they are. Returns when all in-sync replicas have them. Raises PublishFailed."""
         try:
             async with asyncio.timeout(self._patience):
                 await self._send(messages)
@@ -116,7 +122,7 @@ class Ingress:
             # The producer is kept: it goes on trying, and nothing it was given can be lost or come twice.
             raise PublishFailed(f"Kafka has not confirmed every event within {self._patience:g} s. {_AGAIN}") from error
 
-    async def _send(self, messages: Sequence[_Message]) -> None:
+    async def _send(self, messages: Sequence[Message]) -> None:
         link = await self._linked()
         missing = {message.topic for message in messages} - link.partitions.keys()
         if missing:
@@ -169,11 +175,11 @@ class Ingress:
             await asyncio.wait(self._leaving, timeout=_GRACE)
 
 
-def _message(wrapped: Event, prefix: str) -> _Message:
+def _message(wrapped: Event, prefix: str) -> Message:
     """What is sent. Raises Unusable."""
     kind = wrapped.WhichOneof("event")
     if kind is None:
         kinds = ", ".join(field.name for field in Event.DESCRIPTOR.fields)
         raise Unusable(DeadLetterReason.UNKNOWN_TYPE, f"set one of {kinds}")
     event = getattr(wrapped, kind)
-    return _Message(TOPIC_OF[type(event)].under(prefix), key_of(event).encode(), checked(event))
+    return Message(TOPIC_OF[type(event)].under(prefix), key_of(event).encode(), checked(event))

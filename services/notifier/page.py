@@ -52,7 +52,12 @@ class Reader(NamedTuple):
 class Row(NamedTuple):
     """Something that is open."""
 
-    thing: str
+    #: "broken" or "at_risk".
+    standing: str
+    #: What it is, around the subject's id.
+    before: str
+    subject: str
+    after: str
     customer: str
     late: str
     times: tuple[str, ...]
@@ -190,6 +195,7 @@ class _Writer:
     def page(self, nonce: str, answered: str) -> Page:
         words, who = self._words, self._who
         tone, state = self._state()
+        zone = words["zone"].format(who.zone.key)
         return Page(
             language=who.language,
             title=self._title() if self._open and tone != "over" else state,
@@ -203,7 +209,7 @@ class _Writer:
             said=tuple(map(self._said, reversed(self._incident.attention.responses[-_RESPONSES:]))),
             form=self._form(nonce) if nonce and tone != "over" else None,
             explain=f"puntual explain {quote(clean(self._open[0].record_id))}" if self._open else "",
-            foot=f"{words['as'].format(who.target)} {words['zone'].format(who.zone.key)}",
+            foot=f"{words['as'].format(who.target)} {zone}" if tone != "over" else zone,
         )
 
     def _state(self) -> tuple[str, str]:
@@ -237,8 +243,12 @@ class _Writer:
         words, details, key = self._words, item.details or _NO_DETAILS, item.record_id.encode()
         customer_id, name = clean(customer_of(key)), clean(details.customer_name) if self._who.show_customer else ""
         times = {"due": item.due_at, "since": item.since}
+        before, _, after = words["things"].get(item.kind, f"{item.kind} {{}}").partition("{}")
         return Row(
-            thing=words["things"].get(item.kind, f"{item.kind} {{}}").replace("{}", clean(split_key(key)[2])),
+            standing=Standing(item.standing).name.lower(),
+            before=before,
+            subject=clean(split_key(key)[2]),
+            after=after,
             customer=f"{name} ({customer_id})" if name and customer_id else name or customer_id,
             late=self._late(item),
             times=tuple(words[name].format(self._when(at)) for name, at in times.items() if at),

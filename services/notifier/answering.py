@@ -186,9 +186,9 @@ async def serve_answers(
 
 @asynccontextmanager
 async def listening(
-    application: web.Application, where: tuple[str, int], connection: float = CONNECTION
+    application: web.Application, where: tuple[str, int], connection: float = CONNECTION, request: float = REQUEST
 ) -> AsyncIterator[int]:
-    """Serve an application. `connection`: seconds after which a connection takes no further request."""
+    """Serve an application. Seconds: a `connection` takes requests for so long, a `request` lasts that at most."""
     # Paths are as good as keys here: nothing writes them down.
     runner = web.AppRunner(application, access_log=None, keepalive_timeout=connection, shutdown_timeout=_GRACE)
     await runner.setup()
@@ -196,7 +196,8 @@ async def listening(
 
     def limited() -> asyncio.Protocol:
         handler = connected()
-        loop.call_later(connection, handler.close)
+        loop.call_later(connection, handler.close)  # after the request it is at,
+        loop.call_later(connection + request, handler.force_close)  # which has ended by then
         return handler
 
     try:

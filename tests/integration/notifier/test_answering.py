@@ -3,7 +3,11 @@
 import re
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 
 import pytest
@@ -13,7 +17,7 @@ from services.notifier.domain import Incident, IncidentState
 from services.notifier.responses import Action
 from services.shared.topics import INCIDENTS, RESPONSES
 from tests.chromium import chromium
-from tests.integration.notifier.test_service import CONFIG, Site
+from tests.integration.notifier.test_service import CONFIG, PARTITIONS, Site
 from tests.processes import ServiceProcess, wait_for
 
 ANSWERS = CONFIG + "answers: {{url: 'https://puntual.example.com', secret: env:ANSWER_SECRET}}\n"
@@ -63,6 +67,16 @@ def keep(file: Path, picture: bytes) -> None:
     file.write_bytes(picture)
 
 
+def is_shown(url: str) -> bool:
+    """Whether the page is there; False while partitions move."""
+    try:
+        return "Nobody is seeing to it" in get(url)
+    except HTTPError as error:
+        if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
+            return False
+        raise
+
+
 def record(site: Site) -> Incident:
     """The incident as Kafka has it."""
     values = [entry.value for entry in site.read(INCIDENTS.name) if entry.value]
@@ -90,6 +104,27 @@ def test_a_link_answers_once_its_button_is_pressed(site: Site) -> None:
         assert "You are seeing to it" in get(url)
         assert url.rpartition("/")[2] not in worker.output()
     assert len(site.read(RESPONSES.name)) == 2
+
+
+def test_every_worker_shows_and_takes_answers_for_every_incident(
+    real_kafka: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind one address nobody knows which worker keeps it: the others ask that one."""
+    monkeypatch.setenv("ANSWER_SECRET", "a secret of more than 32 characters")
+    for site in linked(real_kafka, prefix, tmp_path):
+        settings: dict[str, Any] = {"partitions": PARTITIONS, "notifier": site.config}
+        with (
+            ServiceProcess("notifier", real_kafka, prefix, instance="one", **settings) as one,
+            ServiceProcess("notifier", real_kafka, prefix, instance="two", **settings) as two,
+        ):
+            url = told(site, one)
+            urls = [url, url.replace(one.answers, two.answers)]
+            for address in urls:
+                wait_for(partial(is_shown, address), 30, two.output)
+            for address in urls:
+                nonce = re.findall(r'name="nonce" value="([\w-]+)"', get(address))[0]
+                assert "Your words stand below." in get(address, {"answer": "comment", "comment": "Hm", "nonce": nonce})
+            assert len(record(site).attention.responses) == 2
 
 
 async def test_the_button_is_at_the_thumb_and_works_in_a_browser(embedded_site: Site, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ give_up_after: {critical: 2h}
 @pytest.fixture(autouse=True)
 def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRM_URL", "https://crm.example.com/hooks/5f1c")
+    monkeypatch.setenv("ANSWER_SECRET", "s" * 32)
     monkeypatch.setenv("CRM_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 
 

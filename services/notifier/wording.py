@@ -125,6 +125,7 @@ def word(delivery: Delivery, incident_id: str, style: Style, *, instead: bool = 
         subject=subject,
         text=text,
         payload=_payload(delivery, incident_id, style, (subject, text), notice.link),
+        link=notice.link,
     )
 
 

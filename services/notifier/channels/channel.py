@@ -29,6 +29,8 @@ class Message(NamedTuple):
     text: str
     #: The same for machines, as JSON.
     payload: Mapping[str, object]
+    #: Where it can be answered, as it stands in the text; empty: nowhere.
+    link: str = ""
 
 
 def cut(text: str, length: int) -> str:

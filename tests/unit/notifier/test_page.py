@@ -133,9 +133,9 @@ def test_the_page_says_who_was_told_what() -> None:
         for state, name in states.items()
     )
     assert [f"{told.who} {told.what}" for told in shown(an_incident()._replace(deliveries=deliveries)).told] == [
-        "ana that it broke, accepted 13:02",
-        "bob that it broke, on its way, 2 attempts",
-        "carla that it broke, could not be reached (network)",
+        "ana it broke, accepted 13:02",
+        "bob it broke, on its way, 2 attempts",
+        "carla it broke, could not be reached (network)",
     ]
 
 

@@ -19,6 +19,7 @@ from services.shared.broker import HOST
 
 START = 40.0  # seconds a service may take to be ready, on a busy machine
 _PORTS = re.compile(rb"metrics on http://\S+:(\d+)/metrics, gRPC on \S+:(\d+)\s")
+_ANSWERS = re.compile(rb"answers on (http://\S+:\d+)/a/")
 
 
 class _SilentYet(Exception):
@@ -39,6 +40,7 @@ class ServiceProcess:
             "TOPIC_PREFIX": prefix,
             "METRICS_PORT": 0,
             "GRPC_PORT": 0,
+            "ANSWERS_PORT": 0,
             **{name.upper(): value for name, value in settings.items()},
         }
         self._environment = {**os.environ, **{f"PUNTUAL_{name}": str(value) for name, value in mine.items()}}
@@ -54,6 +56,13 @@ class ServiceProcess:
     def address(self) -> str:
         """Of its gRPC server."""
         return f"{HOST}:{self._ports()[1]}"
+
+    @property
+    def answers(self) -> str:
+        """Where the notifier's pages are, before the path."""
+        told = _ANSWERS.search(self._logged(self._log_start))
+        assert told, self.output()
+        return told[1].decode()
 
     def start(self) -> Self:
         """Start it; does not wait."""

@@ -6,6 +6,7 @@ from functools import partial
 
 from prometheus_client import Counter
 
+from services.notifier.answering import serve_answers
 from services.notifier.attention import Attention
 from services.notifier.auditor import Auditor
 from services.notifier.canary import Canaries
@@ -55,7 +56,8 @@ async def app(settings: NotifierSettings) -> None:
         stopping=lambda: sender.finish(),  # noqa: PLW0108 - there is no sender yet
     )
     measured = NotifierMeter(registry, CHANNELS, Failure)
-    sender = Sender(worker, worker.submit, config.targets, measured)
+    links = config.links.link if config.links else None
+    sender = Sender(worker, worker.submit, config.targets, measured, links=links)
     known = SilencesLog(registry.single(Counter, "puntual_notifier_silences_refused_total").inc)
     published = TopicLog(settings.kafka, SILENCES.under(settings.topic_prefix), known.take)
     await published.start()
@@ -89,7 +91,10 @@ async def app(settings: NotifierSettings) -> None:
     for task in tasks:
         task.add_done_callback(ended)
     try:
-        async with Ingress(partial(connect, settings.kafka), settings.topic_prefix) as ingress:
+        async with (
+            Ingress(partial(connect, settings.kafka), settings.topic_prefix) as ingress,
+            serve_answers(config, worker, ingress, settings.topic_prefix, (settings.host, settings.answers_port)),
+        ):
             topic = RESPONSES.under(settings.topic_prefix)
             await serve(worker, settings, registry, partial(notifier_service, publish=ingress.send, responses=topic))
     finally:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from services.notifier.answers import read_answers
 from services.notifier.channels import CHANNELS, CLOSING, RATES
 from services.notifier.channels.channel import Channel
 from services.notifier.escalations import Escalation, Groups, read_escalations
@@ -13,6 +14,7 @@ from services.notifier.heartbeat import Heartbeat
 from services.notifier.holds import Holds, Until
 from services.notifier.incident import Plan
 from services.notifier.items import Severity
+from services.notifier.links import Links
 from services.notifier.on_call import PREFIX, read_schedule
 from services.notifier.pace import Pace
 from services.notifier.read_holds import read_inhibitions, read_match, read_quiet_hours, read_windows
@@ -70,6 +72,8 @@ class Config(NamedTuple):
     on_call: Mapping[str, Duty]
     #: What says outside that all is well.
     heartbeat: Heartbeat | None = None
+    #: What messages can be answered by; None: they are not answered on a page.
+    links: Links | None = None
 
 
 def load(file: Path) -> Config:
@@ -115,13 +119,14 @@ def parse(text: str, file: str) -> Config:
     }
     patience.done()
     heartbeat = Heartbeat.read(fields.section("heartbeat")) if "heartbeat" in fields else None
+    links = read_answers(fields)
     fields.done()
     problems.check()
     on_call = {name: Duty(schedule) for name, schedule in rules.schedules.items()}
     receivers = Groups(rules.channels, on_call).all(rules.routing.routes, rules.escalations)
     quiet_hours = {name: target.quiet_hours for name, target in targets.items() if target.quiet_hours}
     holds = Holds(windows, inhibitions, quiet_hours)
-    return Config(targets, rules.routing, Plan(receivers, give_up_after, holds), on_call, heartbeat)
+    return Config(targets, rules.routing, Plan(receivers, give_up_after, holds), on_call, heartbeat, links)
 
 
 def load_rules(file: Path) -> Rules:

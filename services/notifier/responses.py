@@ -101,7 +101,8 @@ def is_acknowledged(attention: Attention, items: Items) -> bool:
 
 def _acknowledged(attention: Attention, items: Items, response: Response, span: int) -> Attention:
     before = attention.acknowledgement
-    taken = before is not None and before.by != response.by and is_acknowledged(attention, items)
+    # What was only put off nobody sees to.
+    taken = before is not None and not before.snoozed and before.by != response.by and is_acknowledged(attention, items)
     if taken and response.action == Action.ACKNOWLEDGE:
         return attention
     snoozed = response.action == Action.SNOOZE

@@ -764,6 +764,21 @@ async def test_a_message_is_short_enough_for_a_phone(sms: SmsProvider) -> None:
     assert (len(said), said[-1]) == (LONGEST, "…")
 
 
+def test_a_link_is_whole_on_a_phone() -> None:
+    """What is said before it gives way, whatever there is of it; a link without room is left out."""
+    link = f"https://puntual.example.com/a/{'t' * 120}"
+    for items in (1, 150, 1_000):
+        said = text(MESSAGE._replace(text=f"{'x' * items}\nSee to it: {link}\nWhy: {'y' * 200}", link=link))
+        assert len(said) <= LONGEST
+        assert said.startswith(MESSAGE.subject)
+        assert said.endswith(f"\n{link}")
+    short = MESSAGE._replace(text=f"See to it: {link}\nWhy: y", link=link)
+    assert text(short) == f"{short.subject}\n{short.text}"
+    endless = link + "t" * 200
+    said = text(MESSAGE._replace(text=f"x\nSee to it: {endless}", link=endless))
+    assert said == f"{MESSAGE.subject}\nx\nSee to it:"
+
+
 async def test_one_number_that_fails_does_not_bother_the_others_twice(sms: SmsProvider) -> None:
     """Copies of a message have the same id, messages to different numbers have not."""
     numbers = ["+34600123456", "+34600123457"]

@@ -13,6 +13,7 @@ from services.shared.fields import Fields, Secret
 
 #: Characters of a message: two to five parts, depending on the script.
 LONGEST = 320
+_LEAST = 80  # of them what is said beside a link
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _BLANK = re.compile(r"\{(\w+)\}")
@@ -106,7 +107,13 @@ class Sms:
 
 def text(message: Message) -> str:
     """What stands on the phone. Customers' names are in it only where the target may be told them."""
-    return cut(f"{message.subject}\n{message.text}", LONGEST)
+    said = f"{message.subject}\n{message.text}"
+    room = LONGEST - len(message.link) - 1
+    if len(said) <= LONGEST or not message.link:
+        return cut(said, LONGEST)
+    # Half a link leads nowhere: rather less is said before it.
+    before = said.partition(message.link)[0].rstrip()
+    return f"{cut(before, room)}\n{message.link}" if room >= _LEAST else cut(before, LONGEST)
 
 
 def _numbers(settings: Fields) -> Sequence[str]:

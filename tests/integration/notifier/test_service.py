@@ -90,7 +90,8 @@ class WebServer:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 message = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                outer.received.append({"id": self.headers["webhook-id"], "type": message["type"]})
+                link = message["data"].get("link", "")
+                outer.received.append({"id": self.headers["webhook-id"], "type": message["type"], "link": link})
                 outer.times.append(time.monotonic())
                 outer.free.wait(20)
                 time.sleep(outer.delay)

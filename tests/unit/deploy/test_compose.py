@@ -60,6 +60,12 @@ def test_callers_find_a_service_where_it_says(name: str) -> None:
     assert f"127.0.0.1:{port}:{port}" in container(name)["ports"]
 
 
+def test_the_page_behind_a_link_is_where_its_setting_says() -> None:
+    """Published, though nothing listens there without `answers` in the notifier's file."""
+    port = NotifierSettings().answers_port
+    assert f"127.0.0.1:{port}:{port}" in container("notifier")["ports"]
+
+
 @OURS
 def test_a_service_gets_time_to_drain_and_no_rights(name: str) -> None:
     """Its file system is read-only, it has no capabilities, and it waits for its topics."""

@@ -41,6 +41,7 @@ heartbeat: {url: "env:HEARTBEAT_URL", every: 30s}
 def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRM_URL", "https://crm.example.com/hooks/5f1c")
     monkeypatch.setenv("HEARTBEAT_URL", "https://hearts.example.com/5f1c")
+    monkeypatch.setenv("ANSWER_SECRET", "s" * 32)
     monkeypatch.setenv("CRM_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 
 

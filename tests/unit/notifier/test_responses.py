@@ -175,6 +175,14 @@ def test_what_is_put_off_is_told_again_when_its_time_has_come() -> None:
     ]
 
 
+def test_whoever_sees_to_what_was_put_off_ends_that() -> None:
+    """Everybody told hears of it, the one who put it off included."""
+    story = Story(NO_STAIRS).sees(BROKEN, 1).answers(Action.SNOOZE, "hook", 2, until=400)
+    story.waits(3)
+    assert story.answers(Action.ACKNOWLEDGE, "mail", 4).waits(5) == [(4, "hook", "acknowledged")]
+    assert story.waits(65) == [(64, "hook", "reminder"), (64, "mail", "reminder")]
+
+
 def test_what_breaks_after_an_answer_is_told_and_escalates() -> None:
     """An answer covers what was open when it was given."""
     story = Story().sees(BROKEN, 1).answers(Action.ACKNOWLEDGE, "mail", 2).sees(BROKEN, 5, subject="A-2")

@@ -133,9 +133,9 @@ def test_every_panel_shows_what_happened_in_a_real_run(server: Prometheus) -> No
 
 @pytest.mark.slow
 def test_what_was_provoked_in_a_real_run_is_alerted_and_nothing_else(server: Prometheus) -> None:
-    """The unusable message and the receiver that refuses are reported; what is well raises no alarm."""
+    """The unusable message, the receiver that refuses and that nobody answers are reported; what is well is not."""
     refused = {"PuntualNotificationsGivenUp", "PuntualChannelFailing", "PuntualNotificationsLate"}
-    expected = {"PuntualWatchdog", "PuntualDeadLetters", *refused}
+    expected = {"PuntualWatchdog", "PuntualDeadLetters", "PuntualUnacknowledged", *refused}
     alerts = [query for query in rule_queries() if query.where.startswith("Puntual")]
     about_us = [query for query in alerts if not query.where.endswith("Breaking")]  # the traffic breaks on purpose
 

@@ -12,13 +12,14 @@ from prometheus_client import Gauge
 
 from puntual.promises.v1.promise_service_pb2 import GetPromiseRequest
 from puntual.promises.v1.promise_service_pb2_grpc import PromiseServiceStub
+from services.notifier.attention import SEVERITIES
 from services.notifier.channels import CHANNELS
 from services.notifier.outbox import Failure
 from services.promises.rpc import promise_service
 from services.shared.engine.meter import Meter
 from services.shared.errors import DeadLetterReason
 from services.shared.health import serve_http
-from services.shared.metrics import NotifierMeter, PrometheusMeter, Registry
+from services.shared.metrics import NotifierHealthMeter, NotifierMeter, PrometheusMeter, Registry
 from services.shared.rpc import RpcServer
 from tests.conftest import left_out
 from tests.deployed import DEPLOY, VOCABULARIES, Query, dashboard_queries, rule_queries
@@ -39,6 +40,7 @@ class Run:
         }
         self.registries["sla"].single(Gauge, "puntual_standards_refused").set(1)
         self._notifier = NotifierMeter(self.registries["notifier"], CHANNELS, Failure)
+        self._health = NotifierHealthMeter(self.registries["notifier"], CHANNELS)
         self._over = Event()
         self._thread = Thread(target=self._go_on)
 
@@ -58,6 +60,7 @@ class Run:
                 for service, meter in self._meters.items():
                     happen(meter, service)
                 tell(self._notifier)
+                ail(self._health)
                 await get_promise()
                 await asyncio.sleep(0.1)
 
@@ -124,6 +127,18 @@ def tell(meter: NotifierMeter) -> None:
         meter.waiting(channel, "pending", 3)
         meter.oldest(channel, 300.0)
         meter.breakers(channel, 1)
+    for severity in SEVERITIES.values():
+        meter.acknowledged(severity, 600.0)
+        meter.unacknowledged(severity, 1)
+
+
+def ail(meter: NotifierHealthMeter) -> None:
+    long_ago = 1.0
+    meter.audited(long_ago, 300.0)
+    meter.heartbeat(long_ago, long_ago)
+    for channel in CHANNELS:
+        meter.stuck(channel, 1)
+        meter.canary(channel, long_ago, long_ago)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from functools import partial
 
 from prometheus_client import Counter
 
+from services.notifier.acknowledging import Acknowledging
 from services.notifier.answering import serve_answers
-from services.notifier.attention import Attention
 from services.notifier.auditor import Auditor
 from services.notifier.canary import Canaries
 from services.notifier.channels import CHANNELS
@@ -75,7 +75,7 @@ async def app(settings: NotifierSettings) -> None:
         asyncio.create_task(published.follow(hold)),
         asyncio.create_task(auditor.run()),
         asyncio.create_task(Canaries(worker, config.targets.values(), health).run()),
-        asyncio.create_task(Attention(worker, measured).run()),
+        asyncio.create_task(Acknowledging(worker, measured).run()),
     ]
 
     def trouble() -> str | None:

@@ -55,7 +55,7 @@ class HealthMeter(Protocol):
 
 
 class AttentionMeter(Protocol):
-    """Receives what `services.notifier.attention` measures."""
+    """Receives what `services.notifier.acknowledging` measures."""
 
     def acknowledged(self, severity: str, seconds: float) -> None:
         """`puntual_notifier_time_to_acknowledge_seconds`: somebody first said that he sees to an incident.

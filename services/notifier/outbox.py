@@ -32,6 +32,9 @@ PRECEDENCE: Sequence[Kind] = (
     Kind.BREACH, Kind.ESCALATION, Kind.REMINDER, Kind.AT_RISK, Kind.RESOLVED, Kind.ACKNOWLEDGED, Kind.SNOOZED,
 )  # fmt: skip
 
+#: What gathers, and is not said too often.
+PACED = frozenset({Kind.BREACH, Kind.AT_RISK})
+
 
 class DeliveryState(IntEnum):
     """How far a message got."""
@@ -200,12 +203,16 @@ def is_hopeless(delivery: Delivery, now: Instant) -> bool:
 
 
 def pruned(deliveries: Iterable[Delivery]) -> tuple[Delivery, ...]:
-    """All unsettled deliveries, and the last settled one of each target and channel without details; in order."""
+    """All unsettled deliveries, and the last settled ones of each target and channel without details; in order.
+
+    Two: the last of news that is paced, which the next has to keep its distance from, and the last of all else.
+    """
     kept: list[Delivery] = []
-    last: dict[tuple[str, str], Delivery] = {}
+    last: dict[tuple[str, str, bool], Delivery] = {}
     for delivery in sorted(deliveries, key=lambda delivery: (delivery.sequence, delivery.delivery_id)):
         if delivery.state in UNSETTLED:
             kept.append(delivery)
         else:
-            last[delivery.target, delivery.channel] = delivery._replace(items=tuple(map(slim, delivery.items)))
+            way = delivery.target, delivery.channel, delivery.kind in PACED
+            last[way] = delivery._replace(items=tuple(map(slim, delivery.items)))
     return tuple(sorted((*kept, *last.values()), key=lambda delivery: (delivery.sequence, delivery.delivery_id)))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from services.notifier.items import NONE, TROUBLE, Item, Severity
-from services.notifier.outbox import Delivery, Kind
+from services.notifier.outbox import PACED, Delivery, Kind
 from services.shared.instant import SECOND, Instant
 
 #: What came and went so often, each time within so long of the last, flaps until it was quiet for as long.
@@ -39,7 +39,7 @@ def settles_at(item: Item) -> Instant:
 
 def ready_at(pace: Pace, kind: Kind, items: Iterable[Item], last_told: Instant) -> Instant:
     """When news of a kind may be told to a target that was last told something at `last_told`; NONE: at once."""
-    if kind not in _PACED:
+    if kind not in PACED:
         return NONE
     wait = max(pace.group_wait, pace.digest) if kind == Kind.AT_RISK else pace.group_wait
     gathered = min(
@@ -50,9 +50,6 @@ def ready_at(pace: Pace, kind: Kind, items: Iterable[Item], last_told: Instant) 
     return max(gathered, Instant(last_told + pace.group_interval) if pace.group_interval else NONE)
 
 
-_PACED = frozenset({Kind.BREACH, Kind.AT_RISK})
-
-
 def last_told(deliveries: Iterable[Delivery], target: str) -> Instant:
     """When a target was last told of a breach or a risk; NONE: not that anybody remembers."""
-    return max((each.settled_at for each in deliveries if each.target == target and each.kind in _PACED), default=NONE)
+    return max((each.settled_at for each in deliveries if each.target == target and each.kind in PACED), default=NONE)

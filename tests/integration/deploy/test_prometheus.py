@@ -12,7 +12,7 @@ from prometheus_client import Gauge
 
 from puntual.promises.v1.promise_service_pb2 import GetPromiseRequest
 from puntual.promises.v1.promise_service_pb2_grpc import PromiseServiceStub
-from services.notifier.attention import SEVERITIES
+from services.notifier.acknowledging import SEVERITIES
 from services.notifier.channels import CHANNELS
 from services.notifier.outbox import Failure
 from services.promises.rpc import promise_service

@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from services.notifier.attention import SEVERITIES
+from services.notifier.acknowledging import SEVERITIES
 from services.notifier.channels import CHANNELS
 from services.notifier.coverage import HORIZONS
 from services.notifier.items import Severity

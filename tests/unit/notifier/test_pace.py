@@ -69,6 +69,15 @@ def test_a_target_is_not_told_more_often_than_it_wants() -> None:
     assert story.waits(60) == [(1, "mail", "breach"), (5, "mail", "resolved"), (11, "mail", "breach")]
 
 
+def test_what_is_over_in_between_makes_no_difference_to_that() -> None:
+    """The last breach counts, not the last message."""
+    story = paced(interval=10)
+    sees(story, BROKEN, 1, "A-1", Severity.CRITICAL)
+    sees(story, LATE, 5, "A-1", Severity.CRITICAL)
+    sees(story, BROKEN, 7, "A-2", Severity.CRITICAL)
+    assert story.waits(60) == [(1, "mail", "breach"), (5, "mail", "resolved"), (11, "mail", "breach")]
+
+
 def test_risks_are_told_as_a_digest() -> None:
     """Breaches go ahead of it."""
     story = paced(digest=30)

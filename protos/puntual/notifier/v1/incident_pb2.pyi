@@ -287,7 +287,9 @@ class Incident(_message.Message):
 
     @_builtins.property
     def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Delivery]:
-        """Ordered by sequence: at most one unsettled per target, and the last settled one of each that may have to hear more."""
+        """Ordered by sequence: at most one unsettled per target, and of each that may have to hear more the last settled
+        one about a breach or a risk and the last settled one about anything else.
+        """
 
     @_builtins.property
     def opened_at(self) -> _timestamp_pb2.Timestamp:

@@ -38,7 +38,7 @@ class Known(NamedTuple):
     worst: int
 
 
-class Attention:
+class Acknowledging:
     """Measures for the partitions that `view` owns."""
 
     def __init__(self, view: RecordView, meter: AttentionMeter, now: Now = wall_clock) -> None:

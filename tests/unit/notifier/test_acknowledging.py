@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from services.notifier import attention
-from services.notifier.attention import Attention
+from services.notifier import acknowledging
+from services.notifier.acknowledging import Acknowledging
 from services.notifier.codec import pack
 from services.notifier.domain import due
 from services.notifier.incident import Incident, ItemSeen
@@ -22,7 +22,7 @@ from tests.views import PARTITIONS, MemoryView
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks follow each other quickly."""
-    monkeypatch.setattr(attention, "LOOK", 0.01)
+    monkeypatch.setattr(acknowledging, "LOOK", 0.01)
 
 
 class Tally:
@@ -50,7 +50,7 @@ class Desk:
     @asynccontextmanager
     async def measuring(self) -> AsyncIterator[None]:
         """While it runs."""
-        task = asyncio.create_task(Attention(self.view, self.meter, lambda: self.clock).run())
+        task = asyncio.create_task(Acknowledging(self.view, self.meter, lambda: self.clock).run())
         await self.looked()
         try:
             yield

@@ -34,7 +34,7 @@ class Response(NamedTuple):
     action: int
     by: str
     responded_at: Instant
-    #: The run of the incident it is meant for; NONE: whichever is open.
+    #: The run of the incident it is meant for; NONE: whichever was open when it was said.
     opened_at: Instant = NONE
     until: Instant = NONE
     comment: str = ""
@@ -73,7 +73,10 @@ def answer(attention: Attention, items: Items, response: Response, span: int) ->
     """
     if response.response_id in {known.response_id for known in attention.responses}:
         return attention
-    if response.opened_at not in (NONE, attention.opened_at):
+    # What does not name the run was not said to one that had not begun.
+    if response.opened_at != attention.opened_at and (
+        response.opened_at or response.responded_at < attention.opened_at
+    ):
         return attention
     attention = attention._replace(responses=(*attention.responses, response._replace(opened_at=NONE))[-MAX_RESPONSES:])
     match response.action:

@@ -243,6 +243,14 @@ def test_an_answer_to_an_earlier_run_of_the_incident_changes_nothing() -> None:
     assert story.answers(Action.ACKNOWLEDGE, "mail", 7, opened_at=at(5)).state == "acknowledged"
 
 
+def test_an_answer_that_names_no_run_is_meant_for_the_one_it_was_said_to() -> None:
+    """Read again from Kafka, it does not quiet what broke since."""
+    story = Story().sees(BROKEN, 1).answers(Action.ACKNOWLEDGE, "mail", 2).sees(LATE, 3).sees(BROKEN, 5)
+    again = Response("r-1", Action.ACKNOWLEDGE, "mail", at(2), heard_at=at(6))
+    assert story.waits_quietly(6).hears(again).state == "open"
+    assert story.answers(Action.ACKNOWLEDGE, "mail", 7).state == "acknowledged"
+
+
 def test_an_answer_heard_twice_counts_once_and_one_to_nothing_is_dropped() -> None:
     """Kafka may deliver it again."""
     story = Story().sees(BROKEN, 1).answers(Action.ACKNOWLEDGE, "mail", 2, until=10)

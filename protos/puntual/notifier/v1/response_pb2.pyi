@@ -79,7 +79,7 @@ class Response(_message.Message):
     @_builtins.property
     def opened_at(self) -> _timestamp_pb2.Timestamp:
         """Incident.opened_at as the respondent knows it: a response to an earlier run of the incident changes nothing.
-        Absent: to whichever is open.
+        Absent: to whichever was open at responded_at.
         """
 
     @_builtins.property

@@ -1,6 +1,6 @@
 """Protobuf ⇄ the notifier's domain, and the machine the engine runs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from functools import partial
 
@@ -40,13 +40,18 @@ def machine(plan: Plan, prefix: str = "puntual.", now: Now = wall_clock) -> Mach
         records=prefix + RECORDS,
         pack=pack,
         unpack=unpack,
-        fold=lambda key, old, facts: domain.fold(key.decode(), old, facts, plan),
+        fold=lambda key, old, facts: _folded(key, old, facts, plan, now()),
         due=lambda incident, now: domain.due(incident, now, plan),
         next_deadline=lambda incident: domain.next_deadline(incident, plan),
         step=partial(_step, plan),
         labels=partial(_labels, plan),
         journal=journal(prefix),
     )
+
+
+def _folded(key: bytes, old: Incident | None, facts: Sequence[Fact], plan: Plan, now: Instant) -> Incident | None:
+    incident = domain.fold(key.decode(), old, facts, plan)
+    return domain.begun(old, incident, now, plan) if incident else None
 
 
 def _step(plan: Plan, key: bytes, old: Incident | None, new: Incident | None) -> Step:

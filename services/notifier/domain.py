@@ -23,6 +23,7 @@ from services.notifier.outbox import (
     UNSETTLED,
     Accepted,
     DeliverySettled,
+    DeliveryState,
     Failure,
     Refused,
     attempt,
@@ -37,6 +38,9 @@ from services.shared.instant import SECOND, Instant
 REMEMBERED = 86_400 * SECOND
 #: One that somebody closed, after so long: the events still say that something is broken, and may say so again.
 CLOSED_REMEMBERED = 30 * REMEMBERED
+
+#: How old news may be, for a message to be attempted as soon as it is decided.
+FRESH = 3 * SECOND
 
 _NOBODY = Receivers({})
 
@@ -82,6 +86,25 @@ def due(incident: Incident, now: Instant, plan: Plan) -> Incident | None:
             if delivery.state in UNSETTLED and delivery.next_attempt_at <= now
             else delivery
             for delivery in settle(incident.deliveries, hopeless)
+        )
+    )
+
+
+def begun(known: Incident | None, incident: Incident, now: Instant, plan: Plan) -> Incident:
+    """The incident with an attempt at each message that was decided since `known`, where its news is fresh.
+
+    The write that decides it then says SENDING, too, and a message takes one write less. What is not fresh waits until
+    all is read that happened since: `due` has it sent.
+    """
+    first = known.next_sequence if known else 1
+    return incident._replace(
+        deliveries=tuple(
+            attempt(delivery, now, plan.patience[delivery.severity])
+            if delivery.sequence >= first
+            and delivery.state == DeliveryState.PENDING
+            and delivery.next_attempt_at <= now <= delivery.decided_at + FRESH
+            else delivery
+            for delivery in incident.deliveries
         )
     )
 

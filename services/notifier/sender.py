@@ -57,6 +57,8 @@ HELD = 10.0
 GRACE = 12.0
 #: Seconds between two looks at which partitions are owned, and two measurements.
 LOOK = 1.0
+#: Records taken over at a time, before others get their turn.
+_TURN = 500
 #: How often, and how many seconds apart, the end of an attempt is reported: until about the end of its lease.
 _SUBMISSIONS, _RETRY = 50, 0.3
 
@@ -162,6 +164,8 @@ class Sender:
         #: What was accepted, until the record says so.
         self._accepted: dict[str, DeliverySettled] = {}
         self._known: frozenset[int] = frozenset()
+        #: The partitions all of whose messages were noted when they were taken over.
+        self._familiar: frozenset[int] = frozenset()
         self._finishing = False
 
     async def run(self) -> None:
@@ -191,7 +195,7 @@ class Sender:
                     async for announcement in announcements:
                         self._hear(_Place(announcement.partition, announcement.key), announcement.value)
                 except SlowReader:
-                    self._known = frozenset()  # look at everything again
+                    self._known = self._familiar = frozenset()  # look at everything again
 
     async def _look_around(self) -> None:
         """Takes up what earlier owners left, lets go of what others own now, and measures."""
@@ -208,8 +212,18 @@ class Sender:
             new = [_Place(partition, key) for partition in owned - self._known for key in self._view.keys(partition)]
             found = {place: self._record(place) for place in new}
             self._known = owned
+            await self._note(found)
+            self._familiar = owned & self._known
             self._measure()
             await asyncio.sleep(LOOK)
+
+    async def _note(self, found: Mapping[_Place, bytes | None]) -> None:
+        """Notes what was on its way already, so that the rest is known to be this worker's own."""
+        for number, (place, record) in enumerate(found.items()):
+            if deliveries := _unsettled(record):
+                self._unsettled[place] = _all_noted(deliveries)
+            if number % _TURN == 0:
+                await asyncio.sleep(0)
 
     def _record(self, place: _Place) -> bytes | None:
         return self._view.get(*place) if self._view.owns(place.partition) else None
@@ -219,15 +233,17 @@ class Sender:
         before = self._unsettled.pop(place, {})
         deliveries = _unsettled(record)
         self._forget(before.keys() - deliveries.keys())
+        is_familiar = place.partition in self._familiar
         for delivery_id, delivery in deliveries.items():
-            if delivery.attempts == 0 and delivery_id not in before:
+            known = before.get(delivery_id)
+            if known is None and (is_familiar or delivery.attempts == 0):
                 self._meter.decided(*_words(*unpack_deliveries([delivery])))
             if delivery.state == pb.DELIVERY_STATE_SENDING and delivery_id not in self._attempts:
                 # Whoever had the record before may have made an attempt that nobody saw coming here.
-                seen = delivery_id in before and before[delivery_id].state == DeliveryState.PENDING
+                seen = is_familiar and (known is None or known.state == DeliveryState.PENDING)
                 self._begin(place, delivery, record, may_repeat=delivery.may_repeat or not seen)
         if deliveries:
-            self._unsettled[place] = {delivery_id: _noted(delivery) for delivery_id, delivery in deliveries.items()}
+            self._unsettled[place] = _all_noted(deliveries)
 
     def _forget(self, settled: Iterable[str]) -> None:
         for delivery_id in settled:
@@ -437,6 +453,10 @@ def _unsettled(record: bytes | None) -> Mapping[str, pb.Delivery]:
 
 #: Of a state that only a newer version knows the codec says that it waits.
 _SETTLED = frozenset({pb.DELIVERY_STATE_ACCEPTED, pb.DELIVERY_STATE_DEAD})
+
+
+def _all_noted(deliveries: Mapping[str, pb.Delivery]) -> Mapping[str, _Unsettled]:
+    return {delivery_id: _noted(delivery) for delivery_id, delivery in deliveries.items()}
 
 
 def _noted(delivery: pb.Delivery) -> _Unsettled:

@@ -65,6 +65,8 @@ class Point(NamedTuple):
     meanwhile: bool = False
     #: Where another worker died before, over the same message.
     earlier: str = ""
+    #: How many seconds old the news is: what is not fresh is not attempted by the write that decides it.
+    age: int = 0
 
 
 def told(write: Write) -> str:
@@ -194,7 +196,7 @@ def _answered_meanwhile() -> Arm:
             if any(item.standing == pb.STANDING_FULFILLED_LATE for write in writes for item in _incident(write).items):
                 over.set()
             newest = next(filter(None, map(_newest, writes)), None)
-            return newest is not None and (newest.kind, newest.state) == (Kind.RESOLVED, DeliveryState.PENDING)
+            return newest is not None and (newest.kind, newest.state) == (Kind.RESOLVED, DeliveryState.SENDING)
 
         _before([Outbox], "submit", is_over).wrap(reached)
 
@@ -214,14 +216,21 @@ def _answered_meanwhile() -> Arm:
 # --- the table
 
 _LATER, _NEVER = (Reply.LATER, Reply.TAKEN), (Reply.NEVER,)
+#: Seconds, more than what counts as fresh.
+_OLD = 10
 
 POINTS: Mapping[str, Point] = {
     "promise_read": Point("a promise is read, no dispatch is written", _decided("dispatch")),
     "dispatch_written": Point("the dispatch is in the log, nothing is committed", _unheard("dispatch")),
-    "dispatch_read": Point("a dispatch is read, the message decided, the incident not written", _decided("pending")),
-    "incident_written": Point("the incident is in the log, PENDING; the worker has not heard", _unheard("pending")),
-    "incident_heard": Point("the incident is acknowledged, nothing is attempted", _heard("pending")),
-    "attempt_decided": Point("the attempt is due, SENDING is not written", _decided("sending")),
+    "dispatch_read": Point(
+        "old news is read, the message decided, the incident not written", _decided("pending"), age=_OLD
+    ),
+    "incident_written": Point(
+        "the incident is in the log, PENDING; the worker has not heard", _unheard("pending"), age=_OLD
+    ),
+    "incident_heard": Point("the incident is acknowledged, nothing is attempted", _heard("pending"), age=_OLD),
+    "attempt_due": Point("the attempt is due, SENDING is not written", _decided("sending"), age=_OLD),
+    "attempt_decided": Point("fresh news is read, its attempt decided, SENDING is not written", _decided("sending")),
     "attempt_written": Point("SENDING is in the log; the worker has not heard", _unheard("sending")),
     "attempt_heard": Point("SENDING is acknowledged, the attempt not begun", _heard("sending")),
     "attempt_begun": Point("the attempt is begun, nothing is sent", _before(_CHANNELS, "send")),

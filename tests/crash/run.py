@@ -91,13 +91,13 @@ def _die(run: Run, place: Site) -> None:
     else:
         # What a provider does not take is met at that message only.
         worker.begin(point.earlier or run.name, run.message if point.replies == TAKEN else 1)
-    place.announce(BREACH)
+    place.announce(BREACH, point.age)
     if point.meanwhile:
         place.wait_called()
-        place.announce(RESOLUTION)
+        place.announce(RESOLUTION, point.age)
     elif run.message > 1:
         place.wait_settled(1)
-        place.announce(RESOLUTION)
+        place.announce(RESOLUTION, point.age)
     place.deaths.append(worker.wait_dead())
     if point.earlier:
         worker.begin(run.name)
@@ -105,7 +105,7 @@ def _die(run: Run, place: Site) -> None:
     worker.begin()
     if run.message == 1 and not point.meanwhile:
         place.wait_settled(1)
-        place.announce(RESOLUTION)
+        place.announce(RESOLUTION, point.age)
     worker.wait_ready()
     place.wait_settled(2)
     code = worker.terminate()

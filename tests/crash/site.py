@@ -74,10 +74,10 @@ class Site:
         self._workers.append(notifier)
         return notifier
 
-    def announce(self, news: tuple[str, str]) -> None:
-        """Write the promise as the promise service does, due a second ago, announced now."""
+    def announce(self, news: tuple[str, str], age: int = 0) -> None:
+        """Write the promise as the promise service does `age` seconds ago, due a second before that."""
         state, transition = news
-        now = wall_clock()
+        now = Instant(wall_clock() - age * SECOND)
         promise = Promise(
             promise_id="ana/order_ready/A-1",
             kind=PromiseKind.PROMISE_KIND_ORDER_READY,

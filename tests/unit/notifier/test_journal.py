@@ -26,12 +26,15 @@ from services.shared.clock import from_timestamp
 from services.shared.instant import Instant
 from tests.unit.notifier.builders import BOTH, DETAILS, INCIDENT, MAIL, NOON, ON_CALL, an_item, at, broken, see, seen
 
+LATE = at(100_000)
+
 
 class Book:
     """An incident that a machine keeps, and all that its journal says of it."""
 
-    def __init__(self, plan: Plan = MAIL) -> None:
-        self._machine = machine(plan, "p.")
+    def __init__(self, plan: Plan = MAIL, now: Instant = LATE) -> None:
+        """`now`: by the clock on the wall; LATE: all news is old, so that nothing is attempted before it is due."""
+        self._machine = machine(plan, "p.", lambda: now)
         self.incident: Incident | None = None
         self.entries: list[AuditEntry] = []
 
@@ -68,6 +71,13 @@ class Book:
 def word(outcome: NotificationOutcome.ValueType) -> str:
     """An outcome in short."""
     return NotificationOutcome.Name(outcome).removeprefix("NOTIFICATION_OUTCOME_").lower()
+
+
+def test_what_is_attempted_as_soon_as_it_is_decided_is_written_down() -> None:
+    """Deciding it, which is no attempt, is not."""
+    book = Book(now=at(1))
+    book.fold(seen(Standing.BROKEN))
+    assert book.said() == [("mail", "attempted", 1, "", "")]
 
 
 def test_what_people_say_is_written_down() -> None:

@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from services.notifier.beliefs import Step
 from services.notifier.codec import pack, unpack
-from services.notifier.domain import due, fold, next_deadline
+from services.notifier.domain import begun, due, fold, next_deadline
 from services.notifier.incident import Fact, Incident, IncidentState, ItemSeen
 from services.notifier.items import ANNOUNCED, NONE, Handling, Severity, Standing
 from services.notifier.outbox import (
@@ -60,6 +60,8 @@ class Notifier(RuleBasedStateMachine):
     """One incident. `record` is all that survives a crash; the world hears what is sent."""
 
     plan = WATCHFUL
+    #: Whether news is announced now, so that a message may be attempted as soon as it is decided.
+    prompt = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +86,7 @@ class Notifier(RuleBasedStateMachine):
     def a_record_says_how_an_order_stands(self, subject: str, standing: Standing) -> None:
         offset = len(self.dispatched) + 1
         item = an_item(standing, offset, subject=subject, severity=Severity.WARNING)
-        self.dispatched.append(ItemSeen("ops", item))
+        self.dispatched.append(ItemSeen("ops", item._replace(announced_at=self.now) if self.prompt else item))
 
     @precondition(lambda self: self.read > 0)
     @rule(count=st.integers(1, 5))
@@ -119,7 +121,7 @@ class Notifier(RuleBasedStateMachine):
         self.read += len(seen)
         self.answers_read += len(said)
         batch: list[Fact] = [*seen, *(response._replace(heard_at=self.now) for response in said)]
-        self.write(fold(INCIDENT, self.incident(), batch, self.plan))
+        self.fold(batch)
 
     @rule(seconds=st.sampled_from([0, 1, 10, 70, 400, 5000]))
     def deadlines_are_swept(self, seconds: int) -> None:
@@ -261,9 +263,11 @@ class Notifier(RuleBasedStateMachine):
 
     def write(self, incident: Incident | None) -> None:
         """Acknowledged: what the record calls for is begun."""
+        before = self.incident()
+        known = {delivery.delivery_id for delivery in before.deliveries} if before else set()
         self.record = pack(incident) if incident else None
         for delivery in incident.deliveries if incident else ():
-            if delivery.state == DeliveryState.PENDING:
+            if delivery.state == DeliveryState.PENDING or delivery.delivery_id not in known:
                 self.waiting.add(delivery.delivery_id)
             if delivery.state == DeliveryState.SENDING and delivery.delivery_id not in self.under_way:
                 may_repeat = delivery.may_repeat or delivery.delivery_id not in self.waiting
@@ -295,7 +299,12 @@ class Notifier(RuleBasedStateMachine):
 
     def report(self, delivery: Delivery, outcome: Outcome) -> None:
         end = DeliverySettled(self.now, delivery.delivery_id, outcome)
-        self.write(fold(INCIDENT, self.incident(), [end], self.plan))
+        self.fold([end])
+
+    def fold(self, facts: list[Fact]) -> None:
+        before = self.incident()
+        after = fold(INCIDENT, before, facts, self.plan)
+        self.write(after and begun(before, after, self.now, self.plan))
 
     def once(self) -> list[Delivery]:
         """What was heard, without the copies that carry a known id. Said on the console, it is the same message."""
@@ -313,6 +322,12 @@ class Notifier(RuleBasedStateMachine):
     def stands(self, subject: str) -> int:
         items = [fact.item for fact in self.dispatched if _subject(fact.item.record_id) == subject]
         return max(items, key=lambda item: item.offset).standing if items else Standing.FINE
+
+
+class PromptNotifier(Notifier):
+    """The same where most messages are attempted as soon as they are decided."""
+
+    prompt = True
 
 
 class WatchfulNotifierOnCall(Notifier):
@@ -373,6 +388,7 @@ class NotifierThatEscalatesToWhoeverIsOnCall(Notifier):
 
 CASES = (
     Notifier,
+    PromptNotifier,
     WatchfulNotifierOnCall,
     NotifierOnCall,
     NotifierThatEscalates,
@@ -380,6 +396,7 @@ CASES = (
 )
 (
     TestNeverLost,
+    TestNeverLostPrompt,
     TestNeverLostWatchfulOnCall,
     TestNeverLostOnCall,
     TestNeverLostEscalating,

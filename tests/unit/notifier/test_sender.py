@@ -461,17 +461,35 @@ async def test_a_copy_is_called_one_where_nobody_knows_it_by_its_id(channel: str
     stage = Stage(plan=plan, mail=mail)
     again = due(sending(plan=plan), at(11), plan)
     assert again is not None
-    stage.view.put(INCIDENT, INCIDENT, pack(sending(plan=plan)))
+    for left in (INCIDENT, "ops/heard"):
+        stage.view.put(left, left, pack(sending(plan=plan)))
     async with running(stage):
-        await until(lambda: len(stage.submitted) == 1)
-        stage.keep(again._replace(incident_id="ops/again"))
+        stage.keep(sending(plan=plan)._replace(incident_id="ops/heard", next_sequence=9))
         await until(lambda: len(stage.submitted) == 2)
-        stage.keep(sending(plan=plan)._replace(incident_id="ops/heard"))
+        stage.keep(again._replace(incident_id="ops/again"))
         await until(lambda: len(stage.submitted) == 3)
         stage.keep(broken(plan=plan)._replace(incident_id="ops/new"))
         stage.keep(sending(plan=plan)._replace(incident_id="ops/new"))
         await until(lambda: len(stage.submitted) == 4)
-    assert ["(may repeat)" in message.subject for message in mail.sent] == [said, said, said, False]
+        stage.keep(sending(plan=plan)._replace(incident_id="ops/at-once"))
+        await until(lambda: len(stage.submitted) == 5)
+    repeated = ["(may repeat)" in message.subject for message in mail.sent]
+    assert repeated == [said, said, said, False, False]
+
+
+async def test_partitions_that_come_back_may_have_been_sent_for_elsewhere() -> None:
+    """What waited here when they went away may be under way since."""
+    plan = MAIL._replace(routes={"ops": Receivers({"mail": "slack"})})
+    mail = Recorder()
+    stage = Stage(plan=plan, mail=mail)
+    async with running(stage):
+        await asyncio.sleep(0.05)
+        stage.keep(broken(plan=plan))
+        await asyncio.sleep(0)
+        stage.view.move()
+        stage.keep(sending(plan=plan))
+        await until(lambda: len(stage.submitted) == 1)
+    assert ["(may repeat)" in message.subject for message in mail.sent] == [True]
 
 
 def at_risk(subject: str) -> Incident:

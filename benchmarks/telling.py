@@ -7,6 +7,7 @@ instant at which a breach is announced, just before it is sent to Kafka, until t
 import json
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +28,8 @@ from tests.processes import wait_for
 
 #: Breaches a second where delays are measured, to the target whose delays they are and as many to others.
 _RATE = 20
+#: Breaches a second where it is measured how many messages there can be.
+_STREAM = 1_200
 #: Seconds until a process that publishes is ready, that warming up takes, and after which nothing more arrives.
 _STARTING, _WARM, _STALLED = 5, 5, 90.0
 #: Team → where its messages go. By its name a target is alive, silent (it never answers) or refuses connections.
@@ -104,6 +107,11 @@ class Place(NamedTuple):
         """Breaches for the desk, as fast as may be."""
         self._publish(Breaches(self.site.kafka, self.prefix, PARTITIONS, count, ("desk",), wall_clock()))
 
+    def publish_at(self, rate: int, count: int) -> None:
+        """Breaches for the desk, so many a second. Returns when all are out."""
+        start = Instant(wall_clock() + (_STARTING + count // 20_000) * SECOND)
+        self._publish(Breaches(self.site.kafka, self.prefix, PARTITIONS, count, ("desk",), start, rate))
+
     def publish_steadily(self, seconds: int, *teams: str) -> Times:
         """Breaches for teams, by turns. Returns when all are out and those who live were told, and which count."""
         start = Instant(wall_clock() + _STARTING * SECOND)
@@ -125,6 +133,7 @@ class Place(NamedTuple):
 def measure(site: Site) -> Iterator[Row]:
     """Delays, a backlog, a dead provider, memory."""
     yield from _delays(site)
+    yield from _stream(site)
     yield from _backlog(site)
     yield from _memory(site)
 
@@ -151,24 +160,53 @@ def _delays(site: Site) -> Iterator[Row]:
     yield crowded
 
 
+def _stream(site: Site) -> Iterator[Row]:
+    """Breaches as they happen, more than are aimed at, by the middle eight tenths of them."""
+    count = _STREAM * site.size(30, 5)
+    with _place(site) as place, place.notifier() as notifier:
+        notifier.wait_ready()
+        with ThreadPoolExecutor(1) as pool:
+            publishing = pool.submit(place.publish_at, _STREAM, count)
+            pace = _paced(place, notifier, count)
+            publishing.result()
+    yield Row(f"messages a second of a stream of {_STREAM:,}/s", pace.messages, "messages/s", 1_000, True)
+    yield Row("CPU of such a message, from the breach on", pace.cpu * 1e6, "µs")
+
+
 def _backlog(site: Site) -> Iterator[Row]:
     """Breaches that were there before the notifier started, by the middle eight tenths of them."""
     count = site.size(30_000, 5_000)
     with _place(site) as place:
         place.publish(count)
         with place.notifier() as notifier:
-            samples = [(0, 0.0, 0.0)]
-            while samples[-1][0] < count * 9 // 10:
-                time.sleep(0.25)
-                samples.append((place.providers.count(), notifier.cpu(), time.perf_counter()))
-            wait_for(lambda: place.providers.count() >= count, _STALLED, notifier.output)
+            pace = _paced(place, notifier, count)
             memory = notifier.memory()
-        first, last = next(sample for sample in samples if sample[0] >= count // 10), samples[-1]
-    messages, cpu, wall = (after - before for before, after in zip(first, last, strict=True))
-    yield Row(f"messages a second to one provider ({count:,} incidents)", messages / wall, "messages/s", 1_000, True)
-    yield Row("CPU of a message, from the breach on", cpu / messages * 1e6, "µs")
-    yield Row("CPUs that it had", cpu / wall, "")
+    yield Row(f"messages a second of a backlog of {count:,} incidents", pace.messages, "messages/s", 1_000, True)
+    yield Row("CPU of such a message, from the breach on", pace.cpu * 1e6, "µs")
+    yield Row("CPUs that it had", pace.cpus, "")
     yield Row(f"memory with {count:,} incidents open, come in as breaches", memory, "MB")
+
+
+class _Pace(NamedTuple):
+    """How fast messages came."""
+
+    #: A second.
+    messages: float
+    #: Seconds of one.
+    cpu: float
+    cpus: float
+
+
+def _paced(place: Place, notifier: Process, count: int) -> _Pace:
+    """How fast the middle eight tenths of so many messages came. Returns once all did."""
+    samples = [(0, 0.0, 0.0)]
+    while samples[-1][0] < count * 9 // 10:
+        time.sleep(1)  # asking costs it something
+        samples.append((place.providers.count(), notifier.cpu(), time.perf_counter()))
+    wait_for(lambda: place.providers.count() >= count, _STALLED, notifier.output)
+    first, last = next(sample for sample in samples if sample[0] >= count // 10), samples[-1]
+    messages, cpu, wall = (after - before for before, after in zip(first, last, strict=True))
+    return _Pace(messages / wall, cpu / messages, cpu / wall)
 
 
 def _memory(site: Site) -> Iterator[Row]:

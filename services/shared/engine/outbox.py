@@ -77,7 +77,7 @@ class Outbox:
         self._producer = producer
         self._fail = fail
         self._queue: asyncio.Queue[_Submission] = asyncio.Queue()
-        self._unacknowledged: deque[tuple[list[_Sent], Done]] = deque()
+        self._unacknowledged: deque[tuple[list[_Sent], Sequence[_Submission]]] = deque()
         self._in_flight = 0
         self._changed = asyncio.Event()
         self._sent = asyncio.Event()
@@ -99,6 +99,8 @@ class Outbox:
 
         `ahead` is acknowledged before `writes` are sent: they lie on other brokers, and of what is sent together one
         part can be lost. `done` hears nothing of it.
+
+        Submissions that wait at the same time are sent together. The first of them hears of all their writes.
         """
         self._in_flight += 1
         self._queue.put_nowait(_Submission(writes, done, ahead))
@@ -125,9 +127,9 @@ class Outbox:
             if ahead := [write for submission in waiting for write in submission.ahead]:
                 for part in await self._send(ahead):
                     await _offset(part)
-            for writes, done, _ in waiting:
-                self._unacknowledged.append((await self._send(writes), done))
-                self._sent.set()
+            sent = await self._send([write for submission in waiting for write in submission.writes])
+            self._unacknowledged.append((sent, waiting))
+            self._sent.set()
 
     async def _send(self, writes: Sequence[Write]) -> list[_Sent]:
         """One record batch for each topic and partition, more where one is full."""
@@ -155,11 +157,13 @@ class Outbox:
             while not self._unacknowledged:
                 self._sent.clear()
                 await self._sent.wait()
-            sent, done = self._unacknowledged[0]
+            sent, submissions = self._unacknowledged[0]
             acks = [Ack(part.topic, part.partition, await _offset(part), part.size) for part in sent]
             self._unacknowledged.popleft()
-            done(acks)
-            self._in_flight -= 1
+            for submission in submissions:
+                submission.done(acks)
+                acks = []
+                self._in_flight -= 1
             self._changed.set()
 
     async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:

@@ -106,6 +106,7 @@ async def test_a_submission_has_one_time(site: Site, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(outbox, "time_ns", lambda: next(nanoseconds))
     writes = [a_write(1, "t"), a_write(2, "u"), a_write(3, "t", 1)]
     site.outbox.submit(writes, lambda _acks: None)
+    await settle()
     site.submit("b", 4, 5)
     await settle()
     assert site.producer.times == [1_767_225_600_123] * 3 + [1_767_225_600_124] * 2
@@ -127,6 +128,7 @@ async def test_there_is_room_for_so_many_submissions(site: Site) -> None:
 async def test_drained_means_that_all_is_acknowledged(site: Site) -> None:
     """Also what is still queued counts, and when it returns everything has been reported."""
     site.submit("a", 1)
+    await settle()
     site.submit("b", 2)
     drained = asyncio.create_task(site.outbox.drained())
     await settle()
@@ -160,7 +162,23 @@ async def test_what_goes_ahead_is_acknowledged_before_the_rest_is_sent(site: Sit
     assert site.done == []
     site.producer.answer_all()
     await settle()
-    assert site.done == [("a", [Ack("t", 0, 0, 1)]), ("b", [Ack("t", 0, 1, 1)]), ("c", [Ack("t", 0, 2, 1)])]
+    assert site.done == [("a", [Ack("t", 0, 0, 3)]), ("b", []), ("c", [])]
+
+
+async def test_what_waits_at_the_same_time_is_sent_together(site: Site) -> None:
+    """In one record batch for each place, in the order of submission; the first of them hears where all of it lies."""
+    site.submit("a", 1)
+    site.submit("b", 2, 3)
+    site.submit("c", 4, topic="u")
+    await settle()
+    assert len(site.producer.owed) == 2
+    site.producer.answer()
+    await settle()
+    assert site.done == []
+    site.producer.answer()
+    await settle()
+    assert [key for key, _ in site.producer.logs["t", 0]] == [b"1", b"2", b"3"]
+    assert site.done == [("a", [Ack("t", 0, 0, 3), Ack("u", 0, 0, 1)]), ("b", []), ("c", [])]
 
 
 def _refuse(site: Site) -> None:
@@ -177,6 +195,7 @@ async def test_an_answer_that_is_none_ends_it(
 ) -> None:
     """Nothing more is reported done, though later writes may be in the log; the process is told to end."""
     site.submit("a", 1)
+    await settle()
     site.submit("b", 2)
     await settle()
     trouble(site)

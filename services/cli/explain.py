@@ -42,8 +42,8 @@ Examples:
   puntual explain '~o-1/order_delivered/o-1'       # of events that name no customer""",
 )
 @click.argument("record_id")
-@click.option("--promises", default="127.0.0.1:50051", show_default=True, help="gRPC address of the promises service.")
-@click.option("--sla", default="127.0.0.1:50052", show_default=True, help="gRPC address of the sla service.")
+@click.option("--promises", default="127.0.0.1:9111", show_default=True, help="gRPC address of the promises service.")
+@click.option("--sla", default="127.0.0.1:9112", show_default=True, help="gRPC address of the sla service.")
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw a clock's last cycle, as SVG.")
 @json_option
 def explain(record_id: str, promises: str, sla: str, picture: Path | None, as_json: bool) -> None:

@@ -12,7 +12,7 @@ from typing import IO, NamedTuple
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from services.shared.broker import HOST, free_port, is_listening
+from services.shared.broker import HOST, free_port, is_free
 from services.shared.errors import PuntualError
 
 #: Seconds: to drain and commit after SIGTERM, and to become ready after the start.
@@ -85,7 +85,7 @@ def await_ready(children: Sequence[Child]) -> None:
 
 
 def _start(name: str, wanted: tuple[int, int], environment: Mapping[str, str], logs: Path) -> Child:
-    metrics_port, grpc_port = (free_port() if is_listening(port) else port for port in wanted)
+    metrics_port, grpc_port = (port if is_free(port) else free_port() for port in wanted)
     log = logs / f"{name}.log"
     with log.open("w") as errors:
         process = subprocess.Popen(

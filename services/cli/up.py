@@ -30,7 +30,7 @@ from services.shared.publisher import Publisher
 from services.shared.topics import provision
 
 _DEMO = Path(__file__).with_name("demo")
-_PORTS = {"promises": (9101, 50051), "sla": (9102, 50052), "notifier": (9103, 50053)}
+_PORTS = {"promises": (9101, 9111), "sla": (9102, 9112), "notifier": (9103, 9113)}
 #: Seconds between two stories.
 _PACE = 1.5
 _KAFKA_PORT = int(KAFKA.rpartition(":")[2])

@@ -12,7 +12,7 @@ class NotifierSettings(Settings):
     """What the notifier needs to know."""
 
     metrics_port: Port = 9103
-    grpc_port: Port = 50053
+    grpc_port: Port = 9113
     #: Of the page behind the link in a message, where `answers` of notifier.yaml asks for one.
     answers_port: Port = 9203
     #: Who is told about what, and how.

@@ -12,5 +12,5 @@ class PromiseSettings(Settings):
     """What the promise service needs to know."""
 
     metrics_port: Port = 9101
-    grpc_port: Port = 50051
+    grpc_port: Port = 9111
     rules: Path = BUILT_IN

@@ -39,7 +39,7 @@ class Address(str):
         """Check the text. Raises ValueError."""
         host, _, port = text.rpartition(":")
         if not host or not port.isdecimal() or not 1 <= int(port) <= 65_535:  # noqa: PLR2004 - what ports are
-            raise ValueError("expected host:port, such as promises-1:50051")
+            raise ValueError("expected host:port, such as promises-1:9111")
         return super().__new__(cls, text)
 
 

@@ -12,5 +12,5 @@ class SlaSettings(Settings):
     """What the sla service needs to know."""
 
     metrics_port: Port = 9102
-    grpc_port: Port = 50052
+    grpc_port: Port = 9112
     standards: Path = BUILT_IN

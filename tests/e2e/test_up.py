@@ -91,7 +91,7 @@ def test_a_promise_breaks_and_somebody_is_told_within_a_minute(tmp_path: Path) -
 
 def test_a_service_that_dies_ends_the_run_and_is_named(tmp_path: Path) -> None:
     """With the exit code 1, and the others stopped. A second run says where it is, and how to ask it."""
-    with taken(9092), taken(50051), up(tmp_path, "--no-traffic") as run:
+    with taken(9092), taken(9111), up(tmp_path, "--no-traffic") as run:
         run.wait_for("Ctrl-C stops it all", FIRST_ALERT)
         said = re.search(r"9092 is in use \(another `make run`\?\); this one is at (\S+)\n", run.shown())
         assert said, run.shown()

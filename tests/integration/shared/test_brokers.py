@@ -1,6 +1,7 @@
 """The brokers that the other tests stand on."""
 
 import contextlib
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -10,7 +11,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import ConfigResource
 from kafka.errors import KafkaError
 
-from services.shared.broker import BrokerFailed, free_port, is_listening, running, start_embedded
+from services.shared.broker import HOST, BrokerFailed, free_port, is_free, is_listening, running, start_embedded
 from services.shared.topics import ORDERS, PROMISES, provision
 from tests.brokers import Broker, Cluster, Unavailable
 from tests.conftest import left_out
@@ -55,6 +56,18 @@ def test_the_embedded_broker_stops_with_its_block(tmp_path: Path) -> None:
     with start_embedded(tmp_path, port):
         assert is_listening(port)
     assert not is_listening(port)
+
+
+def test_a_port_that_a_connection_was_made_from_is_not_free() -> None:
+    """No server can have it, though nothing listens there."""
+    port = free_port()
+    assert is_free(port)
+    with (
+        socket.create_server((HOST, 0)) as server,
+        socket.create_connection(server.getsockname(), source_address=(HOST, port)),
+    ):
+        assert not is_listening(port)
+        assert not is_free(port)
 
 
 def test_a_taken_port_is_said_to_be_taken(tmp_path: Path) -> None:

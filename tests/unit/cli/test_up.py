@@ -6,7 +6,7 @@ import pytest
 
 from services.cli.up import farewell, hint, whereabouts
 
-USUAL = {"promises": 50051, "sla": 50052, "notifier": 50053}
+USUAL = {"promises": 9111, "sla": 9112, "notifier": 9113}
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ if TYPE_CHECKING:  # these exist for type checkers only
     from puntual.notifier.v1.notifier_service_pb2_grpc import NotifierServiceAsyncStub
     from puntual.promises.v1.promise_service_pb2_grpc import PromiseServiceAsyncStub
 
-EXPECTED_OWNER = "10.0.0.7:50051"
+EXPECTED_OWNER = "10.0.0.7:9111"
 
 
 @asynccontextmanager

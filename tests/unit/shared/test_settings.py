@@ -39,7 +39,7 @@ def test_every_type_is_read(tmp_path: Path) -> None:
             "PUNTUAL_CLOCK": "event",
             "PUNTUAL_INSTANCE": "promises-0",
             "PUNTUAL_LOG": "json",
-            "PUNTUAL_ADVERTISE": "promises-0:50051",
+            "PUNTUAL_ADVERTISE": "promises-0:9111",
             "PUNTUAL_RULES": str(rules),
             "PUNTUAL_METRICS_PORT": "9999",
         },
@@ -50,7 +50,7 @@ def test_every_type_is_read(tmp_path: Path) -> None:
         clock=ClockKind.EVENT,
         instance="promises-0",
         log=LogFormat.JSON,
-        advertise=Address("promises-0:50051"),
+        advertise=Address("promises-0:9111"),
         rules=rules,
         metrics_port=9999,
     )
@@ -81,5 +81,5 @@ def test_every_bad_variable_is_reported_at_once() -> None:
     ]
     assert lines[0] == "PUNTUAL_PARTITIONS is '0', expected a whole number from 1 to 10000"
     assert lines[1] == "PUNTUAL_CLOCK is 'sundial', expected wall or event"
-    assert lines[4] == "PUNTUAL_ADVERTISE is 'promises-1', expected host:port, such as promises-1:50051"
+    assert lines[4] == "PUNTUAL_ADVERTISE is 'promises-1', expected host:port, such as promises-1:9111"
     assert lines[6] == "PUNTUAL_RULES is '/nowhere/rules.yaml', expected the path of a file that exists"

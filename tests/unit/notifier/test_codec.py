@@ -8,7 +8,7 @@ from google.protobuf import json_format
 from puntual.notifier.v1 import incident_pb2 as pb
 from services.notifier.codec import decode, machine, pack, pack_dispatch, unpack
 from services.notifier.incident import Incident, IncidentState, ItemSeen
-from services.notifier.items import AT_ONCE, Severity, Standing
+from services.notifier.items import AT_ONCE, Rise, Severity, Standing
 from services.notifier.outbox import Accepted, DeliveryState, Failure, TryAgain
 from services.notifier.routing import Address
 from services.notifier.wording import Style, word
@@ -18,6 +18,7 @@ from services.shared.errors import DeadLetterReason, Unusable
 from tests.unit.notifier.builders import BOTH, INCIDENT, MAIL, an_item, at, broken, see, seen, settle
 
 ADDRESS = Address(INCIDENT, "ops")
+RISES = (Rise(at(60), Severity.WARNING), Rise(at(240), Severity.CRITICAL))
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,7 @@ ADDRESS = Address(INCIDENT, "ops")
         settle(see(broken(), seen(Standing.FULFILLED_LATE, 2)), Accepted()),
         settle(broken(), TryAgain(Failure.NETWORK)),
         broken()._replace(deliveries=(broken().deliveries[0]._replace(may_repeat=True),)),
+        see(None, ItemSeen("ops", an_item()._replace(rises=RISES))),
         Incident("ops", "ops"),
     ],
 )
@@ -51,7 +53,7 @@ def test_a_message_not_tried_yet_has_no_time_for_it() -> None:
 
 def test_a_dispatch_comes_back_as_it_was() -> None:
     """In protobuf and in JSON: the incident's key, the route and the item."""
-    item = an_item()
+    item = an_item()._replace(rises=RISES)
     value = pack_dispatch(ADDRESS, item)
     expected = [(INCIDENT.encode(), ItemSeen("ops", item))]
     assert decode(value, False) == expected
@@ -74,6 +76,7 @@ def test_a_record_of_a_newer_version_is_still_told() -> None:
     for one in (item, item.told[0], delivery.items[0]):
         one.standing = unknown
     item.severity = delivery.items[0].severity = unknown
+    item.rises.add(severity=unknown)
     incidents = machine(MAIL)
     sending = incidents.due(unpack(record.SerializeToString()), at(5))
     assert sending is not None

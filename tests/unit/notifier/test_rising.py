@@ -176,6 +176,16 @@ def test_a_record_that_says_nothing_new_moves_nothing() -> None:
     assert room.told == [WARNED, URGED]
 
 
+def test_the_rules_of_the_newest_record_count() -> None:
+    """They were changed since: it rises earlier, or not at all any more."""
+    for rises, told in (((Rise(at(60), Severity.CRITICAL),), [1, 60]), ((), [1])):
+        room = Room()
+        room.hear(1, a_warning())
+        room.hear(2, a_warning(2, since=at(1), rises=rises))
+        room.wait(1_000)
+        assert [minutes for minutes, *_ in room.told] == told
+
+
 def test_a_promise_that_is_given_anew_rises_by_its_new_time() -> None:
     """What was to come by the old one does not."""
     room = Room()

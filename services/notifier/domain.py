@@ -48,12 +48,13 @@ def fold(incident_id: str, old: Incident | None, facts: Sequence[Fact], plan: Pl
     incident = old or Incident(incident_id, seen[0].route if seen else "")
     receivers = plan.routes.get(incident.route, _NOBODY)
     items = beliefs.of(incident.items)
+    before = dict(items)
     now = max(fact.heard_at for fact in facts)
     for fact in seen:
         _see(items, fact, receivers)
     if old is None and not items:
         return None
-    rise(items, beliefs.of(incident.items), now)
+    rise(items, before, now)
     ends = [fact for fact in facts if isinstance(fact, DeliverySettled)]
     incident = incident._replace(deliveries=settle(incident.deliveries, ends))
     _note_threads(items, ends)
@@ -162,7 +163,7 @@ def _passed(incident: Incident, now: Instant, plan: Plan) -> Incident:
     if not (has_lapsed or escalates or NONE < incident.next_look_at <= now or _is_outdated(incident, plan)):
         return incident
     items, receivers = beliefs.of(incident.items), plan.routes.get(incident.route, _NOBODY)
-    rise(items, beliefs.of(incident.items), now)
+    rise(items, dict(items), now)
     if any(is_live(item, receivers) for item in items.values()):
         incident = _begun(incident, now)
     scene = plan.scene(incident, items, now)

@@ -20,12 +20,11 @@ def rise(items: Items, before: Mapping[tuple[str, str, int], Item], now: Instant
     for key, item in list(items.items()):
         come = [each for each in item.rises if each.at <= now]
         if come:
-            # Nobody was to hear of it before, so that is when it counts as announced.
+            # Where nobody was to hear of it before, it counts as announced then.
+            announced_at = max(item.announced_at, come[-1].at) if item.follow_up else item.announced_at
+            rest = item.rises[len(come) :]
             items[key] = item._replace(
-                severity=come[-1].severity,
-                rises=item.rises[len(come) :],
-                follow_up=False,
-                announced_at=max(item.announced_at, come[-1].at),
+                severity=come[-1].severity, rises=rest, follow_up=False, announced_at=announced_at
             )
         known = before.get(key)
         if known and known.rises and items[key].severity > known.severity:

@@ -9,6 +9,7 @@ from services.notifier.incident import Fact, Incident, IncidentState, ItemSeen, 
 from services.notifier.items import NONE, Handling, Item, Rise, Severity, Standing
 from services.notifier.outbox import UNSETTLED, Accepted, DeliverySettled, Kind
 from services.notifier.overdue import waits
+from services.notifier.pace import Pace
 from services.notifier.responses import Action, Response
 from services.notifier.telling import MAX_DETAILED, MAX_ITEMS, MAX_OVER
 from tests.unit.notifier.builders import BOTH, INCIDENT, MAIL, MINUTE, ON_CALL, an_item, at, see, seen
@@ -142,6 +143,17 @@ def test_what_is_heard_of_too_late_is_told_as_it_is_by_then() -> None:
         room = Room()
         room.hear(300, a_warning(coming=coming))
         assert room.told == [(300, "breach", "mail", Severity.CRITICAL)]
+
+
+def test_what_waits_to_be_told_does_not_wait_longer_because_it_rises() -> None:
+    """News gathers from when it was announced; of what concerned nobody here before, from when it does."""
+    patient = MAIL._replace(routes={"ops": Receivers({"mail": "email"}, pace=Pace(group_wait=10 * MINUTE))})
+    rises = (Rise(at(6), Severity.WARNING),)
+    for coming, minutes in ((False, 11), (True, 16)):
+        room = Room(patient)
+        room.hear(1, a_warning(coming=coming, severity=Severity.INFO, rises=rises))
+        room.wait(100)
+        assert room.told == [(minutes, "breach", "mail", Severity.WARNING)]
 
 
 def test_what_rises_twice_is_told_twice() -> None:

@@ -8,13 +8,14 @@ from google.protobuf import json_format
 from puntual.notifier.v1 import incident_pb2 as pb
 from services.notifier.codec import decode, machine, pack, pack_dispatch, unpack
 from services.notifier.incident import Incident, IncidentState, ItemSeen
-from services.notifier.items import AT_ONCE, Rise, Severity, Standing
+from services.notifier.items import AT_ONCE, Rise, Severity, Standing, weight
 from services.notifier.outbox import Accepted, DeliveryState, Failure, TryAgain
 from services.notifier.routing import Address
 from services.notifier.wording import Style, word
 from services.shared.engine.machine import Step
 from services.shared.engine.store import PartitionStore
 from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.instant import Instant
 from tests.unit.notifier.builders import BOTH, INCIDENT, MAIL, an_item, at, broken, see, seen, settle
 
 ADDRESS = Address(INCIDENT, "ops")
@@ -58,6 +59,14 @@ def test_a_dispatch_comes_back_as_it_was() -> None:
     expected = [(INCIDENT.encode(), ItemSeen("ops", item))]
     assert decode(value, False) == expected
     assert decode(json_format.MessageToJson(pb.Dispatch.FromString(value)).encode(), True) == expected
+
+
+def test_rises_are_reckoned_in_what_a_record_may_hold() -> None:
+    """At no less than they take, to the microsecond."""
+    rises = tuple(rise._replace(at=Instant(rise.at + 999_999)) for rise in RISES)
+    plain, rising = an_item(), an_item()._replace(rises=rises)
+    more = len(pack_dispatch(ADDRESS, rising)) - len(pack_dispatch(ADDRESS, plain))
+    assert 0 < more <= weight(rising) - weight(plain)
 
 
 def test_a_severity_of_a_newer_version_counts_as_critical() -> None:

@@ -132,7 +132,8 @@ def show(incident_id: str, file: Path | None, kafka: str, prefix: str, as_json: 
     opened = [f"opened at {_time(at)}"] if (at := incident.attention.opened_at) else []
     for line in (*opened, *_attention(incident, now, steps)):
         console.print(Text(f"  {line}"), soft_wrap=True)
-    for item in sorted(_open(incident), key=lambda item: (-item.severity, item.since)):
+    coming = (item for item in incident.items if item.rises and item.follow_up)
+    for item in sorted((*_open(incident), *coming), key=lambda item: (-item.severity, item.since)):
         console.print(Text(_item(item), _COLOURS.get(item.severity, "")), soft_wrap=True)
     for line in (
         *map(_delivery, incident.deliveries),
@@ -199,9 +200,10 @@ def _item(item: Item) -> str:
     """One line of what is open."""
     told = ", ".join(told.target for told in item.told)
     answered = ", answered" if item.handling == Handling.ANSWERED else ""
+    rises = "".join(f", {_word(Severity, rise.severity)} from {_time(rise.at)}" for rise in item.rises)
     return (
         f"  {_word(Severity, item.severity)}  {_word(Standing, item.standing)}{answered}  {item.record_id}"
-        f"  due {_time(item.due_at)}  {f'told: {told}' if told else 'nobody was told yet'}"
+        f"  due {_time(item.due_at)}{rises}  {f'told: {told}' if told else 'nobody was told yet'}"
     )
 
 

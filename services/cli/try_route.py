@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from services.cli.exits import EXIT_CODES
-from services.cli.options import FILE, INSTANT, json_option
+from services.cli.options import FILE, INSTANT, SpanType, json_option
 from services.notifier.config import BUILT_IN, load_rules
 from services.notifier.items import NONE, Details, Item, Standing
 from services.notifier.reach import Condition, Miss, Reach, Told, reach
@@ -43,6 +43,7 @@ Examples:
 @click.option("--team", default="")
 @click.option("--customer", default="", help="The customer's id.")
 @click.option("--reason", default="", help="Why it is broken: due_passed, no_show_by_us, …")
+@click.option("--late", type=SpanType("400d"), help="How late what is broken is: 5h.  [default: not at all]")
 @click.option("--at", type=INSTANT, help="When it is told, for who is on call: 2026-12-24T22:00+01:00.  [default: now]")
 @click.option(
     "--config",
@@ -64,6 +65,7 @@ def try_route(
     team: str,
     customer: str,
     reason: str,
+    late: int | None,
     at: Instant | None,
     file: Path,
     as_json: bool,
@@ -76,18 +78,20 @@ def try_route(
         raise click.BadParameter(
             f"{service} has no kind {kind!r}; write one of {', '.join(_KINDS[service])}", param_hint="'--kind'"
         )
+    if late and standing != "broken":
+        raise click.BadParameter("only what is broken is late; write --standing broken", param_hint="'--late'")
+    rules, now = load_rules(file), wall_clock() if at is None else at
     item = Item(
         service=service,
         record_id=record_key(customer, kind, "any").decode(),
         kind=kind,
         standing=_STANDINGS[standing],
-        due_at=NONE,
+        due_at=Instant(now - (late or 0)),
         since=NONE,
         offset=0,
         announced_at=NONE,
         details=Details(customer_tier=tier, site=site, team=team, reason=reason),
     )
-    rules, now = load_rules(file), wall_clock() if at is None else at
     found = reach(item, rules, now)
     risk = reach(item._replace(standing=Standing.AT_RISK), rules, now)
     if as_json:

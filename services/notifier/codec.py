@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from puntual.notifier.v1 import incident_pb2 as pb, response_pb2
 from services.notifier import domain
 from services.notifier.incident import Fact, Incident, IncidentState, ItemSeen, Plan, Transition
-from services.notifier.items import ANNOUNCED, AT_ONCE, NONE, Details, Handling, Item, Severity, Standing, Told
+from services.notifier.items import ANNOUNCED, AT_ONCE, NONE, Details, Handling, Item, Rise, Severity, Standing, Told
 from services.notifier.journal import journal
 from services.notifier.outbox import Delivery, DeliveryState, Kind
 from services.notifier.response_codec import decode_response
@@ -228,6 +228,8 @@ def _pack_item(message: pb.Item, item: Item) -> None:
             delivery_id=told.delivery_id,
             thread=told.thread,
         )
+    for rise in item.rises:
+        _set(message.rises.add(severity=pb.Severity.ValueType(rise.severity)), "at", rise.at)
     if item.details is None:
         return
     key = item.record_id.encode()
@@ -257,6 +259,7 @@ def _unpack_item(message: pb.Item) -> Item:
         handling=_known(message.handling, Handling.UNSPECIFIED),
         flips=message.flips,
         flipped_at=from_timestamp(message.flipped_at),
+        rises=tuple(Rise(from_timestamp(rise.at), _known(rise.severity, Severity.CRITICAL)) for rise in message.rises),
     )
 
 

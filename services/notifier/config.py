@@ -18,7 +18,8 @@ from services.notifier.links import Links
 from services.notifier.on_call import PREFIX, read_schedule
 from services.notifier.pace import Pace
 from services.notifier.read_holds import read_inhibitions, read_match, read_quiet_hours, read_windows
-from services.notifier.routing import GROUP_LABELS, ROUTE_LABELS, SEVERITY_LABELS, Match, Route, Routing, SeverityRule
+from services.notifier.read_severities import read_severities
+from services.notifier.routing import GROUP_LABELS, ROUTE_LABELS, Match, Route, Routing
 from services.notifier.schedules import Duty, Schedule
 from services.notifier.throttle import Rate
 from services.notifier.wording import LANGUAGES, Style
@@ -141,7 +142,7 @@ def load_rules(file: Path) -> Rules:
 
 def _rules(fields: Fields, channels: Mapping[str, str], folder: Path) -> Rules:
     schedules = _schedules(fields.section("schedules"), channels, folder)
-    severities = tuple(_severity_rule(rule) for rule in fields.sections("severity"))
+    severities = read_severities(fields.sections("severity"))
     tellable = _tellable(fields)
     escalations = read_escalations(fields.section("escalations"), tellable)
     return Rules(channels, Routing(severities, _routes(fields, tellable, escalations)), schedules, escalations)
@@ -212,13 +213,6 @@ def _zone(fields: Fields) -> str:
     except (KeyError, OSError, ValueError):
         fields.problem("time_zone", f"{name!r} is no time zone; write one of IANA's, for example Europe/Madrid")
     return name
-
-
-def _severity_rule(fields: Fields) -> SeverityRule:
-    name = fields.text("severity", one_of=_GIVE_UP_AFTER)
-    rule = SeverityRule(_match(fields, SEVERITY_LABELS), Severity[name.upper()] if name else Severity.WARNING)
-    fields.done()
-    return rule
 
 
 def _routes(document: Fields, targets: Collection[str], escalations: Collection[str]) -> tuple[Route, ...]:

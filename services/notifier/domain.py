@@ -31,6 +31,7 @@ from services.notifier.outbox import (
     settle,
 )
 from services.notifier.responses import Attention, Response, answer, lapsed
+from services.notifier.rising import rise
 from services.notifier.telling import tell
 from services.shared.instant import SECOND, Instant
 
@@ -51,18 +52,18 @@ def fold(incident_id: str, old: Incident | None, facts: Sequence[Fact], plan: Pl
     incident = old or Incident(incident_id, seen[0].route if seen else "")
     receivers = plan.routes.get(incident.route, _NOBODY)
     items = beliefs.of(incident.items)
+    before = dict(items)
+    now = max(fact.heard_at for fact in facts)
     for fact in seen:
         _see(items, fact, receivers)
     if old is None and not items:
         return None
-    now = max(fact.heard_at for fact in facts)
+    rise(items, before, now)
     ends = [fact for fact in facts if isinstance(fact, DeliverySettled)]
     incident = incident._replace(deliveries=settle(incident.deliveries, ends))
     _note_threads(items, ends)
     if any(is_live(item, receivers) for item in items.values()):
-        if incident.state == IncidentState.RESOLVED:
-            incident = incident._replace(attention=Attention(now))
-        incident = _answered(incident, items, facts, receivers)
+        incident = _answered(_begun(incident, now), items, facts, receivers)
     return _told(incident, items, receivers, plan.scene(incident, items, now))
 
 
@@ -149,7 +150,7 @@ def _see(items: Items, fact: ItemSeen, receivers: Receivers) -> None:
     key = identity(seen)
     known = items.get(key)
     if known is None:
-        if concerns(seen, receivers):
+        if concerns(seen, receivers) or seen.rises:
             items[key] = seen
     elif seen.offset > known.offset and _gist(seen) != _gist(known):
         # What somebody answered was the trouble as it was.
@@ -160,7 +161,12 @@ def _see(items: Items, fact: ItemSeen, receivers: Receivers) -> None:
 
 def _gist(item: Item) -> tuple[object, ...]:
     """What of an item can make a difference to anybody."""
-    return item.standing, item.severity, item.due_at, item.since, item.follow_up
+    return item.standing, item.severity, item.due_at, item.since, item.follow_up, item.rises
+
+
+def _begun(incident: Incident, now: Instant) -> Incident:
+    """The incident where something is open: what was over begins anew."""
+    return incident._replace(attention=Attention(now)) if incident.state == IncidentState.RESOLVED else incident
 
 
 def _answered(incident: Incident, items: Items, facts: Iterable[Fact], receivers: Receivers) -> Incident:
@@ -180,6 +186,9 @@ def _passed(incident: Incident, now: Instant, plan: Plan) -> Incident:
     if not (has_lapsed or escalates or NONE < incident.next_look_at <= now or _is_outdated(incident, plan)):
         return incident
     items, receivers = beliefs.of(incident.items), plan.routes.get(incident.route, _NOBODY)
+    rise(items, dict(items), now)
+    if any(is_live(item, receivers) for item in items.values()):
+        incident = _begun(incident, now)
     scene = plan.scene(incident, items, now)
     if has_lapsed:
         incident = incident._replace(attention=lapsed(incident.attention, items))
@@ -242,7 +251,7 @@ def _forget_at(incident: Incident, plan: Plan) -> Instant | None:
         return None
     if incident.route not in plan.routes:
         return AT_ONCE
-    if incident.state != IncidentState.RESOLVED:
+    if incident.state != IncidentState.RESOLVED or any(item.rises for item in incident.items):
         return None
     closed = any(item.handling == Handling.CLOSED for item in incident.items)
     last_heard = max((item.announced_at for item in incident.items), default=NONE)

@@ -67,6 +67,13 @@ class Told(NamedTuple):
     thread: str = ""
 
 
+class Rise(NamedTuple):
+    """What stays broken until an instant matters more from then on."""
+
+    at: Instant
+    severity: int
+
+
 class Item(NamedTuple):
     """One promise or clock, as far as its receivers are concerned."""
 
@@ -89,6 +96,8 @@ class Item(NamedTuple):
     #: How often it came and went of late, and when it last did.
     flips: int = 0
     flipped_at: Instant = NONE
+    #: In order. Of a follow-up: it concerns this receiver group, too, once the first has come.
+    rises: tuple[Rise, ...] = ()
 
     @property
     def face(self) -> int:
@@ -128,4 +137,4 @@ def weight(item: Item) -> int:
     # Without details the id and the kind; with them the customer and the subject, too, which are parts of the id.
     ids = (3 if item.details else 2) * len(item.record_id)
     texts = sum(len(text) for text in item.details if isinstance(text, str)) if item.details else 0
-    return 128 + ids + 4 * texts + sum(92 + len(told.thread) for told in item.told)
+    return 128 + ids + 4 * texts + 24 * len(item.rises) + sum(92 + len(told.thread) for told in item.told)

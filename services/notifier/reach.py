@@ -7,8 +7,9 @@ from typing import NamedTuple
 from services.notifier.config import Rules
 from services.notifier.items import Item, Severity, Standing
 from services.notifier.on_call import PREFIX
-from services.notifier.routing import LABELS, Match, Route, address, matches, severity_of
+from services.notifier.routing import LABELS, Match, Route, SeverityRule, address, lateness, severity_of
 from services.notifier.schedules import Shift
+from services.shared.duration import format_duration
 from services.shared.instant import SECOND, Instant
 
 #: How far ahead it is looked for the end of a shift.
@@ -62,15 +63,15 @@ class Reach(NamedTuple):
 def reach(item: Item, rules: Rules, at: Instant) -> Reach:
     """Whom an item would reach that is at risk or broken, were it told at an instant."""
     severities, routes = rules.routing
-    item = item._replace(severity=severity_of(item, severities))
-    severity_misses = _misses(item, (("", rule.match) for rule in severities))
-    route_misses = _misses(item, ((route.name, route.match) for route in routes))
+    item = item._replace(severity=severity_of(item, severities, at))
+    severity_misses = _misses(("", _asked(rule, item, at)) for rule in severities)
+    route_misses = _misses((route.name, _conditions(route.match, item)) for route in routes)
     route = routes[len(route_misses)]
     tells = item.standing == Standing.BROKEN or route.at_risk
     return Reach(
         severity=Severity(item.severity),
         severity_rule=len(severity_misses) + 1 if len(severity_misses) < len(severities) else None,
-        severity_met=[met for rule in severities[len(severity_misses) :][:1] for met in _conditions(rule.match, item)],
+        severity_met=[met for rule in severities[len(severity_misses) :][:1] for met in _asked(rule, item, at)],
         severity_misses=severity_misses,
         incident_id=address(item, routes).incident_id,
         route=route,
@@ -81,13 +82,22 @@ def reach(item: Item, rules: Rules, at: Instant) -> Reach:
     )
 
 
-def _misses(item: Item, rules: Iterable[tuple[str, Match]]) -> list[Miss]:
-    """The rules before the first that matches."""
-    missed = takewhile(lambda rule: not matches(rule[1], item), rules)
+def _misses(rules: Iterable[tuple[str, Sequence[Condition]]]) -> list[Miss]:
+    """The rules before the first that matches. Of each its name, and what it asks for."""
+    missed = takewhile(lambda rule: not all(map(_is_met, rule[1])), rules)
     return [
-        Miss(number, name, [condition for condition in _conditions(match, item) if not _is_met(condition)])
-        for number, (name, match) in enumerate(missed, start=1)
+        Miss(number, name, [condition for condition in asked if not _is_met(condition)])
+        for number, (name, asked) in enumerate(missed, start=1)
     ]
+
+
+def _asked(rule: SeverityRule, item: Item, at: Instant) -> list[Condition]:
+    """What a severity rule asks for, and what there is."""
+    conditions = _conditions(rule.match, item)
+    if rule.late:
+        late, asked = lateness(item, at), f"at least {format_duration(rule.late)}"
+        conditions.append(Condition("late", asked if late >= rule.late else format_duration(late), [asked]))
+    return conditions
 
 
 def _conditions(match: Match, item: Item) -> list[Condition]:

@@ -14,7 +14,7 @@ from services.notifier.codec import DISPATCH, pack_dispatch
 from services.notifier.items import Standing
 from services.notifier.routing import Routing, dispatch
 from services.notifier.sightings import SOURCES, Source
-from services.shared.clock import from_timestamp
+from services.shared.clock import Now, from_timestamp, wall_clock
 from services.shared.engine.relay import Forward
 from services.shared.engine.stage import Message, Write
 from services.shared.instant import SECOND, Instant, parse_instant
@@ -28,17 +28,19 @@ _NEVER = 2**62
 _SKEW = 300 * SECOND
 
 
-def forwards(routing: Routing, partitions: int, prefix: str = "puntual.") -> Mapping[str, Forward]:
+def forwards(
+    routing: Routing, partitions: int, prefix: str = "puntual.", now: Now = wall_clock
+) -> Mapping[str, Forward]:
     """For each topic of records: what becomes of a message; raises `Unusable`.
 
     `partitions`: how many the dispatch topic has.
     """
     write = partial(_write, f"{prefix}{DISPATCH}", partitions)
-    return {prefix + topic: partial(_forward, routing, source, write) for topic, source in SOURCES.items()}
+    return {prefix + topic: partial(_forward, routing, source, write, now) for topic, source in SOURCES.items()}
 
 
 def _forward(
-    routing: Routing, source: Source, write: Callable[[bytes, bytes], Write], message: Message
+    routing: Routing, source: Source, write: Callable[[bytes, bytes], Write], now: Now, message: Message
 ) -> Iterable[Write]:
     if not message.value:
         return []
@@ -53,10 +55,11 @@ def _forward(
     sightings = (
         source.see(record, number, message.offset, announced_at) for number in range(1, len(past) + (1 if quiet else 2))
     )
+    at = now()
     return [
         write(address.incident_id.encode(), pack_dispatch(address, told))
         for item, places in sightings
-        for address, told in dispatch(item, places, routing)
+        for address, told in dispatch(item, places, routing, at)
     ]
 
 

@@ -140,4 +140,6 @@ def _handle(items: Items, handling: Handling) -> None:
 
 
 def _is_open(item: Item) -> bool:
-    return item.standing in TROUBLE and item.handling != Handling.CLOSED
+    # What does not concern this receiver group, or not yet, nobody answers here.
+    concerned = bool(item.told) or not item.follow_up
+    return item.standing in TROUBLE and item.handling != Handling.CLOSED and concerned

@@ -1,12 +1,13 @@
 """Where an item belongs: how much it matters, which route takes it, which receiver group it joins. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 from urllib.parse import quote
 
-from services.notifier.items import TROUBLE, Details, Item, Severity, Standing
+from services.notifier.items import TROUBLE, Details, Item, Rise, Severity, Standing
 from services.notifier.pace import Pace
+from services.shared.instant import Instant
 from services.shared.keys import customer_of
 
 #: Label → the values it may have, any of them. No label: everything matches.
@@ -62,6 +63,8 @@ class SeverityRule(NamedTuple):
 
     match: Match
     severity: Severity
+    #: It matches only what is broken, and at least so many microseconds late; 0: whatever stands anyhow.
+    late: int = 0
 
 
 class Route(NamedTuple):
@@ -97,17 +100,23 @@ class Address(NamedTuple):
     route: str
 
 
-def dispatch(item: Item, places: Iterable[Place], routing: Routing) -> list[tuple[Address, Item]]:
+def dispatch(item: Item, places: Iterable[Place], routing: Routing, now: Instant) -> list[tuple[Address, Item]]:
     """Whom to tell how an item stands: those it concerns, and as a follow-up all who may have been told of it before.
+
+    Whom it will concern if it stays broken gets it as a follow-up, too, with the instants at which it will (`rises`).
 
     `places`: where it belonged at any time, the present included. It is sent also to where an earlier severity or place
     would have led, because nobody keeps a list of who was told; a receiver group that was not ignores it.
     """
-    item = item._replace(severity=severity_of(item, routing.severities))
+    item = item._replace(severity=severity_of(item, routing.severities, now))
     addressed: dict[Address, Item] = {}
     if item.standing in TROUBLE:
         addressed[address(item, routing.routes)] = item
     follow_up = item._replace(follow_up=True)
+    for rise in rises(item, routing.severities, now):
+        to = address(item._replace(severity=rise.severity), routing.routes)
+        coming = addressed.get(to, follow_up)
+        addressed[to] = coming._replace(rises=(*coming.rises, rise))
     severities = _LEVELS if any("severity" in route.match for route in routing.routes) else (item.severity,)
     for place in islice(dict.fromkeys(places), _MAX_PLACES):
         details = (item.details or _NO_DETAILS)._replace(customer_tier=place.tier, site=place.site, team=place.team)
@@ -117,11 +126,32 @@ def dispatch(item: Item, places: Iterable[Place], routing: Routing) -> list[tupl
     return list(addressed.items())
 
 
-def severity_of(item: Item, rules: Iterable[SeverityRule]) -> Severity:
-    """How much it matters: by the first rule that matches; what is no trouble is for information."""
+def severity_of(item: Item, rules: Iterable[SeverityRule], now: Instant) -> Severity:
+    """How much it matters at an instant: by the first rule that matches; what is no trouble is for information."""
     if item.standing not in TROUBLE:
         return Severity.INFO
-    return next((rule.severity for rule in rules if matches(rule.match, item)), _DEFAULT_SEVERITY)
+    return next((rule.severity for rule in rules if applies(rule, item, now)), _DEFAULT_SEVERITY)
+
+
+def applies(rule: SeverityRule, item: Item, now: Instant) -> bool:
+    """Whether a severity rule matches an item at an instant."""
+    return lateness(item, now) >= rule.late and matches(rule.match, item)
+
+
+def lateness(item: Item, now: Instant) -> int:
+    """For how many microseconds it is broken past the time it is due, by the clock; 0: it is not."""
+    return max(now - item.due_at, 0) if item.standing == Standing.BROKEN and item.due_at else 0
+
+
+def rises(item: Item, rules: Sequence[SeverityRule], now: Instant) -> Iterator[Rise]:
+    """When an item will matter more than it does, and how much, if it stays broken; in order."""
+    if item.standing != Standing.BROKEN or not item.due_at:
+        return
+    severity = severity_of(item, rules, now)
+    for at in sorted({Instant(item.due_at + rule.late) for rule in rules if rule.late}):
+        if at > now and (later := severity_of(item, rules, at)) > severity:
+            yield Rise(at, later)
+            severity = later
 
 
 def address(item: Item, routes: Iterable[Route]) -> Address:

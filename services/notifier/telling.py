@@ -12,6 +12,7 @@ from services.notifier.incident import Incident, IncidentState
 from services.notifier.items import NONE, Handling, Item, Standing, identity, slim, weight
 from services.notifier.outbox import PRECEDENCE, UNSETTLED, Delivery, Kind, pruned
 from services.notifier.responses import Action, Attention, is_acknowledged
+from services.notifier.rising import next_rise
 from services.shared.instant import Instant
 
 #: How many items a record follows, and bytes of them. With the messages to five targets it fits into one Kafka message
@@ -70,7 +71,7 @@ def _decide(incident: Incident, items: Items, receivers: Receivers, known: Heare
     return incident._replace(
         items=tuple(items.values()),
         deliveries=tuple(deliveries),
-        next_look_at=min(looks - {NEVER}, default=NONE),
+        next_look_at=min({*looks, next_rise(items.values()) or NEVER} - {NEVER}, default=NONE),
         looked_at=scene.as_of if looks else NONE,
     )
 
@@ -118,7 +119,7 @@ def _answerable(items: Iterable[Item], target: str) -> list[Item]:
 def _compose(incident: Incident, kind: Kind, to: tuple[str, str], items: Sequence[Item], now: Instant) -> Delivery:
     target, channel = to
     attention, sequence = incident.attention, incident.next_sequence
-    listed = _fitting((item._replace(told=()) for item in items), MAX_LISTED, MAX_LISTED_BYTES)
+    listed = _fitting((item._replace(told=(), rises=()) for item in items), MAX_LISTED, MAX_LISTED_BYTES)
     earlier = [told for item in items for told in heard(item, target)]
     closed = any(item.face == Standing.CLOSED for item in items)
     if kind == Kind.ACKNOWLEDGED and attention.acknowledgement and attention.acknowledgement.snoozed:
@@ -160,6 +161,7 @@ def _tidy(incident: Incident, receivers: Receivers, known: Hearers) -> Incident:
     over: list[Item] = []
     closed: list[Item] = []
     informed: list[Item] = []
+    coming: list[Item] = []
     waiting: list[Item] = []
     names = {*known, *(schedule for group in receivers.groups for schedule in group.on_call)}
     for item in incident.items:
@@ -169,19 +171,20 @@ def _tidy(incident: Incident, receivers: Receivers, known: Hearers) -> Incident:
             kept = item._replace(told=tuple(told for told in item.told if told.target in names))
         if not is_live(kept, receivers):
             # The events say that it is broken: without the word of whoever closed it, it would be told anew.
-            (closed if kept.handling == Handling.CLOSED else over).append(kept)
+            (closed if kept.handling == Handling.CLOSED else coming if kept.rises else over).append(kept)
         elif any(news(kept, target, roles, receivers) for target, roles in known.items()):
             waiting.append(kept)
         else:
             informed.append(kept)
-    waiting.sort(key=_worst_first)
+    rising = (item for item in (*coming, *informed) if item.rises)
+    detailed = [*sorted(waiting, key=_worst_first), *sorted(rising, key=_next_first)]
     quiet = (
-        *waiting[MAX_DETAILED:],
-        *sorted(informed, key=_newest_first),
+        *detailed[MAX_DETAILED:],
+        *sorted((item for item in informed if not item.rises), key=_newest_first),
         *sorted(closed, key=_newest_first),
     )
     items = [
-        *_fitting((*waiting[:MAX_DETAILED], *map(slim, quiet)), MAX_ITEMS - MAX_OVER, MAX_BYTES),
+        *_fitting((*detailed[:MAX_DETAILED], *map(slim, quiet)), MAX_ITEMS - MAX_OVER, MAX_BYTES),
         *_fitting(map(slim, sorted(over, key=_newest_first)), MAX_OVER, MAX_OVER_BYTES),
     ]
     live = waiting + informed
@@ -204,6 +207,10 @@ def _state(live: Iterable[Item], attention: Attention) -> IncidentState:
 
 def _worst_first(item: Item) -> tuple[object, ...]:
     return item.details is None, -item.severity, item.since, item.record_id
+
+
+def _next_first(item: Item) -> tuple[object, ...]:
+    return item.rises, item.record_id
 
 
 def _newest_first(item: Item) -> tuple[object, ...]:

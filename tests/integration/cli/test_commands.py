@@ -16,6 +16,8 @@ from puntual.notifier.v1.incident_pb2 import (
     INCIDENT_STATE_ACKNOWLEDGED,
     INCIDENT_STATE_OPEN,
     INCIDENT_STATE_RESOLVED,
+    SEVERITY_CRITICAL,
+    SEVERITY_WARNING,
     Incident,
 )
 from puntual.notifier.v1.response_pb2 import Response
@@ -92,16 +94,29 @@ def test_incidents_are_listed_and_shown(kafka: str, prefix: str, site: tuple[str
     """Those that are open, with who was told; what is forgotten is not there, what is over only if asked for."""
     said = (EXAMPLES / "incidents.v1" / "open.json").read_text()
     is_open = ParseDict(json.loads(said), Incident())
+    coming = ParseDict(json.loads(said), Incident()).items[0]
+    coming.record_id, coming.severity, coming.follow_up = "c-1042/appointment/ap-32", SEVERITY_WARNING, True
+    del coming.told[:]
+    coming.rises.add(severity=SEVERITY_CRITICAL).at.FromJsonString("2025-11-28T15:00:00Z")
+    later = Incident(incident_id="later", route="later", state=INCIDENT_STATE_RESOLVED, items=[coming])
     over = Incident(incident_id="quiet", route="quiet", state=INCIDENT_STATE_RESOLVED)
     with closing(KafkaProducer(bootstrap_servers=kafka)) as producer:
-        for key, value in ((is_open.incident_id, is_open), ("quiet", over), ("gone", over), ("gone", None)):
+        for key, value in (
+            (is_open.incident_id, is_open),
+            ("later", later),
+            ("quiet", over),
+            ("gone", over),
+            ("gone", None),
+        ):
             record = value.SerializeToString() if value else None
             producer.send(INCIDENTS.under(prefix), record, key=key.encode()).get(timeout=10)
     listed = run("incidents", "list", *site)
     assert (listed.exit_code, listed.stderr) == (0, "1 incident\n")
     assert "critical" in listed.stdout
     everything = run("incidents", "list", "--all", "--json", *site).stdout.splitlines()
-    assert [json.loads(line)["incidentId"] for line in everything] == [is_open.incident_id, "quiet"]
+    assert [json.loads(line)["incidentId"] for line in everything] == [is_open.incident_id, "later", "quiet"]
+    awaited = run("incidents", "show", "later", *site).stdout
+    assert "warning  broken  c-1042/appointment/ap-32  due 2025-11-28T11:00:00Z, critical from 2025-11-28T15" in awaited
     shown = run("incidents", "show", is_open.incident_id, *site).stdout
     assert "broken  c-1042/appointment/ap-31  due 2025-11-28T11:00:00Z  told: console" in shown
     assert "2025-11-28T11:30:00Z  breach of 1 item to console by console: accepted" in shown

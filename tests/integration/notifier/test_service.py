@@ -17,7 +17,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import Envelope
 
-from puntual.notifier.v1.incident_pb2 import INCIDENT_STATE_RESOLVED
+from puntual.notifier.v1.incident_pb2 import INCIDENT_STATE_RESOLVED, Incident
 from puntual.notifier.v1.notifier_service_pb2 import GetIncidentRequest, ListIncidentsRequest
 from puntual.notifier.v1.notifier_service_pb2_grpc import NotifierServiceStub
 from puntual.promises.v1.promise_pb2 import Context, Promise, PromiseKind, PromiseState
@@ -57,6 +57,19 @@ routes:
   - {{name: workshop, match: {{kind: [order_ready], team: [workshop]}}, targets: [desk], group_by: [team]}}
   - {{name: rest, targets: [console], group_by: [team]}}
 """
+
+#: To the mailbox, and what is so many seconds late to the webhook, too.
+LATENESS = 15
+LATE = (
+    ROUTED[: ROUTED.index("severity:")]
+    + """
+severity:
+  - {{match: {{kind: [order_ready]}}, late: {late}s, severity: critical}}
+routes:
+  - {{name: pager, match: {{severity: [critical]}}, targets: [crm]}}
+  - {{name: desk, targets: [desk]}}
+""".replace("{late}", str(LATENESS))
+)
 
 #: To whoever is on call: the webhook, unless this is changed.
 ON_CALL = (
@@ -273,6 +286,29 @@ def test_whoever_is_on_call_is_told_and_its_end_to_whoever_was(site: Site) -> No
         site.announce("A-1", "KEPT_LATE", "kept_late")
         wait_for(lambda: site.web.types() == ["incident.breach", "incident.resolved"], 30, worker.output)
     assert len(site.mailbox.mails) == 1
+
+
+def test_what_stays_broken_is_told_by_another_route_once_it_is_late(site: Site) -> None:
+    """When the time has come, over a restart; of what was fulfilled before that it says nothing."""
+    site.configure(LATE)
+    with site.worker() as worker:
+        announced = time.monotonic()
+        site.announce("A-1", "BROKEN", "broken")
+        site.announce("A-2", "BROKEN", "broken")
+        wait_for(lambda: site.mailed() == {"A-1", "A-2"}, 10, worker.output)
+        site.announce("A-2", "KEPT_LATE", "kept_late")
+        wait_for(lambda: any("Done, but late" in str(mail["Subject"]) for mail in site.mailbox.mails), 10)
+        assert worker.terminate() == 0
+    assert not site.web.received
+    with site.worker() as worker:
+        wait_for(lambda: site.web.types() == ["incident.breach"], 30, worker.output)
+        assert site.web.times[0] - announced > LATENESS - 1
+        site.announce("A-1", "KEPT_LATE", "kept_late")
+        wait_for(lambda: site.web.types() == ["incident.breach", "incident.resolved"], 30, worker.output)
+    records = [entry.value for entry in site.read(INCIDENTS.name) if entry.key == b"pager" and entry.value]
+    paged = [delivery for record in records for delivery in Incident.FromString(record).deliveries]
+    assert {item.record_id for delivery in paged for item in delivery.items} == {"ana/order_ready/A-1"}
+    assert len(site.web.received) == len({delivery.delivery_id for delivery in paged}) == 2
 
 
 def test_a_target_in_trouble_is_tried_until_it_takes_the_message(site: Site) -> None:

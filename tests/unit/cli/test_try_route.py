@@ -142,3 +142,24 @@ def test_what_is_asked_or_written_wrongly_is_answered_with_what_is_right(file: P
     file.write_text(DOCUMENT.replace("fallback: desk", "fallback: eve"))
     result = run(file, "--standing", "broken")
     assert "schedules.nights.fallback: 'eve' is unknown; write one of ana, bob, desk" in result.stderr
+
+
+def test_how_late_it_is_can_decide(file: Path) -> None:
+    """And what is missing where it is not late enough; a risk is never late."""
+    late = "severity:\n  - {match: {kind: [order_ready]}, late: 4h, severity: critical}"
+    file.write_text(DOCUMENT.replace("severity:", late, 1))
+    said = run(file, "--standing", "broken", "--late", "5h").stdout.splitlines()
+    assert said[:2] == [
+        "severity  critical, by rule 1: kind is order_ready and late is at least 4 h 00 min",
+        "route     1, pager: severity is critical",
+    ]
+    said = run(file, "--standing", "broken", "--late", "90min", "--customer", "c 7").stdout.splitlines()
+    assert said[:3] == [
+        "severity  info, by rule 3: customer is c 7",
+        "          not rule 1: late is 1 h 30 min, not at least 4 h 00 min",
+        "          not rule 2: tier is not given, not gold or vip",
+    ]
+    said = run(file, "--standing", "broken").stdout.splitlines()
+    assert said[1] == "          not rule 1: late is 0 s, not at least 4 h 00 min"
+    refused = run(file, "--standing", "at_risk", "--late", "5h")
+    assert (refused.exit_code, "only what is broken is late; write --standing broken" in refused.stderr) == (2, True)

@@ -8,16 +8,18 @@ from google.protobuf import json_format
 from puntual.notifier.v1 import incident_pb2 as pb
 from services.notifier.codec import decode, machine, pack, pack_dispatch, unpack
 from services.notifier.incident import Incident, IncidentState, ItemSeen
-from services.notifier.items import AT_ONCE, Severity, Standing
+from services.notifier.items import AT_ONCE, Rise, Severity, Standing, weight
 from services.notifier.outbox import Accepted, DeliveryState, Failure, TryAgain
 from services.notifier.routing import Address
 from services.notifier.wording import Style, word
 from services.shared.engine.machine import Step
 from services.shared.engine.store import PartitionStore
 from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.instant import Instant
 from tests.unit.notifier.builders import BOTH, INCIDENT, MAIL, an_item, at, broken, see, seen, settle
 
 ADDRESS = Address(INCIDENT, "ops")
+RISES = (Rise(at(60), Severity.WARNING), Rise(at(240), Severity.CRITICAL))
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,7 @@ ADDRESS = Address(INCIDENT, "ops")
         settle(see(broken(), seen(Standing.FULFILLED_LATE, 2)), Accepted()),
         settle(broken(), TryAgain(Failure.NETWORK)),
         broken()._replace(deliveries=(broken().deliveries[0]._replace(may_repeat=True),)),
+        see(None, ItemSeen("ops", an_item()._replace(rises=RISES))),
         Incident("ops", "ops"),
     ],
 )
@@ -51,11 +54,19 @@ def test_a_message_not_tried_yet_has_no_time_for_it() -> None:
 
 def test_a_dispatch_comes_back_as_it_was() -> None:
     """In protobuf and in JSON: the incident's key, the route and the item."""
-    item = an_item()
+    item = an_item()._replace(rises=RISES)
     value = pack_dispatch(ADDRESS, item)
     expected = [(INCIDENT.encode(), ItemSeen("ops", item))]
     assert decode(value, False) == expected
     assert decode(json_format.MessageToJson(pb.Dispatch.FromString(value)).encode(), True) == expected
+
+
+def test_rises_are_reckoned_in_what_a_record_may_hold() -> None:
+    """At no less than they take, to the microsecond."""
+    rises = tuple(rise._replace(at=Instant(rise.at + 999_999)) for rise in RISES)
+    plain, rising = an_item(), an_item()._replace(rises=rises)
+    more = len(pack_dispatch(ADDRESS, rising)) - len(pack_dispatch(ADDRESS, plain))
+    assert 0 < more <= weight(rising) - weight(plain)
 
 
 def test_a_severity_of_a_newer_version_counts_as_critical() -> None:
@@ -74,6 +85,7 @@ def test_a_record_of_a_newer_version_is_still_told() -> None:
     for one in (item, item.told[0], delivery.items[0]):
         one.standing = unknown
     item.severity = delivery.items[0].severity = unknown
+    item.rises.add(severity=unknown)
     incidents = machine(MAIL)
     sending = incidents.due(unpack(record.SerializeToString()), at(5))
     assert sending is not None

@@ -77,6 +77,20 @@ def test_a_full_document_is_read_as_it_is_meant() -> None:
     assert config.heartbeat.every == 30 * SECOND
 
 
+def test_severity_can_ask_for_lateness() -> None:
+    """The later rule is reached where the one above it asks for more lateness, or for what the later one does not."""
+    rules = """
+  - {match: {tier: [gold]}, late: 1h 30min, severity: critical}
+  - {match: {standing: [at_risk]}, severity: info}
+  - {match: {kind: [callback]}, severity: info}
+  - {match: {tier: [gold]}, late: 30min, severity: warning}
+  - {match: {tier: [gold]}, severity: critical}
+"""
+    config = parse(FULL.replace("\n  - {match: {tier: [gold]}, severity: critical}\n", rules), "notifier.yaml")
+    assert [rule.late // SECOND for rule in config.routing.severities] == [5_400, 0, 0, 1_800, 0]
+    assert config.routing.severities[-1] == ({"tier": frozenset({"gold"})}, Severity.CRITICAL, 0)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -99,6 +113,21 @@ def test_a_full_document_is_read_as_it_is_meant() -> None:
         ("env:CRM_SECRET", "env:NOWHERE", "targets.crm.settings.secret: is empty; set NOWHERE"),
         ("env:CRM_URL", "ftp://x", "targets.crm.settings.url: is no web address"),
         ("severity: critical}", "severity: awful}", "severity[0].severity: 'awful' is unknown"),
+        ("severity: critical}", "late: soon, severity: critical}", "severity[0].late: 'soon' is no duration"),
+        ("severity: critical}", "late: none, severity: critical}", "severity[0].late: 'none' is no duration"),
+        ("severity: critical}", "late: -4h, severity: critical}", "severity[0].late: '-4h' is no duration"),
+        ("severity: critical}", "late: 0s, severity: critical}", "severity[0].late: '0s' is no time at all"),
+        ("severity: critical}", "late: 31d, severity: critical}", "severity[0].late: 31 d is too long; write at most"),
+        (
+            "tier: [gold]}, severity: critical}",
+            "standing: [at_risk]}, late: 4h, severity: critical}",
+            "severity[0].late: is only what is broken, which match leaves out; drop late, or match standing: [broken]",
+        ),
+        (
+            "severity: critical}\nroutes:",
+            "severity: info}\n  - {match: {tier: [gold], kind: [callback]}, late: 4h, severity: critical}\nroutes:",
+            "severity[1].late: is never reached, as rule 1 matches all that this does; put this above it",
+        ),
         ("targets: [desk, crm]", "targets: [desc]", "routes[0].targets: 'desc' is unknown; write one of console, crm"),
         ("team: [counter]", "color: [red]", "routes[0].match.color: is no field; write one of kind, service"),
         ("severity: [critical]", "severity: [grave]", "routes[0].match.severity: 'grave' is unknown"),

@@ -9,7 +9,7 @@ from services.notifier.beliefs import Step
 from services.notifier.codec import pack, unpack
 from services.notifier.domain import begun, due, fold, next_deadline
 from services.notifier.incident import Fact, Incident, IncidentState, ItemSeen
-from services.notifier.items import ANNOUNCED, NONE, Handling, Severity, Standing
+from services.notifier.items import ANNOUNCED, NONE, Handling, Item, Rise, Severity, Standing
 from services.notifier.outbox import (
     FALLBACK_CHANNEL,
     UNSETTLED,
@@ -72,8 +72,8 @@ class Notifier(RuleBasedStateMachine):
         self.answers_read = 0
         #: The orders of which somebody may have said, since they came to stand so, that they are dealt with.
         self.may_be_closed: set[str] = set()
-        #: Order → the newest that was read of it: offset and standing.
-        self.newest: dict[str, tuple[int, int]] = {}
+        #: Order → the newest that was read of it.
+        self.newest: dict[str, Item] = {}
         self.record: bytes | None = None
         self.under_way: dict[str, Delivery] = {}
         self.heard: list[Delivery] = []
@@ -82,11 +82,22 @@ class Notifier(RuleBasedStateMachine):
 
     # --- what upstream does
 
-    @rule(subject=st.sampled_from(SUBJECTS), standing=st.sampled_from(STANDINGS))
-    def a_record_says_how_an_order_stands(self, subject: str, standing: Standing) -> None:
+    @rule(
+        subject=st.sampled_from(SUBJECTS),
+        standing=st.sampled_from(STANDINGS),
+        seconds=st.sampled_from([0, 1, 90, 600]),
+        coming=st.booleans(),
+    )
+    def a_record_says_how_an_order_stands(self, subject: str, standing: Standing, seconds: int, coming: bool) -> None:
+        """Which is critical after so many seconds, if it stays broken; where it is coming it is others' until then."""
         offset = len(self.dispatched) + 1
         item = an_item(standing, offset, subject=subject, severity=Severity.WARNING)
-        self.dispatched.append(ItemSeen("ops", item._replace(announced_at=self.now) if self.prompt else item))
+        if self.prompt:
+            item = item._replace(announced_at=self.now)
+        if standing == Standing.BROKEN and seconds:
+            rises = (Rise(Instant(self.now + seconds * SECOND), Severity.CRITICAL),)
+            item = item._replace(rises=rises, follow_up=coming)
+        self.dispatched.append(ItemSeen("ops", item))
 
     @precondition(lambda self: self.read > 0)
     @rule(count=st.integers(1, 5))
@@ -211,6 +222,17 @@ class Notifier(RuleBasedStateMachine):
             assert times <= self.breaches(subject)
 
     @invariant()
+    def what_is_told_again_has_risen_or_was_answered(self) -> None:
+        """Once for each, where nobody is told again for other reasons."""
+        receivers = self.plan.routes["ops"]
+        if receivers.steps or receivers.on_call:
+            return
+        for subject in SUBJECTS:
+            again = [d for d in self.once() if d.kind == Kind.REMINDER and subject in _subjects(d)]
+            rises = {fact.item.offset for fact in self.dispatched if fact.item.rises and _is(fact, subject)}
+            assert len(again) <= len(rises) + len(self.answers)
+
+    @invariant()
     def no_step_is_taken_while_somebody_sees_to_all(self) -> None:
         incident = self.incident()
         assert not incident or incident.state == IncidentState.OPEN or not incident.next_step_at
@@ -265,6 +287,9 @@ class Notifier(RuleBasedStateMachine):
         """Acknowledged: what the record calls for is begun."""
         before = self.incident()
         known = {delivery.delivery_id for delivery in before.deliveries} if before else set()
+        for delivery in incident.deliveries if incident else ():
+            if delivery.delivery_id not in known and delivery.channel != FALLBACK_CHANNEL:
+                self.is_decided(delivery)
         self.record = pack(incident) if incident else None
         for delivery in incident.deliveries if incident else ():
             if delivery.state == DeliveryState.PENDING or delivery.delivery_id not in known:
@@ -273,6 +298,15 @@ class Notifier(RuleBasedStateMachine):
                 may_repeat = delivery.may_repeat or delivery.delivery_id not in self.waiting
                 self.under_way[delivery.delivery_id] = delivery._replace(may_repeat=may_repeat)
                 self.waiting.discard(delivery.delivery_id)
+
+    def is_decided(self, delivery: Delivery) -> None:
+        """It calls people for nothing that is over, and nobody new for what is only coming."""
+        if delivery.kind in {Kind.BREACH, Kind.ESCALATION, Kind.REMINDER}:
+            for subject in _subjects(delivery):
+                newest = self.newest[subject]
+                assert newest.standing == Standing.BROKEN
+                has_come = not newest.follow_up or newest.rises[0].at <= self.now
+                assert has_come or any(d.target == delivery.target and subject in _subjects(d) for d in self.heard)
 
     def forget(self) -> None:
         """The process dies, and another begins."""
@@ -283,10 +317,10 @@ class Notifier(RuleBasedStateMachine):
         """What of this can end, or begin, that an order is closed."""
         for fact in seen:
             subject, item = _subject(fact.item.record_id), fact.item
-            offset, standing = self.newest.get(subject, (0, Standing.UNSPECIFIED))
-            if item.offset > offset:
-                self.newest[subject] = item.offset, item.standing
-                if item.standing != standing:
+            newest = self.newest.get(subject)
+            if newest is None or item.offset > newest.offset:
+                self.newest[subject] = item
+                if newest is None or item.standing != newest.standing:
                     self.may_be_closed.discard(subject)
         if any(response.action == Action.RESOLVE for response in said):
             self.may_be_closed |= set(SUBJECTS)
@@ -312,7 +346,7 @@ class Notifier(RuleBasedStateMachine):
 
     def breaches(self, subject: str) -> int:
         """How often an order broke, by the records as upstream first announced them."""
-        records = {fact.item.offset: fact.item for fact in self.dispatched if _subject(fact.item.record_id) == subject}
+        records = {fact.item.offset: fact.item for fact in self.dispatched if _is(fact, subject)}
         standings = [records[offset].standing for offset in sorted(records)]
         return sum(
             standing == Standing.BROKEN and before != Standing.BROKEN
@@ -320,7 +354,7 @@ class Notifier(RuleBasedStateMachine):
         )
 
     def stands(self, subject: str) -> int:
-        items = [fact.item for fact in self.dispatched if _subject(fact.item.record_id) == subject]
+        items = [fact.item for fact in self.dispatched if _is(fact, subject)]
         return max(items, key=lambda item: item.offset).standing if items else Standing.FINE
 
 
@@ -350,6 +384,10 @@ class NotifierOnCall(Notifier):
 
 def _subject(record_id: str) -> str:
     return record_id.rpartition("/")[2]
+
+
+def _is(fact: ItemSeen, subject: str) -> bool:
+    return _subject(fact.item.record_id) == subject
 
 
 def _subjects(delivery: Delivery) -> list[str]:

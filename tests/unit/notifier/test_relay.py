@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -17,7 +18,7 @@ from services.notifier import domain as notifier
 from services.notifier.beliefs import Receivers
 from services.notifier.codec import decode
 from services.notifier.incident import Fact as Told, Incident, ItemSeen, Plan
-from services.notifier.items import Severity, Standing
+from services.notifier.items import NONE, Severity, Standing
 from services.notifier.outbox import UNSETTLED, Accepted, DeliverySettled
 from services.notifier.relay import forwards
 from services.notifier.routing import Route, Routing, SeverityRule
@@ -26,6 +27,7 @@ from services.promises.model import Fact, Promise, State, Transition
 from services.shared.clock import set_timestamp
 from services.shared.engine.stage import Headers
 from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.facts import Context
 from services.shared.instant import Instant, format_instant
 from tests.unit.notifier.builders import at
 from tests.unit.promises import builders
@@ -114,6 +116,16 @@ def test_without_a_header_the_brokers_time_counts() -> None:
     assert fact.occurred_at == 5_000_000
 
 
+def test_what_is_late_when_it_is_forwarded_matters_as_much() -> None:
+    """By the clock of whoever forwards it; before that it says when it will."""
+    routing = Routing((SeverityRule({}, Severity.CRITICAL, 60 * builders.MINUTE),), EVERYTHING.routes)
+    for minutes, severity, rises in ((59, Severity.WARNING, 1), (60, Severity.CRITICAL, 0)):
+        (write,) = forwards(routing, 12, now=partial(at, minutes))[TOPIC](Record(a_promise("BROKEN")))
+        ((_, fact),) = decode(write.value or b"", False)
+        assert isinstance(fact, ItemSeen)
+        assert (fact.item.severity, len(fact.item.rises)) == (severity, rises)
+
+
 def test_deletions_are_no_news() -> None:
     """What is forgotten upstream was settled long before."""
     assert not list(forwards(EVERYTHING, 12)[TOPIC](Record(None)))
@@ -148,7 +160,7 @@ def test_a_header_nobody_understands_hides_nothing(header: str, value: bytes) ->
 # --- skipping keeps nobody in the dark
 
 GROUPED = Routing(
-    (SeverityRule({"standing": frozenset({"broken"})}, Severity.CRITICAL),),
+    (SeverityRule({"standing": frozenset({"broken"})}, Severity.CRITICAL, 30 * builders.MINUTE),),
     (
         Route("pager", {"severity": frozenset({"critical"}), "site": frozenset({"Vigo"})}, ("console",)),
         Route("teams", {}, ("console",), group_by=("team",), at_risk=True),
@@ -178,11 +190,20 @@ class World:
         self.write(new, now)
 
     def pass_time(self, now: Instant) -> None:
-        """Deadlines are announced when they pass."""
+        """Deadlines are announced when they pass, and severities rise, in order."""
         while self.promise and (deadline := promises.next_deadline(self.promise, builders.RULES)):
             if deadline > now:
-                return
+                break
+            self.rise(deadline)
             self.write(promises.due(self.promise, deadline, builders.RULES), deadline)
+        self.rise(now)
+
+    def rise(self, now: Instant) -> None:
+        """What incidents wait for comes."""
+        for key, incident in list(self.incidents.items()):
+            if NONE < incident.next_look_at <= now:
+                risen = notifier.due(incident, incident.next_look_at, PLAN)
+                self.keep(key, risen, incident.next_look_at)
 
     def write(self, new: Promise | None, now: Instant) -> None:
         """A record that changed is announced, forwarded and told."""
@@ -193,13 +214,16 @@ class World:
         transition = Transition(promises.transition(old, new)).name.lower()
         headers = (("transition", transition.encode()), ("announced-at", format_instant(now).encode()))
         record = Record(promises_codec.pack(new), self.offset, headers=headers)
-        for write in forwards(GROUPED, 12)[TOPIC](record):
+        for write in forwards(GROUPED, 12, now=lambda: now)[TOPIC](record):
             for key, fact in decode(write.value or b"", False):
                 self.tell(key, fact, now)
 
     def tell(self, key: bytes, fact: Told, now: Instant) -> None:
         """The incident takes it in, and every message arrives."""
-        incident = notifier.fold(key.decode(), self.incidents.get(key), [fact], PLAN)
+        self.keep(key, notifier.fold(key.decode(), self.incidents.get(key), [fact], PLAN), now)
+
+    def keep(self, key: bytes, incident: Incident | None, now: Instant) -> None:
+        """Whoever is to be told is."""
         while incident and (waiting := [d for d in incident.deliveries if d.state in UNSETTLED]):
             ends = [DeliverySettled(now, delivery.delivery_id, Accepted()) for delivery in waiting]
             incident = notifier.fold(key.decode(), incident, ends, PLAN)
@@ -237,5 +261,7 @@ def test_in_the_end_everybody_knows_how_a_promise_stands(facts: list[Fact], cuts
     assert world.promise is not None
     if world.promise.state == State.BROKEN:
         assert believed[Standing.BROKEN]
+        # By now it is late enough for the pager, if it is the pager's.
+        assert b"pager" in believed[Standing.BROKEN] or Context(*world.promise.context).site != "Vigo"
     else:
         assert not any(believed.values())

@@ -2,9 +2,20 @@
 
 import pytest
 
-from services.notifier.items import Details, Severity, Standing
-from services.notifier.routing import Match, Place, Route, Routing, SeverityRule, address, dispatch, severity_of
-from tests.unit.notifier.builders import an_item
+from services.notifier.items import NONE, Details, Rise, Severity, Standing
+from services.notifier.routing import (
+    Match,
+    Place,
+    Route,
+    Routing,
+    SeverityRule,
+    address,
+    dispatch,
+    lateness,
+    rises,
+    severity_of,
+)
+from tests.unit.notifier.builders import MINUTE, NOON, an_item, at
 
 WORKSHOP = Details(site="Madrid", team="workshop", customer_tier="gold", reason="cancelled_by_us")
 EVERYTHING = Route("everything", {}, ("console",))
@@ -48,15 +59,15 @@ def test_the_first_severity_rule_that_matches_decides() -> None:
         SeverityRule(only(standing="at_risk"), Severity.INFO),
         SeverityRule(only(reason="cancelled_by_us"), Severity.CRITICAL),
     ]
-    assert severity_of(an_item(Standing.AT_RISK, details=WORKSHOP), rules) == Severity.INFO
-    assert severity_of(an_item(Standing.BROKEN, details=WORKSHOP), rules) == Severity.CRITICAL
-    assert severity_of(an_item(Standing.BROKEN), rules) == Severity.WARNING
-    assert severity_of(an_item(Standing.FINE, details=WORKSHOP), rules) == Severity.INFO
+    assert severity_of(an_item(Standing.AT_RISK, details=WORKSHOP), rules, NOON) == Severity.INFO
+    assert severity_of(an_item(Standing.BROKEN, details=WORKSHOP), rules, NOON) == Severity.CRITICAL
+    assert severity_of(an_item(Standing.BROKEN), rules, NOON) == Severity.WARNING
+    assert severity_of(an_item(Standing.FINE, details=WORKSHOP), rules, NOON) == Severity.INFO
 
 
 def test_trouble_goes_to_those_it_concerns() -> None:
     """One receiver group, at the severity that the rules give it."""
-    ((to, item),) = dispatch(an_item(details=WORKSHOP), [HERE], Routing((), (EVERYTHING,)))
+    ((to, item),) = dispatch(an_item(details=WORKSHOP), [HERE], Routing((), (EVERYTHING,)), NOON)
     assert (to.incident_id, item.severity, item.follow_up) == ("everything", Severity.WARNING, False)
 
 
@@ -66,7 +77,7 @@ def test_the_end_of_a_worry_follows_every_severity_it_may_have_been_told_at() ->
         (SeverityRule(only(standing="broken"), Severity.CRITICAL),),
         (Route("pager", only(severity="critical"), ()), EVERYTHING),
     )
-    ends = dispatch(an_item(Standing.FULFILLED_LATE, details=WORKSHOP), [HERE], routing)
+    ends = dispatch(an_item(Standing.FULFILLED_LATE, details=WORKSHOP), [HERE], routing, NOON)
     assert {(to.route, item.follow_up) for to, item in ends} == {("pager", True), ("everything", True)}
 
 
@@ -74,5 +85,73 @@ def test_who_was_told_before_a_promise_moved_hears_how_it_goes_on() -> None:
     """The team that has it now is alerted; the one that had it gets a follow-up."""
     routing = Routing((), (Route("ops", {}, (), group_by=("team",)),))
     places = [HERE, Place("gold", "Madrid", "counter")]
-    sent = {to.incident_id: item.follow_up for to, item in dispatch(an_item(details=WORKSHOP), places, routing)}
+    sent = {to.incident_id: item.follow_up for to, item in dispatch(an_item(details=WORKSHOP), places, routing, NOON)}
     assert sent == {"ops/team=workshop": False, "ops/team=counter": True}
+
+
+LATE = 240 * MINUTE
+#: A broken promise is a warning, and critical once it is four hours late.
+IN_TIME = (
+    SeverityRule(only(service="promises"), Severity.CRITICAL, LATE),
+    SeverityRule(only(service="promises"), Severity.WARNING),
+)
+CRITICAL_AT = Rise(at(240), Severity.CRITICAL)
+
+
+def test_a_late_rule_matches_only_what_is_broken_and_that_late() -> None:
+    """From the time it is due, to the microsecond; what is at risk, or was never due, is not late."""
+    broken = an_item()
+    assert [severity_of(broken, IN_TIME, at(minutes)) for minutes in (-9, 1, 239.999, 240, 500)] == [
+        Severity.WARNING,
+        Severity.WARNING,
+        Severity.WARNING,
+        Severity.CRITICAL,
+        Severity.CRITICAL,
+    ]
+    assert severity_of(an_item(Standing.AT_RISK), IN_TIME, at(500)) == Severity.WARNING
+    assert severity_of(broken._replace(due_at=NONE), IN_TIME, at(500)) == Severity.WARNING
+    assert [lateness(broken, at(minutes)) for minutes in (-9, 3)] == [0, 3 * MINUTE]
+
+
+def test_what_stays_broken_rises_whenever_a_rule_says_so() -> None:
+    """In order, only upwards, and only what is yet to come."""
+    rules = (
+        SeverityRule(only(), Severity.INFO, 3 * LATE),
+        SeverityRule(only(), Severity.CRITICAL, 2 * LATE),
+        SeverityRule(only(), Severity.WARNING, LATE),
+        SeverityRule(only(service="sla"), Severity.CRITICAL, MINUTE),
+        SeverityRule(only(), Severity.INFO),
+    )
+    both = [Rise(at(240), Severity.WARNING), Rise(at(480), Severity.CRITICAL)]
+    assert list(rises(an_item(), rules, at(1))) == both
+    assert list(rises(an_item(), rules, at(240))) == both[1:]
+    assert list(rises(an_item(), rules, at(480))) == []
+    assert list(rises(an_item(), rules[1:], at(480))) == []
+    assert list(rises(an_item(Standing.AT_RISK), rules, at(1))) == []
+    assert list(rises(an_item(Standing.FULFILLED_LATE), rules, at(1))) == []
+    assert list(rises(an_item()._replace(due_at=NONE), rules, at(1))) == []
+
+
+def test_who_is_told_already_is_sent_when_it_will_matter_more() -> None:
+    """Where the same receiver group has to know then."""
+    ((to, item),) = dispatch(an_item(), [Place()], Routing(IN_TIME, (EVERYTHING,)), at(1))
+    assert (to.route, item.severity, item.follow_up, item.rises) == (
+        "everything",
+        Severity.WARNING,
+        False,
+        (CRITICAL_AT,),
+    )
+
+
+def test_who_will_have_to_know_is_sent_it_too() -> None:
+    """As something to come; it stays with those who know. Once it has come, they hear of it as it is."""
+    pager = Route("pager", only(severity="critical"), ())
+    routing = Routing(IN_TIME, (pager, EVERYTHING))
+
+    def sent(minutes: float, standing: Standing = Standing.BROKEN) -> dict[str, tuple[bool, tuple[Rise, ...]]]:
+        dispatched = dispatch(an_item(standing), [Place()], routing, at(minutes))
+        return {to.route: (item.follow_up, item.rises) for to, item in dispatched}
+
+    assert sent(1) == {"everything": (False, ()), "pager": (True, (CRITICAL_AT,))}
+    assert sent(240) == {"everything": (True, ()), "pager": (False, ())}
+    assert sent(1, Standing.FULFILLED_LATE) == {"everything": (True, ()), "pager": (True, ())}

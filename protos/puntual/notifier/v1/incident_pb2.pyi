@@ -452,6 +452,7 @@ class Item(_message.Message):
     HANDLING_FIELD_NUMBER: _builtins.int
     FLIPS_FIELD_NUMBER: _builtins.int
     FLIPPED_AT_FIELD_NUMBER: _builtins.int
+    RISES_FIELD_NUMBER: _builtins.int
     record_id: _builtins.str
     """promise_id or clock_id."""
     service: _builtins.str
@@ -497,6 +498,12 @@ class Item(_message.Message):
 
     @_builtins.property
     def flipped_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def rises(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rise]:
+        """When it will matter more, if it stays broken, in order. Of a follow-up: it concerns this receiver group once the
+        first has come.
+        """
+
     def __init__(
         self,
         *,
@@ -525,14 +532,40 @@ class Item(_message.Message):
         handling: Global___Handling.ValueType = ...,
         flips: _builtins.int = ...,
         flipped_at: _timestamp_pb2.Timestamp | None = ...,
+        rises: _abc.Iterable[Global___Rise] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["announced_at", b"announced_at", "due_at", b"due_at", "flipped_at", b"flipped_at", "original_due_at", b"original_due_at", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["announced_at", b"announced_at", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "cycle", b"cycle", "due_at", b"due_at", "flipped_at", b"flipped_at", "flips", b"flips", "follow_up", b"follow_up", "handling", b"handling", "kind", b"kind", "offset", b"offset", "original_due_at", b"original_due_at", "reason", b"reason", "record_id", b"record_id", "service", b"service", "severity", b"severity", "since", b"since", "site", b"site", "standing", b"standing", "subject_id", b"subject_id", "team", b"team", "told", b"told"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["announced_at", b"announced_at", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "cycle", b"cycle", "due_at", b"due_at", "flipped_at", b"flipped_at", "flips", b"flips", "follow_up", b"follow_up", "handling", b"handling", "kind", b"kind", "offset", b"offset", "original_due_at", b"original_due_at", "reason", b"reason", "record_id", b"record_id", "rises", b"rises", "service", b"service", "severity", b"severity", "since", b"since", "site", b"site", "standing", b"standing", "subject_id", b"subject_id", "team", b"team", "told", b"told"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Item: _TypeAlias = Item  # noqa: Y015
+
+@_typing.final
+class Rise(_message.Message):
+    """What stays broken until an instant matters more from then on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    severity: Global___Severity.ValueType
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        severity: Global___Severity.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "severity", b"severity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rise: _TypeAlias = Rise  # noqa: Y015
 
 @_typing.final
 class Told(_message.Message):

@@ -43,6 +43,7 @@ Examples:
 @click.option("--team", default="")
 @click.option("--customer", default="", help="The customer's id.")
 @click.option("--reason", default="", help="Why it is broken: due_passed, no_show_by_us, …")
+@click.option("--repeated", is_flag=True, help="As if the customer had been let down too often of late.")
 @click.option("--at", type=INSTANT, help="When it is told, for who is on call: 2026-12-24T22:00+01:00.  [default: now]")
 @click.option(
     "--config",
@@ -64,6 +65,7 @@ def try_route(
     team: str,
     customer: str,
     reason: str,
+    repeated: bool,
     at: Instant | None,
     file: Path,
     as_json: bool,
@@ -85,7 +87,7 @@ def try_route(
         since=NONE,
         offset=0,
         announced_at=NONE,
-        details=Details(customer_tier=tier, site=site, team=team, reason=reason),
+        details=Details(customer_tier=tier, site=site, team=team, reason=reason, breaches=int(repeated)),
     )
     rules, now = load_rules(file), wall_clock() if at is None else at
     found = reach(item, rules, now)

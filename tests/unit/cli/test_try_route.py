@@ -142,3 +142,14 @@ def test_what_is_asked_or_written_wrongly_is_answered_with_what_is_right(file: P
     file.write_text(DOCUMENT.replace("fallback: desk", "fallback: eve"))
     result = run(file, "--standing", "broken")
     assert "schedules.nights.fallback: 'eve' is unknown; write one of ana, bob, desk" in result.stderr
+
+
+def test_it_can_be_asked_of_what_is_repeated(file: Path) -> None:
+    """And says so where a rule asks for it."""
+    file.write_text(
+        DOCUMENT.replace("{standing: [broken], tier: [gold, vip]}", "{repeated: [yes]}")
+        + "repeated: {breaches: 3, within: 30d}"
+    )
+    again, once = (run(file, "--standing", "broken", *flag).stdout for flag in (["--repeated"], []))
+    assert "severity  critical, by rule 1: repeated is yes\n" in again
+    assert "not rule 1: repeated is no, not yes\n" in once

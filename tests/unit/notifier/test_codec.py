@@ -15,7 +15,7 @@ from services.notifier.wording import Style, word
 from services.shared.engine.machine import Step
 from services.shared.engine.store import PartitionStore
 from services.shared.errors import DeadLetterReason, Unusable
-from tests.unit.notifier.builders import BOTH, INCIDENT, MAIL, an_item, at, broken, see, seen, settle
+from tests.unit.notifier.builders import BOTH, DETAILS, INCIDENT, MAIL, an_item, at, broken, see, seen, settle
 
 ADDRESS = Address(INCIDENT, "ops")
 
@@ -56,6 +56,13 @@ def test_a_dispatch_comes_back_as_it_was() -> None:
     expected = [(INCIDENT.encode(), ItemSeen("ops", item))]
     assert decode(value, False) == expected
     assert decode(json_format.MessageToJson(pb.Dispatch.FromString(value)).encode(), True) == expected
+
+
+@pytest.mark.parametrize("breaches", [None, 0, 3])
+def test_how_often_a_customer_was_let_down_comes_back(breaches: int | None) -> None:
+    """Not known is not the same as not repeated."""
+    item = an_item(details=DETAILS._replace(breaches=breaches))
+    assert decode(pack_dispatch(ADDRESS, item), False) == [(INCIDENT.encode(), ItemSeen("ops", item))]
 
 
 def test_a_severity_of_a_newer_version_counts_as_critical() -> None:

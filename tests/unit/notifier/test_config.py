@@ -100,7 +100,7 @@ def test_a_full_document_is_read_as_it_is_meant() -> None:
         ("env:CRM_URL", "ftp://x", "targets.crm.settings.url: is no web address"),
         ("severity: critical}", "severity: awful}", "severity[0].severity: 'awful' is unknown"),
         ("targets: [desk, crm]", "targets: [desc]", "routes[0].targets: 'desc' is unknown; write one of console, crm"),
-        ("team: [counter]", "color: [red]", "routes[0].match.color: is no field; write one of kind, service"),
+        ("team: [counter]", "color: [red]", "routes[0].match.color: is no field; write one of kind, repeated, service"),
         ("severity: [critical]", "severity: [grave]", "routes[0].match.severity: 'grave' is unknown"),
         ("group_by: [team, kind]", "group_by: [severity]", "routes[1].group_by: 'severity' is unknown"),
         ("name: rest,", "name: rest, match: {team: [a]},", "routes: the last one does not match everything"),

@@ -60,12 +60,7 @@ class TopicLog:
 
 async def read_all(kafka: str, partitions: Iterable[TopicPartition], take: Callable[[Any], object]) -> None:
     """Take in all that these partitions hold by now (as aiokafka has it), each in order. Raises KafkaError."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=kafka,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-    )
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
     await consumer.start()
     try:
         consumer.assign(list(partitions))

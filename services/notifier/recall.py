@@ -16,7 +16,6 @@ from aiokafka import TopicPartition
 from services.notifier.items import Item, identity
 from services.notifier.repeats import Repeated, Repeats, broken_at
 from services.notifier.sightings import SOURCES, Source
-from services.shared.errors import Unusable
 from services.shared.partitioner import home_of
 
 log = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ class Recall:
 
         def take(message: Any) -> None:  # noqa: ANN401 - as aiokafka has it
             source = sources[message.topic]
-            with suppress(Unusable):  # whoever reads it puts it aside
+            with suppress(Exception):  # one record keeps nobody from work: whoever reads it puts it aside
                 if message.value:
                     _note(new[message.partition], source, source.parse(message.value))
 

@@ -55,8 +55,8 @@ Examples:
 )
 @click.option(
     "--match", "pairs", type=_Condition(), multiple=True, required=True,
-    help="What it is for: service, kind, standing, severity, reason, customer, tier, site or team. All that are given"
-    " must match; of one given several times any.",
+    help="What it is for: service, kind, standing, severity, reason, customer, tier, site, team or repeated. All that"
+    " are given must match; of one given several times any.",
 )  # fmt: skip
 @click.option("--for", "span", type=SpanType("30d"), required=True, help='How long: "90min", "2h", at most "30d".')
 @click.option("--reason", required=True, help="Why, for whoever wonders at it later.")

@@ -44,6 +44,7 @@ Examples:
 @click.option("--customer", default="", help="The customer's id.")
 @click.option("--reason", default="", help="Why it is broken: due_passed, no_show_by_us, …")
 @click.option("--late", type=SpanType("400d"), help="How late what is broken is: 5h.  [default: not at all]")
+@click.option("--repeated", is_flag=True, help="As if the customer had been let down too often of late.")
 @click.option("--at", type=INSTANT, help="When it is told, for who is on call: 2026-12-24T22:00+01:00.  [default: now]")
 @click.option(
     "--config",
@@ -66,6 +67,7 @@ def try_route(
     customer: str,
     reason: str,
     late: int | None,
+    repeated: bool,
     at: Instant | None,
     file: Path,
     as_json: bool,
@@ -90,7 +92,7 @@ def try_route(
         since=NONE,
         offset=0,
         announced_at=NONE,
-        details=Details(customer_tier=tier, site=site, team=team, reason=reason),
+        details=Details(customer_tier=tier, site=site, team=team, reason=reason, breaches=int(repeated)),
     )
     found = reach(item, rules, now)
     risk = reach(item._replace(standing=Standing.AT_RISK), rules, now)

@@ -17,6 +17,7 @@ from services.notifier.coverage import watch
 from services.notifier.heartbeat import beat
 from services.notifier.incident import IncidentState, Transition
 from services.notifier.outbox import Failure
+from services.notifier.recall import Recall
 from services.notifier.relay import forwards
 from services.notifier.rpc import notifier_service
 from services.notifier.sender import Sender
@@ -29,7 +30,7 @@ from services.shared.engine.worker import Worker
 from services.shared.ingress import Ingress, connect
 from services.shared.metrics import NotifierHealthMeter, NotifierMeter, PrometheusMeter, Registry, Vocabulary
 from services.shared.service import serve, worker_settings
-from services.shared.topic_log import TopicLog
+from services.shared.topic_log import TopicLog, read_all
 from services.shared.topics import RESPONSES, SILENCES
 
 
@@ -37,7 +38,9 @@ async def app(settings: NotifierSettings) -> None:
     """Run the service until it is told to stop."""
     config = load(settings.notifier)
     incidents = machine(config.plan, settings.topic_prefix)
-    routes = forwards(config.routing, settings.partitions, settings.topic_prefix)
+    read = partial(read_all, settings.kafka)
+    recall = config.repeated and Recall(config.repeated, read, settings.partitions, settings.topic_prefix)
+    routes = forwards(config.routing, settings.partitions, settings.topic_prefix, recall=recall)
     registry = Registry()
     words = Vocabulary(
         "incident",
@@ -54,6 +57,7 @@ async def app(settings: NotifierSettings) -> None:
         meter,
         relays=[Relay(routes, meter, DeadLetters(site.dead_letters, site.dead_letter_partitions))],
         stopping=lambda: sender.finish(),  # noqa: PLW0108 - there is no sender yet
+        prepare=recall.prepare if recall else None,
     )
     measured = NotifierMeter(registry, CHANNELS, Failure)
     links = config.links.link if config.links else None

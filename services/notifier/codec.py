@@ -239,6 +239,8 @@ def _pack_item(message: pb.Item, item: Item) -> None:
     set_timestamp(message.original_due_at, item.details.original_due_at)
     for name in _DETAIL_TEXTS:
         setattr(message, name, getattr(item.details, name))
+    if item.details.breaches is not None:
+        message.breaches = item.details.breaches
 
 
 def _unpack_item(message: pb.Item) -> Item:
@@ -268,7 +270,9 @@ def _unpack_told(message: pb.Told) -> Told:
 
 
 def _unpack_details(message: pb.Item) -> Details:
-    return Details(from_timestamp(message.original_due_at), *(getattr(message, name) for name in _DETAIL_TEXTS))
+    texts = (getattr(message, name) for name in _DETAIL_TEXTS)
+    breaches = message.breaches if message.HasField("breaches") else None
+    return Details(from_timestamp(message.original_due_at), *texts)._replace(breaches=breaches)
 
 
 def _pack_delivery(message: pb.Delivery, delivery: Delivery) -> None:

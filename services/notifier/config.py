@@ -19,6 +19,7 @@ from services.notifier.on_call import PREFIX, read_schedule
 from services.notifier.pace import Pace
 from services.notifier.read_holds import read_inhibitions, read_match, read_quiet_hours, read_windows
 from services.notifier.read_severities import read_severities
+from services.notifier.repeats import Repeated, read_repeated
 from services.notifier.routing import GROUP_LABELS, ROUTE_LABELS, Match, Route, Routing
 from services.notifier.schedules import Duty, Schedule
 from services.notifier.throttle import Rate
@@ -61,6 +62,8 @@ class Rules(NamedTuple):
     routing: Routing
     schedules: Mapping[str, Schedule]
     escalations: Mapping[str, Escalation]
+    #: When a breach counts as repeated; None: nobody counts them.
+    repeated: Repeated | None = None
 
 
 class Config(NamedTuple):
@@ -75,6 +78,8 @@ class Config(NamedTuple):
     heartbeat: Heartbeat | None = None
     #: What messages can be answered by; None: they are not answered on a page.
     links: Links | None = None
+    #: When a breach counts as repeated; None: nobody counts them.
+    repeated: Repeated | None = None
 
 
 def load(file: Path) -> Config:
@@ -127,7 +132,9 @@ def parse(text: str, file: str) -> Config:
     receivers = Groups(rules.channels, on_call).all(rules.routing.routes, rules.escalations)
     quiet_hours = {name: target.quiet_hours for name, target in targets.items() if target.quiet_hours}
     holds = Holds(windows, inhibitions, quiet_hours)
-    return Config(targets, rules.routing, Plan(receivers, give_up_after, holds), on_call, heartbeat, links)
+    return Config(
+        targets, rules.routing, Plan(receivers, give_up_after, holds), on_call, heartbeat, links, rules.repeated
+    )
 
 
 def load_rules(file: Path) -> Rules:
@@ -145,7 +152,8 @@ def _rules(fields: Fields, channels: Mapping[str, str], folder: Path) -> Rules:
     severities = read_severities(fields.sections("severity"))
     tellable = _tellable(fields)
     escalations = read_escalations(fields.section("escalations"), tellable)
-    return Rules(channels, Routing(severities, _routes(fields, tellable, escalations)), schedules, escalations)
+    routing = Routing(severities, _routes(fields, tellable, escalations))
+    return Rules(channels, routing, schedules, escalations, read_repeated(fields))
 
 
 def _tellable(document: Fields) -> Collection[str]:

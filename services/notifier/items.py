@@ -55,6 +55,8 @@ class Details(NamedTuple):
     site: str = ""
     team: str = ""
     reason: str = ""
+    #: Which broken promise to its customer it is of late, where those are too many; 0: they are not. None: not known.
+    breaches: int | None = None
 
 
 class Told(NamedTuple):

@@ -87,7 +87,7 @@ def _narrow(fields: Fields, name: str, labels: Iterable[str]) -> Match:
 
 
 def _inhibition(fields: Fields, groupings: Sequence[Collection[str]]) -> Inhibition:
-    kept = LABELS.keys() - {"reason"}  # nobody knows it of what is told
+    kept = LABELS.keys() - {"reason", "repeated"}  # nobody knows them of what is told
     cause, quiet = _narrow(fields, "while", kept), _narrow(fields, "quiet", LABELS)
     equal = fields.texts("equal", (), one_of=kept)
     for name, labels in (("while", cause), ("equal", equal)):

@@ -12,6 +12,7 @@ from functools import partial
 
 from services.notifier.codec import DISPATCH, pack_dispatch
 from services.notifier.items import Standing
+from services.notifier.recall import Recall
 from services.notifier.routing import Routing, dispatch
 from services.notifier.sightings import SOURCES, Source
 from services.shared.clock import Now, from_timestamp, wall_clock
@@ -29,23 +30,35 @@ _SKEW = 300 * SECOND
 
 
 def forwards(
-    routing: Routing, partitions: int, prefix: str = "puntual.", now: Now = wall_clock
+    routing: Routing,
+    partitions: int,
+    prefix: str = "puntual.",
+    now: Now = wall_clock,
+    recall: Recall | None = None,
 ) -> Mapping[str, Forward]:
     """For each topic of records: what becomes of a message; raises `Unusable`.
 
-    `partitions`: how many the dispatch topic has.
+    `partitions`: how many the dispatch topic has. `recall`: what knows which breaches are repeated, if that is asked.
     """
     write = partial(_write, f"{prefix}{DISPATCH}", partitions)
-    return {prefix + topic: partial(_forward, routing, source, write, now) for topic, source in SOURCES.items()}
+    forward = partial(_forward, routing, write, now, recall)
+    return {prefix + topic: partial(forward, source) for topic, source in SOURCES.items()}
 
 
 def _forward(
-    routing: Routing, source: Source, write: Callable[[bytes, bytes], Write], now: Now, message: Message
+    routing: Routing,
+    write: Callable[[bytes, bytes], Write],
+    now: Now,
+    recall: Recall | None,
+    source: Source,
+    message: Message,
 ) -> Iterable[Write]:
     if not message.value:
         return []
     headers = dict(message.headers)
     record = source.parse(message.value)
+    if recall:
+        recall.note(source, record)
     *past, _ = source.cycles(record)
     standing = source.standing(record)
     announced_at = _announced_at(headers.get("announced-at"), message.timestamp)
@@ -59,7 +72,7 @@ def _forward(
     return [
         write(address.incident_id.encode(), pack_dispatch(address, told))
         for item, places in sightings
-        for address, told in dispatch(item, places, routing, at)
+        for address, told in dispatch(recall.counted(item) if recall else item, places, routing, at)
     ]
 
 

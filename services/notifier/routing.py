@@ -1,7 +1,7 @@
 """Where an item belongs: how much it matters, which route takes it, which receiver group it joins. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, product
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -26,6 +26,11 @@ def _detail(name: str) -> Callable[[Item], str]:
     return of
 
 
+def _repeated(item: Item) -> str:
+    breaches = (item.details or _NO_DETAILS).breaches
+    return "" if breaches is None else "yes" if breaches else "no"
+
+
 #: What conditions can speak of.
 LABELS: Mapping[str, Callable[[Item], str]] = {
     "service": lambda item: item.service,
@@ -37,17 +42,19 @@ LABELS: Mapping[str, Callable[[Item], str]] = {
     "tier": _detail("customer_tier"),
     "site": _detail("site"),
     "team": _detail("team"),
+    "repeated": _repeated,
 }
 #: Label → all the values that it can have in conditions, where that is known.
 CLOSED: Mapping[str, frozenset[str]] = {
     "service": frozenset({"promises", "sla"}),
     "standing": frozenset(Standing(standing).name.lower() for standing in TROUBLE),
     "severity": frozenset(severity.name.lower() for severity in Severity if severity),
+    "repeated": frozenset({"yes", "no"}),
 }
 #: What severity can depend on, routes can match, and groups can be formed by.
 SEVERITY_LABELS = frozenset(LABELS) - {"severity"}
 ROUTE_LABELS = frozenset(LABELS) - {"standing", "reason", "customer"}
-GROUP_LABELS = frozenset(LABELS) - {"standing", "reason", "severity"}
+GROUP_LABELS = frozenset(LABELS) - {"standing", "reason", "severity", "repeated"}
 
 
 class Place(NamedTuple):
@@ -106,7 +113,8 @@ def dispatch(item: Item, places: Iterable[Place], routing: Routing, now: Instant
     Whom it will concern if it stays broken gets it as a follow-up, too, with the instants at which it will (`rises`).
 
     `places`: where it belonged at any time, the present included. It is sent also to where an earlier severity or place
-    would have led, because nobody keeps a list of who was told; a receiver group that was not ignores it.
+    would have led, or being repeated or not, because nobody keeps a list of who was told; a receiver group that was not
+    ignores it.
     """
     item = item._replace(severity=severity_of(item, routing.severities, now))
     addressed: dict[Address, Item] = {}
@@ -118,10 +126,12 @@ def dispatch(item: Item, places: Iterable[Place], routing: Routing, now: Instant
         coming = addressed.get(to, follow_up)
         addressed[to] = coming._replace(rises=(*coming.rises, rise))
     severities = _LEVELS if any("severity" in route.match for route in routing.routes) else (item.severity,)
+    known = item.details or _NO_DETAILS
+    repeated = (0, 1) if any("repeated" in route.match for route in routing.routes) else (known.breaches,)
     for place in islice(dict.fromkeys(places), _MAX_PLACES):
-        details = (item.details or _NO_DETAILS)._replace(customer_tier=place.tier, site=place.site, team=place.team)
-        for severity in severities:
-            was = item._replace(severity=severity, details=details)
+        details = known._replace(customer_tier=place.tier, site=place.site, team=place.team)
+        for severity, breaches in product(severities, repeated):
+            was = item._replace(severity=severity, details=details._replace(breaches=breaches))
             addressed.setdefault(address(was, routing.routes), follow_up)
     return list(addressed.items())
 

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from puntual.promises.v1 import promise_pb2
 from puntual.sla.v1 import clock_pb2
 from services.notifier.items import Details, Item, Standing
+from services.notifier.repeats import broken_at
 from services.notifier.routing import Place
 from services.shared.clock import from_timestamp
 from services.shared.errors import DeadLetterReason, Unusable
@@ -49,6 +50,15 @@ class Source(NamedTuple):
             )
         return standing
 
+    def broken(self, record: Any) -> Iterable[tuple[tuple[str, str, int], Instant]]:  # noqa: ANN401
+        """Each cycle's identity, and when it was broken; NONE: it is not, or not any more. Raises `Unusable`."""
+        record_id = self.record_id(record)
+        for number, cycle in enumerate(self.cycles(record), 1):
+            standing = self.standing(cycle)
+            since, *_ = self.read(cycle, standing)
+            at = broken_at(standing, from_timestamp(since), from_timestamp(cycle.due_at))
+            yield (self.service, record_id, number), at
+
     def see(self, record: Any, number: int, offset: int, announced_at: Instant) -> Sighting:  # noqa: ANN401
         """What a record, as `parse` gives it, says of its n-th cycle. Raises `Unusable` where its id is none."""
         cycle, record_id = self.cycles(record)[number - 1], self.record_id(record)
@@ -59,7 +69,7 @@ class Source(NamedTuple):
             kind = split_key(record_id.encode())[1]
         except ValueError:
             raise Unusable(DeadLetterReason.INVALID, "the record's id must be customer/kind/subject") from None
-        context = {name: _short(getattr(record.context, name)) for name in _CONTEXT}
+        context: dict[str, Any] = {name: _short(getattr(record.context, name)) for name in _CONTEXT}
         item = Item(
             service=self.service,
             record_id=record_id,

@@ -72,6 +72,8 @@ class Line(NamedTuple):
     where: str
     #: Whether it keeps coming and going.
     flaps: bool
+    #: Which broken promise to the customer it is of late, where those are too many; else 0.
+    breaches: int
 
 
 class Notice(NamedTuple):
@@ -228,6 +230,7 @@ def _line(item: Item, style: Style) -> Line:
         late=format_duration(late) if late > 0 else "",
         where=", ".join(filter(None, (clean(details.team), clean(details.site)))),
         flaps=bool(settles_at(item)),
+        breaches=details.breaches or 0,
     )
 
 
@@ -301,6 +304,7 @@ def _item(item: Item, style: Style) -> Mapping[str, object]:
         "since": format_instant(item.since) if item.since else "",
         "site": clean(details.site),
         "team": clean(details.team),
+        "breaches": details.breaches,
         "customer_name": clean(details.customer_name) if style.show_customer else "",
     }
     return {name: value for name, value in fields.items() if value}

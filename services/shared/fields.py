@@ -50,7 +50,8 @@ class Problems:
     def check(self) -> None:
         """Raises DocumentError with all that was found, one on each line, in the order of the document."""
         if self._found:
-            raise DocumentError("\n".join(said for _, said in sorted(self._found, key=lambda found: found[0])))
+            found = sorted(dict.fromkeys(self._found), key=lambda found: found[0])  # what is read twice is said once
+            raise DocumentError("\n".join(said for _, said in found))
 
     def _line(self, path: str) -> int:
         """Where it stands, or what it is missing from does; 0: everywhere."""
@@ -114,6 +115,8 @@ class Fields:
         if value is None and default is not None:
             return tuple(default)
         allowed = sorted(one_of)
+        if isinstance(value, list) and "yes" in allowed:  # YAML takes yes and no for true and false
+            value = ["yes" if text is True else "no" if text is False else text for text in value]
         example = value if isinstance(value, str) and value else allowed[0] if allowed else "..."
         if not isinstance(value, list) or not value or not all(isinstance(text, str) and text for text in value):
             self.problem(name, f"{value!r} is no list of texts; write for example [{example}]")

@@ -1,11 +1,14 @@
 """A topic of one partition, read whole and then followed: what all workers have to know alike."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 _POLL_MS = 500
+#: Messages taken before others get their turn.
+_SLICE = 500
 
 
 class TopicLog:
@@ -53,6 +56,24 @@ class TopicLog:
         while True:
             if await self.read():
                 await changed()
+
+
+async def read_all(kafka: str, partitions: Iterable[TopicPartition], take: Callable[[Any], object]) -> None:
+    """Take in all that these partitions hold by now (as aiokafka has it), each in order. Raises KafkaError."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        consumer.assign(list(partitions))
+        unread = await consumer.end_offsets(consumer.assignment())
+        while unread := {place: end for place, end in unread.items() if await consumer.position(place) < end}:
+            consumer.pause(*(consumer.assignment() - unread.keys()))
+            found = await consumer.getmany(*unread, timeout_ms=_POLL_MS, max_records=_SLICE)
+            for messages in found.values():
+                for message in messages:
+                    take(message)
+            await asyncio.sleep(0)
+    finally:
+        await consumer.stop()
 
 
 async def publish(kafka: str, topic: str, key: str, value: bytes | None) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any, cast
@@ -73,6 +73,8 @@ class LaneRecovery(Recovery):
     meter: Meter
     #: Shuts out every earlier writer of some partitions of a topic; partition → the offset of its fence.
     fence: Fence
+    #: Awaited with all partitions owned before anything of them is read.
+    prepare: Callable[[Collection[int]], Awaitable[None]] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Faust's signature
         super().__init__(*args, **kwargs)
@@ -116,6 +118,8 @@ class LaneRecovery(Recovery):
         await self._wait(self._note_committed())
         with _no_search_for_cycles():
             await self._wait(self._restore_all(progress))
+        if self.prepare:
+            await self._wait(self.prepare(self.runtime.keeper.stores.keys()))
         await self._wait(self._start_lanes(epoch))
         if self.app.consumer_generation_id != generation:
             return

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -71,14 +71,18 @@ class Worker:
         now: Now = wall_clock,
         acknowledged: Callable[[Announcement], None] | None = None,
         stopping: Callable[[], Awaitable[None]] | None = None,
+        prepare: Callable[[Collection[int]], Awaitable[None]] | None = None,
     ) -> None:
         """Build it; `run` starts it.
 
+        `prepare` is awaited at every assignment, with all partitions that this worker owns since and before anything of
+        them is read.
         `stopping` is awaited when the worker is told to stop, not when it fails: nothing is read or swept any more,
         while what is submitted is still written.
         """
         self._settings = settings
         self._stopping = stopping
+        self._prepare = prepare
         self._machine = machine
         self._meter = meter
         self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
@@ -281,6 +285,7 @@ class Worker:
         app.finalize()
         self._recovery = recovery = cast(LaneRecovery, cast(Any, app.tables).recovery)
         recovery.runtime, recovery.meter = self.runtime, self._meter
+        recovery.prepare = self._prepare
         recovery.fence = cast(LaneProducer, app.producer).fence
         consumer = cast(LaneConsumer, app.consumer)
         consumer.runtime, consumer.restore = self.runtime, recovery.restore

@@ -140,7 +140,7 @@ class Site:
 
     def __init__(self, kafka: str, prefix: str, directory: Path) -> None:
         provision(kafka, prefix, PARTITIONS)
-        self._kafka, self.prefix = kafka, prefix
+        self.kafka, self.prefix = kafka, prefix
         self.web, self.mailbox = WebServer(), Mailbox()
         self.mail_server = Controller(self.mailbox, hostname=HOST, port=free_port())
         self.mail_server.start()
@@ -156,7 +156,7 @@ class Site:
     def worker(self) -> ServiceProcess:
         """A notifier, not started yet."""
         return ServiceProcess(
-            "notifier", self._kafka, self.prefix, partitions=PARTITIONS, notifier=self.config, instance="only"
+            "notifier", self.kafka, self.prefix, partitions=PARTITIONS, notifier=self.config, instance="only"
         )
 
     def announce(
@@ -183,7 +183,7 @@ class Site:
 
     def read(self, topic: str) -> Sequence[Entry]:
         """Everything in a topic."""
-        return read_topic(self._kafka, f"{self.prefix}{topic}")
+        return read_topic(self.kafka, f"{self.prefix}{topic}")
 
     def transitions(self) -> list[str]:
         """What was announced of incidents, in order."""

@@ -163,3 +163,14 @@ def test_how_late_it_is_can_decide(file: Path) -> None:
     assert said[1] == "          not rule 1: late is 0 s, not at least 4 h 00 min"
     refused = run(file, "--standing", "at_risk", "--late", "5h")
     assert (refused.exit_code, "only what is broken is late; write --standing broken" in refused.stderr) == (2, True)
+
+
+def test_it_can_be_asked_of_what_is_repeated(file: Path) -> None:
+    """And says so where a rule asks for it."""
+    file.write_text(
+        DOCUMENT.replace("{standing: [broken], tier: [gold, vip]}", "{repeated: [yes]}")
+        + "repeated: {breaches: 3, within: 30d}"
+    )
+    again, once = (run(file, "--standing", "broken", *flag).stdout for flag in (["--repeated"], []))
+    assert "severity  critical, by rule 1: repeated is yes\n" in again
+    assert "not rule 1: repeated is no, not yes\n" in once

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from functools import partialmethod
 
 import pytest
@@ -66,6 +66,21 @@ async def test_records_are_restored_before_reading_begins(rig: Rig) -> None:
     assert {b"new4", b"new5"} < set(rig.keeper.stores[0].keys())
     assert rig.keeper.stores[0].get(b"new3") is None
     assert rig.failures == []
+
+
+async def test_whoever_prepares_for_an_assignment_does_so_before_reading_begins(rig: Rig) -> None:
+    """At each of them, and with all partitions that are owned since."""
+    prepared: list[tuple[set[int], bool]] = []
+
+    async def prepare(partitions: Collection[int]) -> None:
+        await asyncio.sleep(0)
+        prepared.append((set(partitions), rig.runtime.assigned))
+
+    rig.recovery.prepare = prepare
+    await rig.assign(IN, IN_1, LOG, LOG_1)
+    await rig.revoke()
+    await rig.assign(IN, LOG)
+    assert prepared == [({0, 1}, False), ({0}, False)]
 
 
 async def test_a_fetch_that_outlasts_the_rebalance_leaves_no_hole(rig: Rig) -> None:

@@ -16,7 +16,7 @@ from services.shared.engine.machine import Step
 from services.shared.engine.store import PartitionStore
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import Instant
-from tests.unit.notifier.builders import BOTH, INCIDENT, MAIL, an_item, at, broken, see, seen, settle
+from tests.unit.notifier.builders import BOTH, DETAILS, INCIDENT, MAIL, an_item, at, broken, see, seen, settle
 
 ADDRESS = Address(INCIDENT, "ops")
 RISES = (Rise(at(60), Severity.WARNING), Rise(at(240), Severity.CRITICAL))
@@ -67,6 +67,13 @@ def test_rises_are_reckoned_in_what_a_record_may_hold() -> None:
     plain, rising = an_item(), an_item()._replace(rises=rises)
     more = len(pack_dispatch(ADDRESS, rising)) - len(pack_dispatch(ADDRESS, plain))
     assert 0 < more <= weight(rising) - weight(plain)
+
+
+@pytest.mark.parametrize("breaches", [None, 0, 3])
+def test_how_often_a_customer_was_let_down_comes_back(breaches: int | None) -> None:
+    """Not known is not the same as not repeated."""
+    item = an_item(details=DETAILS._replace(breaches=breaches))
+    assert decode(pack_dispatch(ADDRESS, item), False) == [(INCIDENT.encode(), ItemSeen("ops", item))]
 
 
 def test_a_severity_of_a_newer_version_counts_as_critical() -> None:

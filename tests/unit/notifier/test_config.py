@@ -129,7 +129,7 @@ def test_severity_can_ask_for_lateness() -> None:
             "severity[1].late: is never reached, as rule 1 matches all that this does; put this above it",
         ),
         ("targets: [desk, crm]", "targets: [desc]", "routes[0].targets: 'desc' is unknown; write one of console, crm"),
-        ("team: [counter]", "color: [red]", "routes[0].match.color: is no field; write one of kind, service"),
+        ("team: [counter]", "color: [red]", "routes[0].match.color: is no field; write one of kind, repeated, service"),
         ("severity: [critical]", "severity: [grave]", "routes[0].match.severity: 'grave' is unknown"),
         ("group_by: [team, kind]", "group_by: [severity]", "routes[1].group_by: 'severity' is unknown"),
         ("name: rest,", "name: rest, match: {team: [a]},", "routes: the last one does not match everything"),

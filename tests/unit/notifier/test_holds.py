@@ -97,6 +97,15 @@ def test_a_silence_holds_back_what_matches_while_it_lasts() -> None:
     assert held(holds, 15, item=an_item(details=MADRID._replace(site="Roma"))) is None
 
 
+def test_a_silence_can_spare_what_is_repeated() -> None:
+    """What nobody counted, or knows any more, is neither: people are rather told than not."""
+    holds = silenced(silence(1, 0, 20, repeated="no"))
+    items = [an_item(details=MADRID._replace(breaches=breaches)) for breaches in (0, 3, None)]
+    assert [bool(held(holds, 1, item=item)) for item in (*items, an_item(details=None))] == [True, False, False, False]
+    with pytest.raises(ValueError, match="'maybe' is no repeated; write one of no, yes"):
+        conditions([("repeated", "maybe")])
+
+
 def test_silences_come_and_go_while_it_runs() -> None:
     """Each change says when it was, for whoever decided before; those that are over are not kept."""
     holds = silenced(silence(1, 0, 20, site="Madrid"), silence(2, 0, 5, site="Madrid"), now=10)

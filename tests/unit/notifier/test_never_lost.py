@@ -198,13 +198,14 @@ class Notifier(RuleBasedStateMachine):
 
     @invariant()
     def nobody_hears_what_follows_before_the_beginning(self) -> None:
-        """No end, no answer and no reminder: that at most who is on call since somebody else was told."""
+        """No end, no answer and no reminder: that at most who answered unasked or came on call later."""
         believed: dict[tuple[str, str], Standing] = {}
         for delivery in self.once():
             for subject in _subjects(delivery):
                 before = believed.get((delivery.target, subject))
-                handed_over = delivery.kind == Kind.REMINDER and self.is_on_call(delivery.target)
-                assert handed_over or before in WORRIES.get(Kind(delivery.kind), {before})
+                knows = self.is_on_call(delivery.target) or any(said.by == delivery.target for said in self.answers)
+                reminded = delivery.kind == Kind.REMINDER and knows
+                assert reminded or before in WORRIES.get(Kind(delivery.kind), {before})
                 believed[delivery.target, subject] = BELIEFS[Kind(delivery.kind)]
 
     @invariant()

@@ -2,8 +2,9 @@
 
 import pytest
 
-from services.notifier.items import NONE, Details, Rise, Severity, Standing
+from services.notifier.items import NONE, Details, Rise, Severity, Standing, slim
 from services.notifier.routing import (
+    LABELS,
     Match,
     Place,
     Route,
@@ -79,6 +80,33 @@ def test_the_end_of_a_worry_follows_every_severity_it_may_have_been_told_at() ->
     )
     ends = dispatch(an_item(Standing.FULFILLED_LATE, details=WORKSHOP), [HERE], routing, NOON)
     assert {(to.route, item.follow_up) for to, item in ends} == {("pager", True), ("everything", True)}
+
+
+@pytest.mark.parametrize(("breaches", "label"), [(None, ""), (0, "no"), (3, "yes")])
+def test_what_is_not_known_is_neither_repeated_nor_not(breaches: int | None, label: str) -> None:
+    """Where nobody counts, and once the details are dropped, no condition on it is met."""
+    item = an_item(details=WORKSHOP._replace(breaches=breaches))
+    routes = [*(Route(value, only(repeated=value), ()) for value in ("yes", "no")), EVERYTHING]
+    assert LABELS["repeated"](item) == label
+    assert address(item, routes).route == (label or "everything")
+    assert LABELS["repeated"](slim(item)) == ""
+
+
+def test_the_end_of_a_worry_follows_what_was_repeated_and_what_was_not() -> None:
+    """Nobody keeps a list of who was told: both hear how it ended, and those of either severity."""
+    routing = Routing(
+        (SeverityRule(only(repeated="yes"), Severity.CRITICAL),),
+        (
+            Route("pager", {**only(repeated="yes"), **only(severity="critical")}, ()),
+            Route("other", only(repeated="no"), ()),
+            EVERYTHING,
+        ),
+    )
+    details = WORKSHOP._replace(breaches=3)
+    ((first, item), *_) = dispatch(an_item(details=details), [HERE], routing, NOON)
+    assert (first.route, item.severity, item.follow_up) == ("pager", Severity.CRITICAL, False)
+    ends = dispatch(an_item(Standing.FINE, details=details._replace(breaches=0)), [HERE], routing, NOON)
+    assert {(to.route, item.follow_up) for to, item in ends} == {("pager", True), ("other", True), ("everything", True)}
 
 
 def test_who_was_told_before_a_promise_moved_hears_how_it_goes_on() -> None:

@@ -87,6 +87,29 @@ def test_the_command_that_explains_can_be_pasted_into_a_shell() -> None:
     assert word(a_delivery(item), "ops", ENGLISH).text.endswith("Why: puntual explain '~A-1/order_ready/A-1'")
 
 
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "; the customer was let down 3 times of late ["),
+        ("es", "; 3 incumplimientos con este cliente últimamente ["),
+        ("it", "; 3 inadempienze verso questo cliente negli ultimi tempi ["),
+    ],
+)
+def test_a_repeated_breach_says_so(language: str, said: str) -> None:
+    """To people and machines, without the customer's name; its end does not, nor does what is not repeated."""
+    item = an_item(details=DETAILS._replace(breaches=3))
+    message = word(a_delivery(item), "ops", Style(language))
+    assert said in message.text
+    assert "García" not in message.text
+    assert json.loads(json.dumps(message.payload))["data"]["items"][0]["breaches"] == 3
+    late = item._replace(standing=Standing.FULFILLED_LATE)
+    assert said not in word(a_delivery(late, kind=Kind.RESOLVED), "ops", Style(language)).text
+    for breaches in (0, None):
+        ordinary = word(a_delivery(an_item(details=DETAILS._replace(breaches=breaches))), "ops", Style(language))
+        assert said.split()[-2] not in ordinary.text
+        assert "breaches" not in str(ordinary.payload)
+
+
 def test_alerts_speak_english_spanish_and_italian() -> None:
     """Each has the same words as English: none is missing, none is left over."""
     assert sorted(LANGUAGES) == ["en", "es", "it"]

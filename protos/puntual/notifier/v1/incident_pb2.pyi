@@ -453,6 +453,7 @@ class Item(_message.Message):
     FLIPS_FIELD_NUMBER: _builtins.int
     FLIPPED_AT_FIELD_NUMBER: _builtins.int
     RISES_FIELD_NUMBER: _builtins.int
+    BREACHES_FIELD_NUMBER: _builtins.int
     record_id: _builtins.str
     """promise_id or clock_id."""
     service: _builtins.str
@@ -480,6 +481,10 @@ class Item(_message.Message):
     handling: Global___Handling.ValueType
     flips: _builtins.int
     """How often it came and went of late, and when it last did."""
+    breaches: _builtins.int
+    """Which broken promise to its customer it was of late, where those were too many; 0: they were not. Absent: nobody
+    counted, or it is not known any more.
+    """
     @_builtins.property
     def told(self) -> _containers.RepeatedCompositeFieldContainer[Global___Told]:
         """Which targets believe it is at risk or broken, ordered by target. Empty: nobody was told, or all know it is over."""
@@ -533,12 +538,15 @@ class Item(_message.Message):
         flips: _builtins.int = ...,
         flipped_at: _timestamp_pb2.Timestamp | None = ...,
         rises: _abc.Iterable[Global___Rise] | None = ...,
+        breaches: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["announced_at", b"announced_at", "due_at", b"due_at", "flipped_at", b"flipped_at", "original_due_at", b"original_due_at", "since", b"since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_breaches", b"_breaches", "announced_at", b"announced_at", "breaches", b"breaches", "due_at", b"due_at", "flipped_at", b"flipped_at", "original_due_at", b"original_due_at", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["announced_at", b"announced_at", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "cycle", b"cycle", "due_at", b"due_at", "flipped_at", b"flipped_at", "flips", b"flips", "follow_up", b"follow_up", "handling", b"handling", "kind", b"kind", "offset", b"offset", "original_due_at", b"original_due_at", "reason", b"reason", "record_id", b"record_id", "rises", b"rises", "service", b"service", "severity", b"severity", "since", b"since", "site", b"site", "standing", b"standing", "subject_id", b"subject_id", "team", b"team", "told", b"told"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_breaches", b"_breaches", "announced_at", b"announced_at", "breaches", b"breaches", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "cycle", b"cycle", "due_at", b"due_at", "flipped_at", b"flipped_at", "flips", b"flips", "follow_up", b"follow_up", "handling", b"handling", "kind", b"kind", "offset", b"offset", "original_due_at", b"original_due_at", "reason", b"reason", "record_id", b"record_id", "rises", b"rises", "service", b"service", "severity", b"severity", "since", b"since", "site", b"site", "standing", b"standing", "subject_id", b"subject_id", "team", b"team", "told", b"told"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__breaches: _TypeAlias = _typing.Literal["breaches"]  # noqa: Y015
+    _WhichOneofArgType__breaches: _TypeAlias = _typing.Literal["_breaches", b"_breaches"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__breaches) -> _WhichOneofReturnType__breaches | None: ...
 
 Global___Item: _TypeAlias = Item  # noqa: Y015
 

@@ -232,8 +232,10 @@ def _routes(document: Fields, targets: Collection[str], escalations: Collection[
     if not routes or routes[-1].match:
         document.problem("routes", "the last one does not match everything; add one without match")
     for route, fields in zip(routes[:-1], sections[:-1], strict=True):
-        if not route.match:
+        if not (route.match or route.proceeds):
             fields.problem("match", "is missing, so that no later route is ever reached; say what it matches")
+    if routes and routes[-1].proceeds:
+        sections[-1].problem("continue", "is of no use in the last route, after which there is none; leave it out")
     return tuple(routes)
 
 
@@ -249,6 +251,7 @@ def _route(fields: Fields, targets: Collection[str], escalations: Collection[str
         at_risk=fields.flag("at_risk"),
         escalation=fields.text("escalation", "", one_of=escalations),
         pace=Pace(*(fields.span(name, "0s") for name in Pace._fields)),
+        proceeds=fields.flag("continue"),
     )
     if route.escalation and not escalations:
         fields.problem("escalation", f"{route.escalation!r} is unknown; say under escalations what it is")

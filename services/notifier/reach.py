@@ -7,7 +7,7 @@ from typing import NamedTuple
 from services.notifier.config import Rules
 from services.notifier.items import Item, Severity, Standing
 from services.notifier.on_call import PREFIX
-from services.notifier.routing import LABELS, Match, Route, address, matches, severity_of
+from services.notifier.routing import LABELS, Match, Route, addresses, matches, severity_of
 from services.notifier.schedules import Shift
 from services.shared.instant import SECOND, Instant
 
@@ -72,7 +72,7 @@ def reach(item: Item, rules: Rules, at: Instant) -> Reach:
         severity_rule=len(severity_misses) + 1 if len(severity_misses) < len(severities) else None,
         severity_met=[met for rule in severities[len(severity_misses) :][:1] for met in _conditions(rule.match, item)],
         severity_misses=severity_misses,
-        incident_id=address(item, routes).incident_id,
+        incident_id=addresses(item, routes)[0].incident_id,
         route=route,
         route_number=len(route_misses) + 1,
         route_met=_conditions(route.match, item),

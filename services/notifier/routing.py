@@ -1,6 +1,6 @@
 """Where an item belongs: how much it matters, which route takes it, which receiver group it joins. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
 from urllib.parse import quote
@@ -76,10 +76,12 @@ class Route(NamedTuple):
     #: By name; empty: none.
     escalation: str = ""
     pace: Pace = Pace()
+    #: Whether what it takes goes on to the later routes, too (`continue`).
+    proceeds: bool = False
 
 
 class Routing(NamedTuple):
-    """The rules. The first that matches decides; the last route matches everything."""
+    """The rules. The first that matches decides; the last route matches everything and does not proceed."""
 
     severities: tuple[SeverityRule, ...]
     routes: tuple[Route, ...]
@@ -106,14 +108,15 @@ def dispatch(item: Item, places: Iterable[Place], routing: Routing) -> list[tupl
     item = item._replace(severity=severity_of(item, routing.severities))
     addressed: dict[Address, Item] = {}
     if item.standing in TROUBLE:
-        addressed[address(item, routing.routes)] = item
+        addressed |= dict.fromkeys(addresses(item, routing.routes), item)
     follow_up = item._replace(follow_up=True)
     severities = _LEVELS if any("severity" in route.match for route in routing.routes) else (item.severity,)
     for place in islice(dict.fromkeys(places), _MAX_PLACES):
         details = (item.details or _NO_DETAILS)._replace(customer_tier=place.tier, site=place.site, team=place.team)
         for severity in severities:
             was = item._replace(severity=severity, details=details)
-            addressed.setdefault(address(was, routing.routes), follow_up)
+            for to in addresses(was, routing.routes):
+                addressed.setdefault(to, follow_up)
     return list(addressed.items())
 
 
@@ -124,9 +127,21 @@ def severity_of(item: Item, rules: Iterable[SeverityRule]) -> Severity:
     return next((rule.severity for rule in rules if matches(rule.match, item)), _DEFAULT_SEVERITY)
 
 
-def address(item: Item, routes: Iterable[Route]) -> Address:
-    """The receiver group of the first route that matches. The last of the routes must match everything."""
-    route = next(route for route in routes if matches(route.match, item))
+def addresses(item: Item, routes: Iterable[Route]) -> list[Address]:
+    """The receiver groups of all routes that take an item: at least one."""
+    return [_address(item, route) for route in taking(item, routes)]
+
+
+def taking(item: Item, routes: Iterable[Route]) -> Iterator[Route]:
+    """Those that take an item: all that match, up to the first that does not proceed."""
+    for route in routes:
+        if matches(route.match, item):
+            yield route
+            if not route.proceeds:
+                return
+
+
+def _address(item: Item, route: Route) -> Address:
     labels = [f"{label}={quote(value, safe='')}" for label in route.group_by if (value := LABELS[label](item))]
     return Address(f"{route.name}/{','.join(labels)}" if labels else route.name, route.name)
 

@@ -25,7 +25,13 @@ def _match(*without: str) -> st.SearchStrategy[Match]:
 _SEVERITIES = st.lists(st.builds(SeverityRule, _match("severity"), st.sampled_from([*Severity][1:])), max_size=4)
 _ROUTES = st.lists(
     st.builds(
-        Route, st.just("some"), _match("standing"), st.just(("desk",)), st.sampled_from([(), ("team",)]), st.booleans()
+        Route,
+        st.just("some"),
+        _match("standing"),
+        st.just(("desk",)),
+        st.sampled_from([(), ("team",)]),
+        st.booleans(),
+        proceeds=st.just(False),
     ),
     max_size=4,
 )

@@ -60,6 +60,7 @@ class Rules(NamedTuple):
     routing: Routing
     schedules: Mapping[str, Schedule]
     escalations: Mapping[str, Escalation]
+    holds: Holds
 
 
 class Config(NamedTuple):
@@ -70,6 +71,8 @@ class Config(NamedTuple):
     plan: Plan
     #: Schedule → who is on call by it.
     on_call: Mapping[str, Duty]
+    #: All this without what it takes to tell them; its schedules are those of the start.
+    rules: Rules
     #: What says outside that all is well.
     heartbeat: Heartbeat | None = None
     #: What messages can be answered by; None: they are not answered on a page.
@@ -110,9 +113,9 @@ def parse(text: str, file: str) -> Config:
     """The configuration in a YAML text; `file` is for errors only. Raises DocumentError with all its problems."""
     fields, problems = Fields.of(text, file)
     targets = _targets(fields.section("targets"))
-    rules = _rules(fields, {name: target.channel_name for name, target in targets.items()}, Path(file).parent)
-    windows = read_windows(fields.sections("maintenance"))
-    inhibitions = read_inhibitions(fields.sections("inhibit"), [route.group_by for route in rules.routing.routes])
+    quiet_hours = {name: target.quiet_hours for name, target in targets.items() if target.quiet_hours}
+    channels = {name: target.channel_name for name, target in targets.items()}
+    rules = _rules(fields, channels, quiet_hours, Path(file).parent)
     patience = fields.section("give_up_after")
     give_up_after: dict[int, int] = {
         Severity[name.upper()]: patience.span(name, default) for name, default in _GIVE_UP_AFTER.items()
@@ -124,9 +127,7 @@ def parse(text: str, file: str) -> Config:
     problems.check()
     on_call = {name: Duty(schedule) for name, schedule in rules.schedules.items()}
     receivers = Groups(rules.channels, on_call).all(rules.routing.routes, rules.escalations)
-    quiet_hours = {name: target.quiet_hours for name, target in targets.items() if target.quiet_hours}
-    holds = Holds(windows, inhibitions, quiet_hours)
-    return Config(targets, rules.routing, Plan(receivers, give_up_after, holds), on_call, heartbeat, links)
+    return Config(targets, rules.routing, Plan(receivers, give_up_after, rules.holds), on_call, rules, heartbeat, links)
 
 
 def load_rules(file: Path) -> Rules:
@@ -134,17 +135,23 @@ def load_rules(file: Path) -> Rules:
     fields, problems = Fields.of(read_text(file), str(file))
     targets = fields.section("targets")
     channels = {name: targets.section(name).text("channel", one_of=CHANNELS) for name in targets.names()}
-    rules = _rules(fields, channels, file.parent)
+    hours = {name: _quiet_hours(targets.section(name)) for name in targets.names()}
+    quiet_hours = {name: until for name, until in hours.items() if until}
+    rules = _rules(fields, channels, quiet_hours, file.parent)
     problems.check()
     return rules
 
 
-def _rules(fields: Fields, channels: Mapping[str, str], folder: Path) -> Rules:
+def _rules(fields: Fields, channels: Mapping[str, str], quiet_hours: Mapping[str, Until], folder: Path) -> Rules:
     schedules = _schedules(fields.section("schedules"), channels, folder)
     severities = tuple(_severity_rule(rule) for rule in fields.sections("severity"))
     tellable = _tellable(fields)
     escalations = read_escalations(fields.section("escalations"), tellable)
-    return Rules(channels, Routing(severities, _routes(fields, tellable, escalations)), schedules, escalations)
+    routes = _routes(fields, tellable, escalations)
+    windows = read_windows(fields.sections("maintenance"))
+    inhibitions = read_inhibitions(fields.sections("inhibit"), [route.group_by for route in routes])
+    holds = Holds(windows, inhibitions, quiet_hours)
+    return Rules(channels, Routing(severities, routes), schedules, escalations, holds)
 
 
 def _tellable(document: Fields) -> Collection[str]:
@@ -180,13 +187,17 @@ def _target(name: str, targets: Fields) -> Target:
         time_zone=_zone(fields),
         show_customer=fields.flag("show_customer"),
     )
-    quiet_hours = read_quiet_hours(fields.section("quiet_hours")) if "quiet_hours" in fields else None
+    quiet_hours = _quiet_hours(fields)
     canary = fields.section("canary")
     every = canary.span("every", "1h") if "canary" in fields else 0
     canary.done()
     rate = _rate(fields, channel_name)
     fields.done()
     return Target(name, channel_name, channel, style, quiet_hours, every, rate)
+
+
+def _quiet_hours(target: Fields) -> Until | None:
+    return read_quiet_hours(target.section("quiet_hours")) if "quiet_hours" in target else None
 
 
 def _rate(fields: Fields, channel: str) -> Rate | None:

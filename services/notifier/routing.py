@@ -129,19 +129,20 @@ def severity_of(item: Item, rules: Iterable[SeverityRule]) -> Severity:
 
 def addresses(item: Item, routes: Iterable[Route]) -> list[Address]:
     """The receiver groups of all routes that take an item: at least one."""
-    return [_address(item, route) for route in taking(item, routes)]
+    return [address(item, route) for _, route in taking(item, routes)]
 
 
-def taking(item: Item, routes: Iterable[Route]) -> Iterator[Route]:
-    """Those that take an item: all that match, up to the first that does not proceed."""
-    for route in routes:
+def taking(item: Item, routes: Iterable[Route]) -> Iterator[tuple[int, Route]]:
+    """Those that take an item: all that match, up to the first that does not proceed, by their places, from 1."""
+    for number, route in enumerate(routes, start=1):
         if matches(route.match, item):
-            yield route
+            yield number, route
             if not route.proceeds:
                 return
 
 
-def _address(item: Item, route: Route) -> Address:
+def address(item: Item, route: Route) -> Address:
+    """The receiver group of an item on a route that takes it."""
     labels = [f"{label}={quote(value, safe='')}" for label in route.group_by if (value := LABELS[label](item))]
     return Address(f"{route.name}/{','.join(labels)}" if labels else route.name, route.name)
 

@@ -71,12 +71,16 @@ class Config(NamedTuple):
     plan: Plan
     #: Schedule → who is on call by it.
     on_call: Mapping[str, Duty]
-    #: All this without what it takes to tell them; its schedules are those of the start.
+    #: All this without what it takes to tell them, as it was at the start.
     rules: Rules
     #: What says outside that all is well.
     heartbeat: Heartbeat | None = None
     #: What messages can be answered by; None: they are not answered on a page.
     links: Links | None = None
+
+    def current(self) -> Rules:
+        """The rules, with the schedules as they are by now."""
+        return self.rules._replace(schedules={name: duty.schedule for name, duty in self.on_call.items()})
 
 
 def load(file: Path) -> Config:

@@ -252,5 +252,10 @@ def too_long(start: Instant, end: Instant) -> str:
     return ""
 
 
+def faults(silence: Silence) -> Iterable[tuple[str, str]]:
+    """What is wrong with a silence, by its field, and how to put it right; empty: nothing."""
+    return ("match", too_wide(silence.match)), ("ends_at", too_long(silence.starts_at, silence.ends_at))
+
+
 def _values(item: Item, labels: Iterable[str]) -> tuple[str, ...]:
     return tuple(LABELS[label](item) for label in labels)

@@ -9,11 +9,11 @@ from services.notifier.holds import Held, Inhibition, Reason
 from services.notifier.items import Item, Severity, Standing
 from services.notifier.on_call import PREFIX
 from services.notifier.routing import LABELS, Match, Route, address, matches, severity_of, taking
-from services.notifier.schedules import Shift
+from services.notifier.schedules import Schedule, Shift
 from services.shared.instant import SECOND, Instant
 
-#: How far ahead it is looked for the end of a shift.
-_FAR = 400 * 86_400 * SECOND
+#: How far ahead it is looked for the end of a shift: first where most end, as to look far takes long.
+_NEAR, _FAR = 8 * 86_400 * SECOND, 400 * 86_400 * SECOND
 
 
 class Condition(NamedTuple):
@@ -178,8 +178,13 @@ def _told(item: Item, incident_id: str, name: str, rules: Rules, at: Instant) ->
     target, schedule, shift = name, "", None
     if name.startswith(PREFIX):
         schedule = name.removeprefix(PREFIX)
-        shift = rules.schedules[schedule].shifts(at, Instant(at + _FAR))[0]
+        shift = _shift(rules.schedules[schedule], at)
         target = shift.who or rules.schedules[schedule].fallback
     held = rules.holds.scene(incident_id, (), at).timed(item, target)
     quiet_until = next((each.until for each in held if each.reason == Reason.QUIET_HOURS), None)
     return Told(target, rules.channels[target], schedule, shift, quiet_until)
+
+
+def _shift(schedule: Schedule, at: Instant) -> Shift:
+    shift = schedule.shifts(at, Instant(at + _NEAR))[0]
+    return shift if shift.end < at + _NEAR else schedule.shifts(at, Instant(at + _FAR))[0]

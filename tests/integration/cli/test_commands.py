@@ -141,6 +141,7 @@ def test_who_was_told_what_is_shown(kafka: str, prefix: str, site: tuple[str, ..
     assert found(said["incidentId"]) == everything[:3]
     assert found("--since", "24h") == everything[3:]
     assert found("--since", "2025-11-28T12:30:00.9+01:00") == everything[1:]
+    assert found("--until", "2025-11-28T12:30:00+01:00") == everything[:1]
     assert found("--target", "pager") == everything[:2]
     assert found("--record", "c-7/order_ready/o-1", "rest") == ["d:2:dead"]
     assert json.loads(run("incidents", "audit", "--json", *site).stdout.splitlines()[1]) == said

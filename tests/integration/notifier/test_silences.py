@@ -158,7 +158,7 @@ def example() -> bytes:
         (("--match", "site=a", "--for", "1h", "--from", "noon"), "write for example 2026-11-26T17:00:00+01:00"),
         (
             ("--match", "site=a", "--for", "1h", "--from", "2026-11-26T11:00:00Z"),
-            "Invalid value for --from: it ends before now, 2026-11-26T12:00Z; begin later",
+            "Invalid value for --from: is over, 2026-11-26T12:00:00Z; begin or end it later",
         ),
     ],
 )

@@ -1,6 +1,7 @@
 """What the command line can do, over gRPC: a notifier in a process of its own, and both asked the same."""
 
 import json
+import time
 
 import grpc
 import pytest
@@ -16,12 +17,13 @@ from puntual.notifier.v1.notifier_service_pb2 import (
 )
 from puntual.notifier.v1.notifier_service_pb2_grpc import NotifierServiceStub
 from puntual.notifier.v1.silence_pb2 import Condition, Silence
+from services.shared.broker import HOST
 from services.shared.clock import from_timestamp, set_timestamp, wall_clock
 from services.shared.errors import KafkaUnreachable
 from services.shared.instant import SECOND, Instant, format_instant
 from services.shared.past import read_past
-from tests.integration.notifier.test_answers import INCIDENT, TOLD, Site, site
-from tests.processes import wait_for
+from tests.integration.notifier.test_answers import CLOSED, CONFIG, INCIDENT, PARTITIONS, TOLD, Site, site
+from tests.processes import ServiceProcess, wait_for
 
 __all__ = ["site"]
 
@@ -48,6 +50,36 @@ def test_a_silence_over_grpc_holds_back_until_it_is_ended(site: Site) -> None:
         site.hears(worker, *TOLD)
         with pytest.raises(grpc.RpcError, match="There is no silence"):
             stub.EndSilence(EndSilenceRequest(silence_id=made.silence_id), timeout=15)
+
+
+@pytest.mark.parametrize("ends_by_itself", [False, True])
+def test_a_silence_on_the_command_line_holds_back_until_it_is_over(site: Site, *, ends_by_itself: bool) -> None:
+    """A breach in a notifier that runs, escalation and all; what is silenced elsewhere makes no difference."""
+    with site.worker() as worker:
+        said = ("--reason", "stocktaking", "--by", "ana")
+        site.types("silence", "--match", "kind=callback", "--for", "1h", *said)
+        lasts = "30s" if ends_by_itself else "1h"
+        made = site.types("silence", "--match", "kind=order_ready", "--match", "customer=ana", "--for", lasts, *said)
+        site.breaks("A-1")
+        wait_for(lambda: "A-1" in site.types("show", INCIDENT), 20, worker.output)
+        time.sleep(4)  # longer than the escalation would wait
+        assert site.ears.heard() == []
+        if not ends_by_itself:
+            site.types("unsilence", made.rpartition("unsilence ")[2].partition("`")[0])
+        site.hears(worker, *TOLD, seconds=60)
+
+
+def test_a_breach_is_told_on_each_route_that_takes_it(site: Site) -> None:
+    """To a target that is on both of them twice, and not on the routes behind."""
+    document = CONFIG.format(host=HOST, port=site.ears.server.server_port, counts="1h")
+    first = "routes: [{name: log, targets: [boss, shop], continue: true}, "
+    site.config.write_text(document.replace("routes: [", first))
+    with ServiceProcess("notifier", site.kafka, site.prefix, partitions=PARTITIONS, notifier=site.config) as worker:
+        site.breaks("A-1")
+        site.hears(worker, *TOLD, ("boss", "breach"), ("shop", "breach"))
+        assert "A-1" in site.types("show", "log")
+        site.types("resolve", "log", "--by", "ana")
+        site.hears(worker, *TOLD, ("boss", "breach"), ("shop", "breach"), *CLOSED)
 
 
 def test_the_command_line_and_grpc_read_the_same_audit(site: Site) -> None:

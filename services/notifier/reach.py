@@ -13,7 +13,7 @@ from services.notifier.schedules import Schedule, Shift
 from services.shared.instant import SECOND, Instant
 
 #: How far ahead it is looked for the end of a shift: first where most end, as to look far takes long.
-_NEAR, _FAR = 8 * 86_400 * SECOND, 400 * 86_400 * SECOND
+_AHEAD = tuple(days * 86_400 * SECOND for days in (8, 50, 400))
 
 
 class Condition(NamedTuple):
@@ -186,5 +186,9 @@ def _told(item: Item, incident_id: str, name: str, rules: Rules, at: Instant) ->
 
 
 def _shift(schedule: Schedule, at: Instant) -> Shift:
-    shift = schedule.shifts(at, Instant(at + _NEAR))[0]
-    return shift if shift.end < at + _NEAR else schedule.shifts(at, Instant(at + _FAR))[0]
+    *sooner, last = _AHEAD
+    for ahead in sooner:
+        shift = schedule.shifts(at, Instant(at + ahead))[0]
+        if shift.end < at + ahead:
+            return shift
+    return schedule.shifts(at, Instant(at + last))[0]

@@ -414,6 +414,7 @@ COMMANDS_ON_KAFKA: dict[str, tuple[str, ...]] = {
     "incidents silences": (),
     "incidents unsilence": ("5c1f09ab",),
     "incidents audit": (),
+    "incidents test-route": ("--service", "sla", "--kind", "first_reply", "--standing", "broken", "--silences"),
     **dict.fromkeys(("incidents ack", "incidents take-over", "incidents resolve"), ("everything",)),
     "incidents snooze": ("everything", "--for", "1h"),
     "incidents comment": ("everything", "why"),

@@ -1,7 +1,7 @@
 """`puntual incidents audit`: who was told what, when, by which rule, and what the provider said."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import click
 from google.protobuf.json_format import MessageToDict
@@ -16,6 +16,7 @@ from services.cli.exits import EXIT_CODES, NotFound
 from services.cli.options import SINCE, json_option, kafka_option, prefix_option
 from services.cli.reading import read_since
 from services.cli.words import counted
+from services.notifier.audit_search import AuditSearch, Sought
 from services.shared.clock import from_timestamp
 from services.shared.instant import Instant, format_instant
 from services.shared.topics import AUDIT
@@ -41,6 +42,7 @@ Examples:
 )
 @click.argument("incident_id", required=False, metavar="[INCIDENT]")
 @click.option("--since", type=SINCE, help="Only from then on: 24h, 7d, 2026-11-26T17:00:00+01:00.  [default: all]")
+@click.option("--until", type=SINCE, help="Only what was before.  [default: now]")
 @click.option("--target", help="Only what was sent to this target.")
 @click.option("--record", help="Only what was told of this promise or clock, as far as a message lists it (ten).")
 @kafka_option
@@ -49,6 +51,7 @@ Examples:
 def audit(
     incident_id: str | None,
     since: Instant | None,
+    until: Instant | None,
     target: str | None,
     record: str | None,
     kafka: str,
@@ -61,15 +64,10 @@ def audit(
     knows what came of an attempt without an end, so another one was made. An incident is called after the route that
     led there and what was told together.
     """
-    found = sorted(
-        (
-            entry
-            for entry in _read(kafka, prefix, incident_id, since or Instant(0))
-            if target in {None, entry.notification.target}
-            and (record is None or record in {each.record_id for each in entry.notification.records})
-        ),
-        key=lambda entry: (from_timestamp(entry.at), entry.entry_id),
-    )
+    sought = Sought(since or Instant(0), until or Instant(0), incident_id or "", target or "", record or "")
+    messages = read_since(kafka, AUDIT.under(prefix), sought.since, sought.key, "reading entries")
+    entries = filter(None, map(AuditSearch(sought).take, messages))
+    found = sorted(entries, key=lambda entry: (from_timestamp(entry.at), entry.entry_id))
     if incident_id and not found:
         raise NotFound(f"Nothing like that is written down of incident {incident_id!r}; is its id right and complete?")
     if as_json:
@@ -85,18 +83,6 @@ def audit(
             table.add_row(format_instant(from_timestamp(entry.at))[:19] + "Z", who, f"{what}\n{entry.incident_id}")
         Console(highlight=False).print(table)
     click.echo(counted(len(found), "entry"), err=True)
-
-
-def _read(kafka: str, prefix: str, incident_id: str | None, since: Instant) -> Iterator[pb.AuditEntry]:
-    """Each entry once: after a crash it may stand there twice."""
-    seen: set[str] = set()
-    key = incident_id.encode() if incident_id else None
-    for message in read_since(kafka, AUDIT.under(prefix), since, key, "reading entries"):
-        if key in {None, message.key}:
-            entry = pb.AuditEntry.FromString(message.value or b"")
-            if entry.entry_id not in seen and from_timestamp(entry.at) >= since:
-                seen.add(entry.entry_id)
-                yield entry
 
 
 def _notification(entry: pb.AuditEntry) -> tuple[Text, str]:

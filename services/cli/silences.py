@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
-from secrets import token_hex
+from collections.abc import Iterable, Mapping
 
 import click
 from google.protobuf.json_format import MessageToDict
@@ -17,17 +16,20 @@ from services.cli.options import INSTANT, SpanType, json_option, kafka_option, p
 from services.cli.reading import latest, read_to_end
 from services.cli.words import counted
 from services.notifier.codec import unpack
-from services.notifier.holds import Silence, conditions, placed, too_wide
+from services.notifier.holds import Silence, conditions, placed
 from services.notifier.incident import IncidentState
 from services.notifier.items import TROUBLE
 from services.notifier.routing import Match, matches
 from services.notifier.silences_log import SilencesLog, pack_silence
+from services.notifier.silencing import NoSilence, check, listed, new_id
 from services.shared.clock import wall_clock
 from services.shared.instant import Instant, format_instant
 from services.shared.topic_log import publish
 from services.shared.topics import INCIDENTS, SILENCES
 
 _NOW = wall_clock
+#: Where what is wrong with a silence was said.
+_OPTIONS: Mapping[str, str] = {"match": "--match", "ends_at": "--from", "reason": "--reason", "by": "--by"}
 
 
 class _Condition(click.ParamType):
@@ -72,13 +74,13 @@ def silence(
     Says first which open incidents it is about. That something is over is told all the same to whoever knows of it.
     """
     match, now = conditions(pairs), _NOW()
-    if problem := too_wide(match):
-        raise click.BadParameter(problem, param_hint="--match")
     begin = now if start is None else start
-    made = Silence(token_hex(4), match, begin, Instant(begin + span), reason, by, now)
-    if made.ends_at <= now:
-        raise click.BadParameter(f"it ends before now, {_time(made.ends_at)}; begin later", param_hint="--from")
-    _read(kafka, prefix)  # there must be such a topic
+    made = Silence(new_id(), match, begin, Instant(begin + span), reason, by, now)
+    try:
+        check(made, now)
+    except NoSilence as error:
+        raise click.BadParameter(error.problem, param_hint=_OPTIONS[error.field]) from error
+    read_silences(kafka, prefix)  # there must be such a topic
     _tell_what_it_is_for(match, kafka, prefix)
     asyncio.run(publish(kafka, SILENCES.under(prefix), made.silence_id, pack_silence(made)))
     click.echo(
@@ -101,11 +103,7 @@ Examples:
 @json_option
 def silences(everything: bool, kafka: str, prefix: str, as_json: bool) -> None:
     """List the silences in force and to come, by when they end."""
-    now = _NOW()
-    found = sorted(
-        (each for each in _read(kafka, prefix) if everything or each.ends_at > now),
-        key=lambda each: (each.ends_at, each.silence_id),
-    )
+    found = listed(read_silences(kafka, prefix), _NOW(), everything=everything)
     if as_json:
         for each in found:
             click.echo(json.dumps(MessageToDict(pb.Silence.FromString(pack_silence(each)))))
@@ -141,8 +139,8 @@ def unsilence(silence_id: str, kafka: str, prefix: str) -> None:
     click.echo(f"silence {silence_id} is ended")
 
 
-def _read(kafka: str, prefix: str) -> Iterable[Silence]:
-    """As the workers know them; the log says what cannot be used."""
+def read_silences(kafka: str, prefix: str) -> Iterable[Silence]:
+    """Those in the topic, as the workers know them; the log says what cannot be used."""
     known = SilencesLog()
     for message in read_to_end(kafka, SILENCES.under(prefix)):
         known.take(message)

@@ -1,27 +1,30 @@
 """`puntual incidents test-route`: whom this would reach, and why."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, repeat
 from pathlib import Path
 
 import click
+from google.protobuf.json_format import MessageToDict
 
 from services.cli.exits import EXIT_CODES
-from services.cli.options import FILE, INSTANT, SpanType, json_option
+from services.cli.options import FILE, INSTANT, SpanType, json_option, kafka_option, prefix_option
+from services.cli.silences import read_silences
+from services.cli.words import counted
 from services.notifier.config import BUILT_IN, load_rules
-from services.notifier.items import NONE, Details, Item, Standing
-from services.notifier.reach import Condition, Miss, Reach, Told, reach
-from services.promises.model import PromiseKind
+from services.notifier.holds import Reason
+from services.notifier.items import NONE, Details, Standing
+from services.notifier.reach import Condition, Miss, Reach, Taken, Told, reach
+from services.notifier.reach_codec import KINDS, Misasked, asked, pack_reach
+from services.notifier.routing import Route
 from services.shared.clock import wall_clock
+from services.shared.duration import format_duration
 from services.shared.instant import Instant, format_instant
-from services.shared.keys import record_key
-from services.sla.model import Metric
 
-_KINDS: Mapping[str, Sequence[str]] = {
-    "promises": [kind.name.lower() for kind in PromiseKind],
-    "sla": [metric.name.lower() for metric in Metric],
-}
-_STANDINGS: Mapping[str, Standing] = {"at_risk": Standing.AT_RISK, "broken": Standing.BROKEN}
+#: How many steps of an escalation are shown to people.
+_MOST_TURNS = 10
+_HELD: Mapping[Reason, str] = {Reason.SILENCED: "by the silence", Reason.MAINTENANCE: "by the maintenance"}
 
 
 @click.command(
@@ -35,9 +38,9 @@ Examples:
   puntual incidents test-route --service sla --kind first_reply --standing at_risk \\
     --tier gold --site Torino --at 2026-12-24T22:00+01:00 --config notifier.yaml --json""",
 )
-@click.option("--service", required=True, type=click.Choice([*_KINDS]), help="Whose it is.")
+@click.option("--service", required=True, type=click.Choice([*KINDS]), help="Whose it is.")
 @click.option("--kind", required=True, help="order_ready, first_reply, …")
-@click.option("--standing", required=True, type=click.Choice([*_STANDINGS]), help="How it stands.")
+@click.option("--standing", required=True, type=click.Choice(["at_risk", "broken"]), help="How it stands.")
 @click.option("--tier", default="", help="The customer's tier.")
 @click.option("--site", default="")
 @click.option("--team", default="")
@@ -56,6 +59,9 @@ Examples:
     show_envvar=True,
     help="The file with the rules.  [default: the built-in one]",
 )
+@click.option("--silences", "with_silences", is_flag=True, help="Count silences, too; Kafka has to be there.")
+@kafka_option
+@prefix_option
 @json_option
 def try_route(
     service: str,
@@ -70,99 +76,101 @@ def try_route(
     repeated: bool,
     at: Instant | None,
     file: Path,
+    with_silences: bool,
+    kafka: str,
+    prefix: str,
     as_json: bool,
 ) -> None:
     """Say whom a promise or clock would reach that stands so, which rules decide that, and why none before them did.
 
-    Nothing is sent, and nobody is asked: neither Kafka nor any of the secrets that targets need has to be there.
+    Each route that takes it comes with the steps of its escalation, reckoned from that instant, whom they tell by then,
+    what holds it back, and what other trouble would. Nothing is sent, and nobody is asked: neither Kafka (but for
+    silences) nor any of the secrets that targets need has to be there.
     """
-    if kind not in _KINDS[service]:
-        raise click.BadParameter(
-            f"{service} has no kind {kind!r}; write one of {', '.join(_KINDS[service])}", param_hint="'--kind'"
-        )
-    if late and standing != "broken":
-        raise click.BadParameter("only what is broken is late; write --standing broken", param_hint="'--late'")
     rules, now = load_rules(file), wall_clock() if at is None else at
-    item = Item(
-        service=service,
-        record_id=record_key(customer, kind, "any").decode(),
-        kind=kind,
-        standing=_STANDINGS[standing],
-        due_at=Instant(now - (late or 0)),
-        since=NONE,
-        offset=0,
-        announced_at=NONE,
-        details=Details(customer_tier=tier, site=site, team=team, reason=reason, breaches=int(repeated)),
-    )
+    details = Details(customer_tier=tier, site=site, team=team, reason=reason, breaches=int(repeated))
+    try:
+        due_at = Instant(now - late) if late else NONE
+        item = asked(service, kind, Standing[standing.upper()], customer, details, due_at)
+    except Misasked as error:
+        raise click.BadParameter(error.problem, param_hint=f"'--{error.field}'") from error
+    if with_silences:
+        rules.holds.follow(read_silences(kafka, prefix), now)
     found = reach(item, rules, now)
-    risk = reach(item._replace(standing=Standing.AT_RISK), rules, now)
     if as_json:
-        click.echo(json.dumps({**_fields(found), "tells_risk": bool(risk.told)}, indent=2))
+        click.echo(json.dumps(MessageToDict(pack_reach(found), always_print_fields_with_no_presence=True), indent=2))
         return
+    for heading, line in _lines(found, is_broken=item.standing == Standing.BROKEN):
+        click.echo(f"{heading:8}  {line}")
+
+
+def _lines(found: Reach, *, is_broken: bool) -> Iterator[tuple[str, str]]:
+    """What is said, with what stands before it."""
     rule = f"by rule {found.severity_rule}: {_met(found.severity_met)}" if found.severity_rule else "as no rule matches"
-    click.echo(f"severity  {found.severity.name.lower()}, {rule}")
-    _say_misses("rule", found.severity_misses)
-    click.echo(f"route     {found.route_number}, {found.route.name}: {_met(found.route_met)}")
-    _say_misses("route", found.route_misses)
-    click.echo(f"incident  {found.incident_id}")
-    for heading, told in zip(["told", *[""] * len(found.told)], found.told, strict=False):
-        click.echo(f"{heading:8}  {told.target} by {told.channel}{_duty(told)}")
-    if not found.told:
-        click.echo(f"told      nobody: {_silent(found)}")
-    elif standing != "at_risk":
-        is_told = f"told by route {risk.route_number}, {risk.route.name}" if risk.told else f"not told: {_silent(risk)}"
-        click.echo(f"a risk    is {is_told}")
+    yield "severity", f"{found.severity.name.lower()}, {rule}"
+    yield from (("", _missed("rule", miss)) for miss in found.severity_misses)
+    told = 0
+    for taken in found.routes:
+        goes_on = "; continue" if taken.route.proceeds else ""
+        yield "route", f"{taken.number}, {taken.route.name}: {_met(taken.met)}{goes_on}"
+        misses = [miss for miss in found.route_misses if told < miss.number < taken.number]
+        yield from (("", _missed("route", miss)) for miss in misses)
+        yield from _on_route(taken)
+        told = taken.number
+    if is_broken:
+        yield "a risk", f"is {_told_of_risk(found.risk)}"
 
 
-def _silent(found: Reach) -> str:
-    return f"route {found.route_number}, {found.route.name}, has no at_risk: true"
+def _on_route(taken: Taken) -> Iterator[tuple[str, str]]:
+    yield "incident", taken.incident_id
+    told = [_told(each) for each in taken.told] or [f"nobody: {_silent(taken.number, taken.route)}"]
+    shown, more = taken.turns[:_MOST_TURNS], taken.turns[_MOST_TURNS:]
+    turns = [f"{format_duration(turn.after)}: {_told(each)}" for turn in shown for each in turn.told]
+    if more:
+        turns.append(f"and {counted(len(more), 'more step')}, the last after {format_duration(more[-1].after)}")
+    held = [f"{_HELD[held.reason]} {held.by} until {format_instant(held.until or NONE)}" for held in taken.held]
+    causes = [
+        f"while {' and '.join(f'{label} is {_or(values)}' for label, values in sorted(rule.cause.items()))}"
+        f"{', with the same ' + ' and '.join(rule.equal) if rule.equal else ''} (inhibit {number})"
+        for number, rule in taken.causes
+    ]
+    for heading, lines in (("told", told), ("after", turns), ("held", held), ("waits", causes)):
+        yield from zip(chain([heading], repeat("")), lines, strict=False)
 
 
-def _say_misses(what: str, misses: Sequence[Miss]) -> None:
-    for miss in misses:
-        name = f", {miss.name}" if miss.name else ""
-        click.echo(f"          not {what} {miss.number}{name}: {' and '.join(map(_unmet, miss.unmet))}")
+def _told_of_risk(routes: Mapping[int, Route]) -> str:
+    telling = [f"route {number}, {route.name}" for number, route in routes.items() if route.at_risk]
+    if telling:
+        return f"told by {' and '.join(telling)}"
+    return f"not told: {' and '.join(_silent(number, route) for number, route in routes.items())}"
+
+
+def _silent(number: int, route: Route) -> str:
+    return f"route {number}, {route.name}, has no at_risk: true"
+
+
+def _missed(what: str, miss: Miss) -> str:
+    name = f", {miss.name}" if miss.name else ""
+    return f"not {what} {miss.number}{name}: {' and '.join(map(_unmet, miss.unmet))}"
 
 
 def _unmet(condition: Condition) -> str:
-    return f"{condition.label} is {condition.value or 'not given'}, not {' or '.join(condition.accepted)}"
+    return f"{condition.label} is {condition.value or 'not given'}, not {_or(condition.accepted)}"
 
 
 def _met(conditions: Sequence[Condition]) -> str:
     return " and ".join(f"{each.label} is {each.value}" for each in conditions) or "it matches everything"
 
 
-def _duty(told: Told) -> str:
-    if told.shift is None:
-        return ""
-    until = format_instant(told.shift.end)
-    on_call = "on call" if told.shift.who else "as nobody is on call"
-    return f", {on_call} by {told.schedule} until {until}"
+def _or(values: Iterable[str]) -> str:
+    return " or ".join(sorted(values))
 
 
-def _fields(found: Reach) -> Mapping[str, object]:
-    return {
-        "severity": found.severity.name.lower(),
-        "severity_rule": found.severity_rule,
-        "severity_met": list(map(Condition._asdict, found.severity_met)),
-        "severity_misses": list(map(_missed, found.severity_misses)),
-        "route": found.route.name,
-        "route_number": found.route_number,
-        "route_met": list(map(Condition._asdict, found.route_met)),
-        "route_misses": list(map(_missed, found.route_misses)),
-        "incident": found.incident_id,
-        "told": [
-            {
-                "target": told.target,
-                "channel": told.channel,
-                "on_call": told.schedule or None,
-                "until": format_instant(told.shift.end) if told.shift else None,
-            }
-            for told in found.told
-        ],
-    }
-
-
-def _missed(miss: Miss) -> Mapping[str, object]:
-    name = {"name": miss.name} if miss.name else {}
-    return {"number": miss.number, **name, "unmet": list(map(Condition._asdict, miss.unmet))}
+def _told(told: Told) -> str:
+    duty = quiet = ""
+    if told.shift:
+        on_call = "on call" if told.shift.who else "as nobody is on call"
+        duty = f", {on_call} by {told.schedule} until {format_instant(told.shift.end)}"
+    if told.quiet_until:
+        quiet = f", once its quiet hours end, {format_instant(told.quiet_until)}"
+    return f"{told.target} by {told.channel}{duty}{quiet}"

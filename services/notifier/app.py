@@ -19,19 +19,21 @@ from services.notifier.incident import IncidentState, Transition
 from services.notifier.outbox import Failure
 from services.notifier.recall import Recall
 from services.notifier.relay import forwards
-from services.notifier.rpc import notifier_service
+from services.notifier.rpc import Desk, notifier_service
 from services.notifier.sender import Sender
 from services.notifier.settings import NotifierSettings
 from services.notifier.silences_log import SilencesLog
+from services.notifier.silencing import Silencing
 from services.shared.clock import wall_clock
 from services.shared.engine.relay import Relay
 from services.shared.engine.stage import DeadLetters
 from services.shared.engine.worker import Worker
 from services.shared.ingress import Ingress, connect
 from services.shared.metrics import NotifierHealthMeter, NotifierMeter, PrometheusMeter, Registry, Vocabulary
+from services.shared.past import read_past
 from services.shared.service import serve, worker_settings
 from services.shared.topic_log import TopicLog, read_all
-from services.shared.topics import RESPONSES, SILENCES
+from services.shared.topics import AUDIT, RESPONSES, SILENCES
 
 
 async def app(settings: NotifierSettings) -> None:
@@ -39,7 +41,8 @@ async def app(settings: NotifierSettings) -> None:
     config = load(settings.notifier)
     incidents = machine(config.plan, settings.topic_prefix)
     read = partial(read_all, settings.kafka)
-    recall = config.repeated and Recall(config.repeated, read, settings.partitions, settings.topic_prefix)
+    counted = config.rules.repeated
+    recall = counted and Recall(counted, read, settings.partitions, settings.topic_prefix)
     routes = forwards(config.routing, settings.partitions, settings.topic_prefix, recall=recall)
     registry = Registry()
     words = Vocabulary(
@@ -65,10 +68,15 @@ async def app(settings: NotifierSettings) -> None:
     known = SilencesLog(registry.single(Counter, "puntual_notifier_silences_refused_total").inc)
     published = TopicLog(settings.kafka, SILENCES.under(settings.topic_prefix), known.take)
     await published.start()
+    ingress = Ingress(partial(connect, settings.kafka), settings.topic_prefix)
+    silencing = Silencing(known, ingress.send, published.topic)
+    audit = AUDIT.under(settings.topic_prefix)
+    desk = Desk(silencing, partial(read_past, settings.kafka, audit, settings.partitions), config.current)
 
     async def hold() -> None:
         config.plan.holds.follow(known.silences.values(), wall_clock())
         await worker.runtime.reconsider()
+        await silencing.heard()
 
     await hold()
     health = NotifierHealthMeter(registry, CHANNELS)
@@ -96,11 +104,12 @@ async def app(settings: NotifierSettings) -> None:
         task.add_done_callback(ended)
     try:
         async with (
-            Ingress(partial(connect, settings.kafka), settings.topic_prefix) as ingress,
+            ingress,
             serve_answers(config, worker, ingress, settings.topic_prefix, (settings.host, settings.answers_port)),
         ):
             topic = RESPONSES.under(settings.topic_prefix)
-            await serve(worker, settings, registry, partial(notifier_service, publish=ingress.send, responses=topic))
+            service = partial(notifier_service, publish=ingress.send, responses=topic, desk=desk)
+            await serve(worker, settings, registry, service)
     finally:
         for task in tasks:
             task.cancel()

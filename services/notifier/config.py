@@ -62,6 +62,7 @@ class Rules(NamedTuple):
     routing: Routing
     schedules: Mapping[str, Schedule]
     escalations: Mapping[str, Escalation]
+    holds: Holds
     #: When a breach counts as repeated; None: nobody counts them.
     repeated: Repeated | None = None
 
@@ -74,12 +75,16 @@ class Config(NamedTuple):
     plan: Plan
     #: Schedule → who is on call by it.
     on_call: Mapping[str, Duty]
+    #: All this without what it takes to tell them, as it was at the start.
+    rules: Rules
     #: What says outside that all is well.
     heartbeat: Heartbeat | None = None
     #: What messages can be answered by; None: they are not answered on a page.
     links: Links | None = None
-    #: When a breach counts as repeated; None: nobody counts them.
-    repeated: Repeated | None = None
+
+    def current(self) -> Rules:
+        """The rules, with the schedules as they are by now."""
+        return self.rules._replace(schedules={name: duty.schedule for name, duty in self.on_call.items()})
 
 
 def load(file: Path) -> Config:
@@ -116,9 +121,9 @@ def parse(text: str, file: str) -> Config:
     """The configuration in a YAML text; `file` is for errors only. Raises DocumentError with all its problems."""
     fields, problems = Fields.of(text, file)
     targets = _targets(fields.section("targets"))
-    rules = _rules(fields, {name: target.channel_name for name, target in targets.items()}, Path(file).parent)
-    windows = read_windows(fields.sections("maintenance"))
-    inhibitions = read_inhibitions(fields.sections("inhibit"), [route.group_by for route in rules.routing.routes])
+    quiet_hours = {name: target.quiet_hours for name, target in targets.items() if target.quiet_hours}
+    channels = {name: target.channel_name for name, target in targets.items()}
+    rules = _rules(fields, channels, quiet_hours, Path(file).parent)
     patience = fields.section("give_up_after")
     give_up_after: dict[int, int] = {
         Severity[name.upper()]: patience.span(name, default) for name, default in _GIVE_UP_AFTER.items()
@@ -130,11 +135,8 @@ def parse(text: str, file: str) -> Config:
     problems.check()
     on_call = {name: Duty(schedule) for name, schedule in rules.schedules.items()}
     receivers = Groups(rules.channels, on_call).all(rules.routing.routes, rules.escalations)
-    quiet_hours = {name: target.quiet_hours for name, target in targets.items() if target.quiet_hours}
-    holds = Holds(windows, inhibitions, quiet_hours)
-    return Config(
-        targets, rules.routing, Plan(receivers, give_up_after, holds), on_call, heartbeat, links, rules.repeated
-    )
+    plan = Plan(receivers, give_up_after, rules.holds)
+    return Config(targets, rules.routing, plan, on_call, rules, heartbeat, links)
 
 
 def load_rules(file: Path) -> Rules:
@@ -142,18 +144,23 @@ def load_rules(file: Path) -> Rules:
     fields, problems = Fields.of(read_text(file), str(file))
     targets = fields.section("targets")
     channels = {name: targets.section(name).text("channel", one_of=CHANNELS) for name in targets.names()}
-    rules = _rules(fields, channels, file.parent)
+    hours = {name: _quiet_hours(targets.section(name)) for name in targets.names()}
+    quiet_hours = {name: until for name, until in hours.items() if until}
+    rules = _rules(fields, channels, quiet_hours, file.parent)
     problems.check()
     return rules
 
 
-def _rules(fields: Fields, channels: Mapping[str, str], folder: Path) -> Rules:
+def _rules(fields: Fields, channels: Mapping[str, str], quiet_hours: Mapping[str, Until], folder: Path) -> Rules:
     schedules = _schedules(fields.section("schedules"), channels, folder)
     severities = read_severities(fields.sections("severity"))
     tellable = _tellable(fields)
     escalations = read_escalations(fields.section("escalations"), tellable)
-    routing = Routing(severities, _routes(fields, tellable, escalations))
-    return Rules(channels, routing, schedules, escalations, read_repeated(fields))
+    routes = _routes(fields, tellable, escalations)
+    windows = read_windows(fields.sections("maintenance"))
+    inhibitions = read_inhibitions(fields.sections("inhibit"), [route.group_by for route in routes])
+    holds = Holds(windows, inhibitions, quiet_hours)
+    return Rules(channels, Routing(severities, routes), schedules, escalations, holds, read_repeated(fields))
 
 
 def _tellable(document: Fields) -> Collection[str]:
@@ -189,13 +196,17 @@ def _target(name: str, targets: Fields) -> Target:
         time_zone=_zone(fields),
         show_customer=fields.flag("show_customer"),
     )
-    quiet_hours = read_quiet_hours(fields.section("quiet_hours")) if "quiet_hours" in fields else None
+    quiet_hours = _quiet_hours(fields)
     canary = fields.section("canary")
     every = canary.span("every", "1h") if "canary" in fields else 0
     canary.done()
     rate = _rate(fields, channel_name)
     fields.done()
     return Target(name, channel_name, channel, style, quiet_hours, every, rate)
+
+
+def _quiet_hours(target: Fields) -> Until | None:
+    return read_quiet_hours(target.section("quiet_hours")) if "quiet_hours" in target else None
 
 
 def _rate(fields: Fields, channel: str) -> Rate | None:
@@ -234,8 +245,10 @@ def _routes(document: Fields, targets: Collection[str], escalations: Collection[
     if not routes or routes[-1].match:
         document.problem("routes", "the last one does not match everything; add one without match")
     for route, fields in zip(routes[:-1], sections[:-1], strict=True):
-        if not route.match:
+        if not (route.match or route.proceeds):
             fields.problem("match", "is missing, so that no later route is ever reached; say what it matches")
+    if routes and routes[-1].proceeds:
+        sections[-1].problem("continue", "is of no use in the last route, after which there is none; leave it out")
     return tuple(routes)
 
 
@@ -251,6 +264,7 @@ def _route(fields: Fields, targets: Collection[str], escalations: Collection[str
         at_risk=fields.flag("at_risk"),
         escalation=fields.text("escalation", "", one_of=escalations),
         pace=Pace(*(fields.span(name, "0s") for name in Pace._fields)),
+        proceeds=fields.flag("continue"),
     )
     if route.escalation and not escalations:
         fields.problem("escalation", f"{route.escalation!r} is unknown; say under escalations what it is")

@@ -133,9 +133,10 @@ class Scene:
         item = placed(item, self._incident_id)
         if identity(item) in self._inhibited:
             return Held(Reason.INHIBITED, None)
-        return max(self._timed(item, target), key=lambda held: held.until or NONE, default=None)
+        return max(self.timed(item, target), key=lambda held: held.until or NONE, default=None)
 
-    def _timed(self, item: Item, target: str) -> Iterator[Held]:
+    def timed(self, item: Item, target: str = "") -> Iterator[Held]:
+        """All but other trouble that holds back news of an item whose place is known."""
         yield from (held for match, held in self._active if matches(match, item))
         if item.severity < Severity.CRITICAL and (until := self._quiet.get(target)):
             yield Held(Reason.QUIET_HOURS, until)
@@ -249,6 +250,11 @@ def too_long(start: Instant, end: Instant) -> str:
     if end - start > LONGEST:
         return "is more than 30 days after it begins; end it earlier, and make another then if it must be"
     return ""
+
+
+def faults(silence: Silence) -> Iterable[tuple[str, str]]:
+    """What is wrong with a silence, by its field, and how to put it right; empty: nothing."""
+    return ("match", too_wide(silence.match)), ("ends_at", too_long(silence.starts_at, silence.ends_at))
 
 
 def _values(item: Item, labels: Iterable[str]) -> tuple[str, ...]:

@@ -86,10 +86,12 @@ class Route(NamedTuple):
     #: By name; empty: none.
     escalation: str = ""
     pace: Pace = Pace()
+    #: Whether what it takes goes on to the later routes, too (`continue`).
+    proceeds: bool = False
 
 
 class Routing(NamedTuple):
-    """The rules. The first that matches decides; the last route matches everything."""
+    """The rules. The first that matches decides; the last route matches everything and does not proceed."""
 
     severities: tuple[SeverityRule, ...]
     routes: tuple[Route, ...]
@@ -119,12 +121,12 @@ def dispatch(item: Item, places: Iterable[Place], routing: Routing, now: Instant
     item = item._replace(severity=severity_of(item, routing.severities, now))
     addressed: dict[Address, Item] = {}
     if item.standing in TROUBLE:
-        addressed[address(item, routing.routes)] = item
+        addressed |= dict.fromkeys(addresses(item, routing.routes), item)
     follow_up = item._replace(follow_up=True)
     for rise in rises(item, routing.severities, now):
-        to = address(item._replace(severity=rise.severity), routing.routes)
-        coming = addressed.get(to, follow_up)
-        addressed[to] = coming._replace(rises=(*coming.rises, rise))
+        for to in addresses(item._replace(severity=rise.severity), routing.routes):
+            coming = addressed.get(to, follow_up)
+            addressed[to] = coming._replace(rises=(*coming.rises, rise))
     severities = _LEVELS if any("severity" in route.match for route in routing.routes) else (item.severity,)
     known = item.details or _NO_DETAILS
     repeated = (0, 1) if any("repeated" in route.match for route in routing.routes) else (known.breaches,)
@@ -132,7 +134,8 @@ def dispatch(item: Item, places: Iterable[Place], routing: Routing, now: Instant
         details = known._replace(customer_tier=place.tier, site=place.site, team=place.team)
         for severity, breaches in product(severities, repeated):
             was = item._replace(severity=severity, details=details._replace(breaches=breaches))
-            addressed.setdefault(address(was, routing.routes), follow_up)
+            for to in addresses(was, routing.routes):
+                addressed.setdefault(to, follow_up)
     return list(addressed.items())
 
 
@@ -164,9 +167,22 @@ def rises(item: Item, rules: Sequence[SeverityRule], now: Instant) -> Iterator[R
             severity = later
 
 
-def address(item: Item, routes: Iterable[Route]) -> Address:
-    """The receiver group of the first route that matches. The last of the routes must match everything."""
-    route = next(route for route in routes if matches(route.match, item))
+def addresses(item: Item, routes: Iterable[Route]) -> list[Address]:
+    """The receiver groups of all routes that take an item: at least one."""
+    return [address(item, route) for _, route in taking(item, routes)]
+
+
+def taking(item: Item, routes: Iterable[Route]) -> Iterator[tuple[int, Route]]:
+    """Those that take an item: all that match, up to the first that does not proceed, by their places, from 1."""
+    for number, route in enumerate(routes, start=1):
+        if matches(route.match, item):
+            yield number, route
+            if not route.proceeds:
+                return
+
+
+def address(item: Item, route: Route) -> Address:
+    """The receiver group of an item on a route that takes it."""
     labels = [f"{label}={quote(value, safe='')}" for label in route.group_by if (value := LABELS[label](item))]
     return Address(f"{route.name}/{','.join(labels)}" if labels else route.name, route.name)
 

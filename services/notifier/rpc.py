@@ -1,46 +1,74 @@
-"""NotifierService: the incidents this worker keeps, for those who ask, and what people say to any incident."""
+"""NotifierService: the incidents this worker keeps, for those who ask, and all else that the command line can do."""
 # ruff: noqa: ARG002, N802 - the contract names the methods and their arguments
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from functools import partial
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from puntual.notifier.v1.incident_pb2 import INCIDENT_STATE_UNSPECIFIED, Incident, IncidentTransition
 from puntual.notifier.v1.notifier_service_pb2 import (
     DESCRIPTOR,
+    CreateSilenceRequest,
+    CreateSilenceResponse,
+    EndSilenceRequest,
+    EndSilenceResponse,
     GetIncidentRequest,
     GetIncidentResponse,
+    ListAuditRequest,
+    ListAuditResponse,
     ListIncidentsRequest,
     ListIncidentsResponse,
+    ListSilencesRequest,
+    ListSilencesResponse,
     RespondRequest,
     RespondResponse,
+    TestRouteRequest,
+    TestRouteResponse,
     WatchIncidentsRequest,
     WatchIncidentsResponse,
 )
 from puntual.notifier.v1.notifier_service_pb2_grpc import NotifierServiceServicer, add_NotifierServiceServicer_to_server
+from puntual.notifier.v1.silence_pb2 import Silence
+from services.notifier.audit_search import AuditSearch, Sought
+from services.notifier.config import Rules
+from services.notifier.items import Details
+from services.notifier.reach import reach
+from services.notifier.reach_codec import asked, pack_reach
 from services.notifier.response_codec import decode_response
-from services.shared.clock import set_timestamp, wall_clock
+from services.notifier.silences_log import pack_silence
+from services.notifier.silencing import Silencing
+from services.shared.clock import from_timestamp, set_timestamp, wall_clock
 from services.shared.engine.view import RecordView
 from services.shared.errors import PuntualError, Unusable
-from services.shared.ingress import Outgoing
+from services.shared.ingress import Outgoing, Publish
+from services.shared.instant import Instant
 from services.shared.records import Page, Records
 from services.shared.rpc import Service
 
-#: Publishes messages and returns when Kafka has them. Raises PublishFailed.
-Publish = Callable[[Sequence[Outgoing]], Awaitable[None]]
+
+class Desk(NamedTuple):
+    """What every worker answers from, whichever incidents it keeps."""
+
+    silencing: Silencing
+    #: The messages of the audit topic: key (None: all), from, to (0: now). May raise KafkaUnreachable.
+    read_audit: Callable[[bytes | None, Instant, Instant], AsyncGenerator[Any]]
+    #: The rules as they are now.
+    rules: Callable[[], Rules]
 
 
-def notifier_service(view: RecordView, publish: Publish, responses: str) -> Service:
+def notifier_service(view: RecordView, publish: Publish, responses: str, desk: Desk) -> Service:
     """The service over the incidents of this worker. `responses`: the topic of what people say, by its full name."""
-    servicer = _Incidents(view, publish, responses)
+    servicer = _Incidents(view, publish, responses, desk)
     return Service(
         DESCRIPTOR.services_by_name["NotifierService"], partial(add_NotifierServiceServicer_to_server, servicer)
     )
 
 
 class _Incidents(NotifierServiceServicer):
-    def __init__(self, view: RecordView, publish: Publish, responses: str) -> None:
-        self._publish, self._responses = publish, responses
+    def __init__(self, view: RecordView, publish: Publish, responses: str, desk: Desk) -> None:
+        self._publish, self._responses, self._desk = publish, responses, desk
         self._incidents = Records(
             view=view, parse=Incident.FromString, routing=_routing, transitions=IncidentTransition.DESCRIPTOR
         )
@@ -78,6 +106,40 @@ class _Incidents(NotifierServiceServicer):
             raise PuntualError(f"response: {unusable.detail}. Nothing was published.") from unusable
         await self._publish([Outgoing(self._responses, response.incident_id.encode(), value)])
         return RespondResponse(response_id=response.response_id)
+
+    async def CreateSilence(self, request: CreateSilenceRequest, context: object) -> CreateSilenceResponse:
+        silence = await self._desk.silencing.create(request.silence)
+        return CreateSilenceResponse(silence=Silence.FromString(pack_silence(silence)))
+
+    async def ListSilences(self, request: ListSilencesRequest, context: object) -> ListSilencesResponse:
+        found = self._desk.silencing.silences(everything=request.all)
+        return ListSilencesResponse(silences=(Silence.FromString(pack_silence(silence)) for silence in found))
+
+    async def EndSilence(self, request: EndSilenceRequest, context: object) -> EndSilenceResponse:
+        await self._desk.silencing.end(request.silence_id)
+        return EndSilenceResponse()
+
+    async def ListAudit(self, request: ListAuditRequest, context: object) -> AsyncIterator[ListAuditResponse]:
+        since, until = from_timestamp(request.since), from_timestamp(request.until)
+        sought = Sought(since, until, request.incident_id, request.target, request.record_id)
+        search = AuditSearch(sought)
+        async with aclosing(self._desk.read_audit(sought.key, since, until)) as messages:
+            async for message in messages:
+                if entry := search.take(message):
+                    yield ListAuditResponse(entry=entry)
+
+    async def TestRoute(self, request: TestRouteRequest, context: object) -> TestRouteResponse:
+        details = Details(
+            customer_tier=request.customer_tier,
+            site=request.site,
+            team=request.team,
+            reason=request.reason,
+            breaches=int(request.is_repeated),
+        )
+        due_at = from_timestamp(request.due_at)
+        item = asked(request.service, request.kind, request.standing, request.customer_id, details, due_at)
+        at = from_timestamp(request.at) or wall_clock()
+        return TestRouteResponse(reach=pack_reach(reach(item, self._desk.rules(), at)))
 
 
 def _routing(incident_id: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from puntual.notifier.v1 import silence_pb2 as pb
-from services.notifier.holds import Silence, conditions, too_long, too_wide
+from services.notifier.holds import Silence, conditions, faults
 from services.shared.clock import from_timestamp, set_timestamp
 
 log = logging.getLogger(__name__)
@@ -66,10 +66,7 @@ def unpack_silence(key: str, value: bytes) -> Silence:
         by=message.by,
         created_at=from_timestamp(message.created_at),
     )
-    for field, problem in (
-        ("match", too_wide(silence.match)),
-        ("ends_at", too_long(silence.starts_at, silence.ends_at)),
-    ):
+    for field, problem in faults(silence):
         if problem:
             raise ValueError(f"{field} {problem}")
     return silence

@@ -33,7 +33,7 @@ _AGAIN = "Some messages may have been published; publish all of them again: what
 class Producer(Protocol):
     """The part of aiokafka's producer that is needed here."""
 
-    async def send_and_wait(self, topic: str, *, value: bytes, key: bytes, partition: int) -> object: ...
+    async def send_and_wait(self, topic: str, *, value: bytes | None, key: bytes, partition: int) -> object: ...
 
     async def stop(self) -> None: ...
 
@@ -86,7 +86,12 @@ class Outgoing(NamedTuple):
     #: Its full name.
     topic: str
     key: bytes
-    value: bytes
+    #: None: what had the key is gone.
+    value: bytes | None
+
+
+#: Publishes messages and returns when Kafka has them. Raises PublishFailed.
+Publish = Callable[[Sequence[Outgoing]], Awaitable[None]]
 
 
 class Ingress:

@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import Counter, Histogram
 
 from services.shared.engine.view import PartitionsMoved, SlowReader
-from services.shared.errors import PublishFailed, PuntualError
+from services.shared.errors import KafkaUnreachable, PublishFailed, PuntualError
 from services.shared.health import Probe
 from services.shared.log import place_of
 from services.shared.metrics import Registry
@@ -30,6 +30,7 @@ _STATUS: tuple[tuple[type[Exception], grpc.StatusCode], ...] = (
     (PartitionsMoved, grpc.StatusCode.UNAVAILABLE),
     (SlowReader, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (PublishFailed, grpc.StatusCode.UNAVAILABLE),
+    (KafkaUnreachable, grpc.StatusCode.UNAVAILABLE),
     (PuntualError, grpc.StatusCode.INVALID_ARGUMENT),
 )
 #: Trailing metadata of UNAVAILABLE: the address of the worker that can answer.

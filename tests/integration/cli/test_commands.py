@@ -156,6 +156,7 @@ def test_who_was_told_what_is_shown(kafka: str, prefix: str, site: tuple[str, ..
     assert found(said["incidentId"]) == everything[:3]
     assert found("--since", "24h") == everything[3:]
     assert found("--since", "2025-11-28T12:30:00.9+01:00") == everything[1:]
+    assert found("--until", "2025-11-28T12:30:00+01:00") == everything[:1]
     assert found("--target", "pager") == everything[:2]
     assert found("--record", "c-7/order_ready/o-1", "rest") == ["d:2:dead"]
     assert json.loads(run("incidents", "audit", "--json", *site).stdout.splitlines()[1]) == said
@@ -428,6 +429,7 @@ COMMANDS_ON_KAFKA: dict[str, tuple[str, ...]] = {
     "incidents silences": (),
     "incidents unsilence": ("5c1f09ab",),
     "incidents audit": (),
+    "incidents test-route": ("--service", "sla", "--kind", "first_reply", "--standing", "broken", "--silences"),
     **dict.fromkeys(("incidents ack", "incidents take-over", "incidents resolve"), ("everything",)),
     "incidents snooze": ("everything", "--for", "1h"),
     "incidents comment": ("everything", "why"),

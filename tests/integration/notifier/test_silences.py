@@ -93,6 +93,27 @@ def test_what_is_over_is_listed_on_demand(kafka: str, prefix: str, site: tuple[s
     assert "over" in run("silences", "--all", *site).stdout
 
 
+def test_test_route_counts_silences_where_it_is_told_to(site: tuple[str, ...]) -> None:
+    """Those in force at that instant, and only by that option is Kafka asked."""
+    name = made(run("silence", "--match", "site=Madrid", "--for", "2h", "--reason", "r", *site))
+    made(run("silence", "--match", "site=Torino", "--for", "2h", "--reason", "r", *site))
+    later = format_instant(Instant(NOW + HOUR))
+    made(run("silence", "--match", "site=Madrid", "--for", "2h", "--reason", "r", "--from", later, *site))
+    asked = ("test-route", "--service", "sla", "--kind", "first_reply", "--standing", "broken", "--site", "Madrid")
+
+    def held(at: Instant, *arguments: str) -> list[str]:
+        said = run(*asked, "--at", format_instant(at), *arguments)
+        assert said.exit_code == 0, said.output
+        return [line for line in said.stdout.splitlines() if "silence" in line]
+
+    assert held(Instant(NOW + SECOND), "--silences", *site) == [
+        f"held      by the silence {name} until {format_instant(Instant(NOW + 2 * HOUR))}"
+    ]
+    assert len(held(Instant(NOW + HOUR), "--silences", *site)) == 2
+    assert not held(Instant(NOW + 3 * HOUR), "--silences", *site)
+    assert not held(Instant(NOW + SECOND), "--kafka", "127.0.0.1:1")
+
+
 def test_it_says_first_which_open_incidents_it_is_for(kafka: str, prefix: str, site: tuple[str, ...]) -> None:
     """Also of items whose details are dropped, by what the incident is grouped by."""
     is_open = Incident.FromString(example())
@@ -137,7 +158,7 @@ def example() -> bytes:
         (("--match", "site=a", "--for", "1h", "--from", "noon"), "write for example 2026-11-26T17:00:00+01:00"),
         (
             ("--match", "site=a", "--for", "1h", "--from", "2026-11-26T11:00:00Z"),
-            "Invalid value for --from: it ends before now, 2026-11-26T12:00Z; begin later",
+            "Invalid value for --from: is over, 2026-11-26T12:00:00Z; begin or end it later",
         ),
     ],
 )

@@ -84,42 +84,149 @@ def test_a_risk_that_is_told_to_nobody_is_said_to_be(file: Path) -> None:
 
 
 def test_machines_are_told_the_same(file: Path) -> None:
-    """Rules by their numbers, conditions with what they ask for."""
+    """Rules by their numbers, conditions with what they ask for, and what is not there, too."""
     result = run(file, "--standing", "at_risk", "--team", "workshop", "--at", NIGHT, "--json")
+    on_call = {"target": "bob", "channel": "console", "schedule": "nights", "onCallUntil": "2026-12-10T13:00:00Z"}
     assert json.loads(result.stdout) == {
-        "severity": "warning",
-        "severity_rule": None,
-        "severity_met": [],
-        "severity_misses": [
+        "at": "2026-12-10T11:00:00Z",
+        "severity": "SEVERITY_WARNING",
+        "severityRule": 0,
+        "severityMet": [],
+        "severityMisses": [
             {
                 "number": 1,
+                "name": "",
                 "unmet": [
                     {"label": "standing", "value": "at_risk", "accepted": ["broken"]},
                     {"label": "tier", "value": "", "accepted": ["gold", "vip"]},
                 ],
             },
-            {"number": 2, "unmet": [{"label": "customer", "value": "", "accepted": ["c 7"]}]},
+            {"number": 2, "name": "", "unmet": [{"label": "customer", "value": "", "accepted": ["c 7"]}]},
         ],
-        "route": "shop",
-        "route_number": 2,
-        "route_met": [
-            {"label": "kind", "value": "order_ready", "accepted": ["order_ready"]},
-            {"label": "team", "value": "workshop", "accepted": ["workshop"]},
+        "routes": [
+            {
+                "number": 2,
+                "name": "shop",
+                "met": [
+                    {"label": "kind", "value": "order_ready", "accepted": ["order_ready"]},
+                    {"label": "team", "value": "workshop", "accepted": ["workshop"]},
+                ],
+                "continues": False,
+                "incidentId": "shop/kind=order_ready",
+                "told": [
+                    {"target": "desk", "channel": "email", "schedule": "", "isFallback": False},
+                    {**on_call, "isFallback": False},
+                ],
+                "steps": [],
+                "held": [],
+                "inhibitions": [],
+            }
         ],
-        "route_misses": [
+        "routeMisses": [
             {
                 "number": 1,
                 "name": "pager",
                 "unmet": [{"label": "severity", "value": "warning", "accepted": ["critical"]}],
             }
         ],
-        "incident": "shop/kind=order_ready",
-        "told": [
-            {"target": "desk", "channel": "email", "on_call": None, "until": None},
-            {"target": "bob", "channel": "console", "on_call": "nights", "until": "2026-12-10T13:00:00Z"},
-        ],
-        "tells_risk": True,
+        "riskToldBy": ["shop"],
     }
+
+
+WHOLE = """
+targets:
+  desk: {channel: email, settings: {host: h, from: a@b.c, to: [a@b.c], username: u, password: "env:NOT_HERE"},
+    quiet_hours: {zone: UTC, hours: {mon-sun: "22:00-07:00"}}}
+  ana: {channel: slack, settings: {token: "env:NOT_HERE", channel: C1}}
+  bob: {channel: console}
+severity: [{match: {tier: [gold]}, severity: critical}]
+schedules:
+  nights: {zone: UTC, fallback: desk, layers: [{rotation: [ana, bob], every: day, from: 2026-12-07, at: "07:00",
+    hours: {mon-sun: "20:00-07:00"}}]}
+escalations:
+  up: {steps: [{after: 10min, targets: ["on-call:nights"]}, {after: 8h, targets: [desk, bob]}],
+    repeat: {after: 1h, times: 4}, fallback: {after: 5min, targets: [bob]}}
+routes:
+  - {name: log, match: {service: [promises]}, targets: [bob], continue: true}
+  - {name: torino, match: {site: [Torino]}, targets: [bob], continue: true}
+  - {name: shop, targets: [desk], group_by: [site], escalation: up, at_risk: true}
+maintenance:
+  - {name: backups, match: {site: [Madrid]}, weekly: {mon-sun: "23:00-02:00"}, zone: UTC}
+  - {name: moving, match: {site: [Madrid]}, from: 2026-12-10T00:00, to: 2026-12-12T00:00, zone: UTC}
+  - {name: paint, match: {site: [Torino]}, from: 2026-12-10T00:00, to: 2026-12-12T00:00, zone: UTC}
+inhibit:
+  - {while: {kind: [order_ready], standing: [broken]}, quiet: {kind: [callback]}, equal: [customer]}
+  - {while: {kind: [appointment, order_delivered]}, quiet: {kind: [order_ready]}, equal: [customer, site]}
+  - {while: {kind: [appointment], site: [Torino]}, quiet: {kind: [order_ready]}}
+  - {while: {service: [sla]}, quiet: {kind: [order_ready]}}
+"""
+LATE = ("--site", "Madrid", "--customer", "c-7", "--at", "2026-12-10T23:30+00:00")
+
+
+def test_it_says_what_comes_of_it_on_each_route(file: Path) -> None:
+    """Where it goes on to, who is told later and whom the schedule names then, and what holds it back."""
+    file.write_text(WHOLE)
+    result = run(file, "--standing", "broken", *LATE)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        "severity  warning, as no rule matches",
+        "          not rule 1: tier is not given, not gold",
+        "route     1, log: service is promises; continue",
+        "incident  log",
+        "told      bob by console",
+        "held      by the maintenance backups until 2026-12-11T02:00:00Z",
+        "          by the maintenance moving until 2026-12-12T00:00:00Z",
+        "waits     while kind is appointment or order_delivered, with the same customer and site (inhibit 2)",
+        "          while kind is appointment and site is Torino (inhibit 3)",
+        "route     3, shop: it matches everything",
+        "          not route 2, torino: site is Madrid, not Torino",
+        "incident  shop/site=Madrid",
+        "told      desk by email, once its quiet hours end, 2026-12-11T07:00:00Z",
+        "after     10 min: bob by console, on call by nights until 2026-12-11T07:00:00Z",
+        "          8 h 10 min: desk by email",
+        "          8 h 10 min: bob by console",
+        "          9 h 10 min: desk by email",
+        "          9 h 20 min: desk by email, as nobody is on call by nights until 2026-12-11T20:00:00Z",
+        "          17 h 20 min: desk by email",
+        "          17 h 20 min: bob by console",
+        "          18 h 20 min: desk by email",
+        "          18 h 30 min: desk by email, as nobody is on call by nights until 2026-12-11T20:00:00Z",
+        "          1 d 2 h: desk by email, once its quiet hours end, 2026-12-12T07:00:00Z",
+        "          1 d 2 h: bob by console",
+        "          1 d 3 h: desk by email, once its quiet hours end, 2026-12-12T07:00:00Z",
+        "          1 d 3 h: ana by slack, on call by nights until 2026-12-12T07:00:00Z",
+        "          and 5 more steps, the last after 1 d 20 h",
+        "held      by the maintenance backups until 2026-12-11T02:00:00Z",
+        "          by the maintenance moving until 2026-12-12T00:00:00Z",
+        "waits     while kind is appointment or order_delivered, with the same customer and site (inhibit 2)",
+        "          while service is sla (inhibit 4)",
+        "a risk    is told by route 3, shop",
+    ]
+
+
+def test_machines_are_told_all_of_it(file: Path) -> None:
+    """Each step, by when and after how long; each hold and each rule by which other trouble would be one."""
+    file.write_text(WHOLE)
+    log, shop = json.loads(run(file, "--standing", "broken", *LATE, "--json").stdout)["routes"]
+    assert (log["continues"], shop["continues"]) == (True, False)
+    assert len(shop["steps"]) == 15
+    assert (shop["steps"][0]["after"], shop["steps"][0]["at"]) == ("600s", "2026-12-10T23:40:00Z")
+    assert shop["told"][0]["quietUntil"] == "2026-12-11T07:00:00Z"
+    assert [(each["reason"], each["by"]) for each in shop["held"]] == [
+        ("maintenance", "backups"),
+        ("maintenance", "moving"),
+    ]
+    assert [each["number"] for each in log["inhibitions"]] == [2, 3]
+    assert [each["number"] for each in shop["inhibitions"]] == [2, 4]
+
+
+def test_what_is_critical_passes_quiet_hours_and_a_risk_has_no_steps(file: Path) -> None:
+    """As the notifier has it."""
+    file.write_text(WHOLE)
+    critical = run(file, "--standing", "broken", *LATE, "--tier", "gold").stdout
+    assert "told      desk by email\n" in critical
+    assert "after  " in critical
+    assert "after  " not in run(file, "--standing", "at_risk", *LATE).stdout
 
 
 def test_the_built_in_rules_are_tried_where_no_file_is_named() -> None:
@@ -162,7 +269,7 @@ def test_how_late_it_is_can_decide(file: Path) -> None:
     said = run(file, "--standing", "broken").stdout.splitlines()
     assert said[1] == "          not rule 1: late is 0 s, not at least 4 h 00 min"
     refused = run(file, "--standing", "at_risk", "--late", "5h")
-    assert (refused.exit_code, "only what is broken is late; write --standing broken" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "only what is broken is late; ask of what is broken" in refused.stderr) == (2, True)
 
 
 def test_it_can_be_asked_of_what_is_repeated(file: Path) -> None:

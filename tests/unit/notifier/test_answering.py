@@ -27,6 +27,7 @@ from services.shared.instant import Instant
 from services.shared.metrics import Registry
 from services.shared.rpc import RpcServer
 from tests.unit.notifier.builders import an_item, at
+from tests.unit.notifier.desks import Office
 from tests.unit.notifier.test_page import an_incident, said
 from tests.views import MemoryView
 
@@ -318,7 +319,7 @@ async def an_owner(*incidents: Incident) -> AsyncIterator[str]:
     view = MemoryView()
     for incident in incidents:
         view.put(incident.incident_id, incident.incident_id, pack(incident))
-    server = RpcServer(Registry(), notifier_service(view, _nowhere, "r"), lambda: None)
+    server = RpcServer(Registry(), notifier_service(view, _nowhere, "r", Office().desk), lambda: None)
     try:
         yield f"{HOST}:{await server.start(HOST, 0)}"
     finally:

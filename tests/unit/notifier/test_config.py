@@ -136,6 +136,7 @@ def test_severity_can_ask_for_lateness() -> None:
         ("name: rest", "name: desk", "routes[1].name: 'desk' is taken by a route above"),
         ("name: rest", "name: The Rest", "routes[1].name: 'The Rest' is no name"),
         ("match: {team: [counter], severity: [critical]}, ", "", "routes[0].match: is missing, so that no later route"),
+        ("name: rest", "name: rest, continue: true", "routes[1].continue: is of no use in the last route"),
         ("critical: 2h", "critical: 0s", "give_up_after.critical: '0s' is no time at all"),
         ("critical: 2h", "grave: 2h", "give_up_after.grave: is no field"),
         ("every: 2h", "every: 0s", "targets.desk.canary.every: '0s' is no time at all; write for example 1h"),

@@ -24,7 +24,7 @@ from services.notifier.holds import (
 )
 from services.notifier.items import NONE, Details, Item, Severity, Standing, identity
 from services.notifier.on_call import read_hours
-from services.notifier.routing import CLOSED, LABELS, Match, Route, address
+from services.notifier.routing import CLOSED, LABELS, Match, Route, addresses
 from services.shared.fields import Fields
 from services.shared.instant import Instant, parse_instant
 from services.shared.working_time import WorkingTime
@@ -195,7 +195,7 @@ def test_a_silence_knows_where_an_item_belongs_by_its_incident() -> None:
     """As the id of the incident says it, whatever characters are in it."""
     place = MADRID._replace(site="Plaça d'Espanya, 1/2=b", team="ñ")
     route = Route("shop", {}, ("mail",), ("kind", "site", "team"))
-    incident_id = address(an_item(details=place), [route]).incident_id
+    ((incident_id, _),) = addresses(an_item(details=place), [route])
     holds = silenced(Silence("s", {"site": frozenset({place.site}), "team": frozenset({"ñ"})}, at(0), at(9)))
     bare = an_item(details=None)
     assert holds.scene(incident_id, [bare], at(1)).held(bare, "mail")

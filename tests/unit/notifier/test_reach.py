@@ -3,6 +3,7 @@
 from hypothesis import given, strategies as st
 
 from services.notifier.config import Rules
+from services.notifier.holds import Holds
 from services.notifier.items import Details, Severity, Standing
 from services.notifier.reach import reach
 from services.notifier.routing import LABELS, Match, Place, Route, Routing, SeverityRule, dispatch
@@ -27,7 +28,14 @@ _LATE = st.sampled_from([0, 10 * MINUTE, 60 * MINUTE])
 _SEVERITIES = st.lists(st.builds(SeverityRule, _match("severity"), st.sampled_from([*Severity][1:]), _LATE), max_size=4)
 _ROUTES = st.lists(
     st.builds(
-        Route, st.just("some"), _match("standing"), st.just(("desk",)), st.sampled_from([(), ("team",)]), st.booleans()
+        Route,
+        st.just("some"),
+        _match("standing"),
+        st.just(("desk",)),
+        st.sampled_from([(), ("team",)]),
+        st.booleans(),
+        escalation=st.just(""),
+        proceeds=st.booleans(),
     ),
     max_size=4,
 )
@@ -41,23 +49,28 @@ _PLACES = st.builds(Place, *[st.sampled_from(["", "gold", "workshop"])] * 3)
 def test_it_is_what_the_notifier_does(
     severities: list[SeverityRule], routes: list[Route], standing: Standing, place: Place, late: int
 ) -> None:
-    """The same severity and incident, by the rule that it names, which is the first that matches."""
+    """The same severity and incidents, by the rules that it names; those it passes over do not match."""
     details = Details(customer_tier=place.tier, site=place.site, team=place.team)
     item = an_item(standing, details=details)
     routing = Routing(tuple(severities), (*routes, _LAST))
     now = Instant(NOON + late)
-    found = reach(item, Rules({"desk": "email"}, routing, {}, {}), now)
-    ((where, told),) = [(where, told) for where, told in dispatch(item, [place], routing, now) if not told.follow_up]
-    assert (found.incident_id, found.route.name, found.severity) == (where.incident_id, where.route, told.severity)
-    assert routing.routes[found.route_number - 1] is found.route
-    assert bool(found.told) == (standing == Standing.BROKEN or found.route.at_risk)
-    for matched, misses in (
-        ([(rule.match, rule.late) for rule in routing.severities], found.severity_misses),
-        ([(route.match, 0) for route in routing.routes], found.route_misses),
-    ):
-        for (match, at_least), miss in zip(matched, misses, strict=False):
-            unmet = {label for label, accepted in match.items() if LABELS[label](told) not in accepted}
+    found = reach(item, Rules({"desk": "email"}, routing, {}, {}, Holds()), now)
+    sent = [(where, told) for where, told in dispatch(item, [place], routing, now) if not told.follow_up]
+    assert {(taken.incident_id, taken.route.name) for taken in found.routes} == {where for where, _ in sent}
+    assert {told.severity for _, told in sent} == {found.severity}
+    taken = [each.number for each in found.routes]
+    assert [routing.routes[number - 1] for number in taken] == [each.route for each in found.routes]
+    assert sorted([*taken, *(miss.number for miss in found.route_misses)]) == [*range(1, max(taken) + 1)]
+    for each in found.routes:
+        assert bool(each.told) == (standing == Standing.BROKEN or each.route.at_risk)
+    item = sent[0][1]
+    rules = ([(rule.match, rule.late) for rule in routing.severities], [(route.match, 0) for route in routing.routes])
+    for matched, misses in zip(rules, (found.severity_misses, found.route_misses), strict=True):
+        for miss in misses:
+            match, at_least = matched[miss.number - 1]
+            unmet = {label for label, accepted in match.items() if LABELS[label](item) not in accepted}
             unmet |= {"late"} if at_least > (late if standing == Standing.BROKEN else 0) else set()
             assert unmet
-            assert {each.label for each in miss.unmet} == unmet
-    assert all(each.value in each.accepted for each in (*found.severity_met, *found.route_met))
+            assert {condition.label for condition in miss.unmet} == unmet
+    met = [condition for each in found.routes for condition in each.met]
+    assert all(each.value in each.accepted for each in (*found.severity_met, *met))

@@ -115,7 +115,7 @@ inhibit: [{while: {kind: [order_ready]}, quiet: {repeated: [no]}}]
 def test_a_document_says_when_a_breach_is_repeated() -> None:
     """Rules, routes and holds speak of it by yes and no, which YAML takes for true and false."""
     config = parse(DOCUMENT, "notifier.yaml")
-    assert config.repeated == (3, MONTH)
+    assert config.rules.repeated == (3, MONTH)
     assert [rule.match for rule in config.routing.severities] == [{"repeated": {"yes"}}]
     assert [route.match for route in config.routing.routes] == [
         {"repeated": {"yes"}},

@@ -1,6 +1,7 @@
 """Where an item belongs."""
 
 import pytest
+from hypothesis import given, strategies as st
 
 from services.notifier.items import NONE, Details, Rise, Severity, Standing, slim
 from services.notifier.routing import (
@@ -10,7 +11,7 @@ from services.notifier.routing import (
     Route,
     Routing,
     SeverityRule,
-    address,
+    addresses,
     dispatch,
     lateness,
     rises,
@@ -43,15 +44,16 @@ def only(**labels: str) -> Match:
 def test_a_route_takes_what_meets_every_condition(match: Match, takes: bool) -> None:
     """Several values of a label are alternatives, several labels must all hold."""
     item = an_item(details=WORKSHOP)
-    assert (address(item, [Route("first", match, ()), EVERYTHING]).route == "first") == takes
+    (to,) = addresses(item, [Route("first", match, ()), EVERYTHING])
+    assert (to.route == "first") == takes
 
 
 def test_the_receiver_group_is_the_route_with_its_labels() -> None:
     """Labels an item does not have are left out, and their values cannot be taken for syntax."""
     route = Route("ops", {}, (), group_by=("customer", "kind", "site", "team"))
     item = an_item(details=Details(team="a/b,c=d"))
-    assert address(item, [route]).incident_id == "ops/customer=C-7,kind=order_ready,team=a%2Fb%2Cc%3Dd"
-    assert address(item, [EVERYTHING]).incident_id == "everything"
+    assert addresses(item, [route]) == [("ops/customer=C-7,kind=order_ready,team=a%2Fb%2Cc%3Dd", "ops")]
+    assert addresses(item, [EVERYTHING]) == [("everything", "everything")]
 
 
 def test_the_first_severity_rule_that_matches_decides() -> None:
@@ -88,7 +90,7 @@ def test_what_is_not_known_is_neither_repeated_nor_not(breaches: int | None, lab
     item = an_item(details=WORKSHOP._replace(breaches=breaches))
     routes = [*(Route(value, only(repeated=value), ()) for value in ("yes", "no")), EVERYTHING]
     assert LABELS["repeated"](item) == label
-    assert address(item, routes).route == (label or "everything")
+    assert [to.route for to in addresses(item, routes)] == [label or "everything"]
     assert LABELS["repeated"](slim(item)) == ""
 
 
@@ -183,3 +185,62 @@ def test_who_will_have_to_know_is_sent_it_too() -> None:
     assert sent(1) == {"everything": (False, ()), "pager": (True, (CRITICAL_AT,))}
     assert sent(240) == {"everything": (True, ()), "pager": (False, ())}
     assert sent(1, Standing.FULFILLED_LATE) == {"everything": (True, ()), "pager": (True, ())}
+
+
+def test_what_a_route_takes_that_proceeds_goes_on_to_the_later_ones() -> None:
+    """Up to the first that matches and does not proceed; those that do not match are passed over."""
+    routes = (
+        Route("log", {}, (), proceeds=True),
+        Route("counter", only(team="counter"), (), proceeds=True),
+        Route("workshop", only(team="workshop"), ()),
+        EVERYTHING,
+    )
+    assert [to.route for to in addresses(an_item(details=WORKSHOP), routes)] == ["log", "workshop"]
+    assert [to.route for to in addresses(an_item(), routes)] == ["log", "everything"]
+
+
+def test_everybody_who_was_told_hears_how_it_ends() -> None:
+    """On all routes that took it where it was, and on all that take it where it is."""
+    routing = Routing((), (Route("log", {}, (), ("team",), proceeds=True), EVERYTHING))
+    places = [HERE, Place("gold", "Madrid", "counter")]
+    sent = {to.incident_id: item.follow_up for to, item in dispatch(an_item(details=WORKSHOP), places, routing, NOON)}
+    assert sent == {"log/team=workshop": False, "everything": False, "log/team=counter": True}
+
+
+TEAMS, SITES = ("", "workshop", "counter"), ("", "Madrid")
+MATCHES = st.fixed_dictionaries(
+    {},
+    optional={
+        "team": st.sets(st.sampled_from(TEAMS), min_size=1).map(frozenset),
+        "site": st.sets(st.sampled_from(SITES), min_size=1).map(frozenset),
+        "severity": st.sets(st.sampled_from(["info", "warning", "critical"]), min_size=1).map(frozenset),
+    },
+)
+DRAWN = st.tuples(MATCHES, st.sampled_from([(), ("team",), ("kind", "site")]), st.booleans())
+ROUTES = st.lists(DRAWN, max_size=5).map(
+    lambda drawn: [
+        *(Route(f"r{number}", match, (), by, proceeds=on) for number, (match, by, on) in enumerate(drawn)),
+        EVERYTHING,
+    ]
+)
+PLACES = st.builds(Place, st.just(""), st.sampled_from(SITES), st.sampled_from(TEAMS))
+PASTS = st.lists(st.tuples(PLACES, st.sampled_from([Standing.AT_RISK, Standing.BROKEN])), min_size=1, max_size=4)
+
+
+@given(ROUTES, PASTS)
+def test_an_item_reaches_somebody_and_each_whom_it_reached_before_hears_of_it_again(
+    routes: list[Route], past: list[tuple[Place, Standing]]
+) -> None:
+    """Wherever it went and however grave it was: the follow-ups are a superset of all earlier addresses."""
+    routing = Routing((SeverityRule(only(standing="broken"), Severity.CRITICAL),), tuple(routes))
+    places = [place for place, _ in past]
+    reached: set[str] = set()
+    for count, (place, standing) in enumerate(past, start=1):
+        item = an_item(standing, details=Details(site=place.site, team=place.team))
+        sent = dispatch(item, places[:count], routing, NOON)
+        taken = [to.route for to, item in sent if not item.follow_up]
+        assert [route.proceeds for route in routes if route.name in taken] == [*[True] * (len(taken) - 1), False]
+        reached |= {to.incident_id for to, item in sent if not item.follow_up}
+        assert reached <= {to.incident_id for to, _ in sent}
+    over = dispatch(an_item(Standing.FULFILLED_LATE), places, routing, NOON)
+    assert reached <= {to.incident_id for to, item in over if item.follow_up}

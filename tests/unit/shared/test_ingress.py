@@ -44,7 +44,7 @@ class Sent(NamedTuple):
     topic: str
     partition: int
     key: bytes
-    value: bytes
+    value: bytes | None
 
 
 class FakeProducer:
@@ -56,7 +56,7 @@ class FakeProducer:
         self.trouble: dict[bytes, Exception | None] = {}
         self.stopped = False
 
-    async def send_and_wait(self, topic: str, *, value: bytes, key: bytes, partition: int) -> object:
+    async def send_and_wait(self, topic: str, *, value: bytes | None, key: bytes, partition: int) -> object:
         self.sent.append(Sent(topic, partition, key, value))
         if key in self.trouble:
             error = self.trouble[key]

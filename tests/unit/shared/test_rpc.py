@@ -62,6 +62,7 @@ from services.shared.records import Page, Records, routing_of
 from services.shared.rpc import OWNER, RpcServer, Service
 from services.sla.rpc import sla_service
 from services.sla.standards import InForce
+from tests.unit.notifier.desks import Office
 from tests.unit.sla.builders import STANDARDS
 from tests.views import MemoryView
 
@@ -117,7 +118,7 @@ def publishing() -> FakePublishing:
 
 @pytest.fixture
 async def incidents(view: MemoryView, publishing: FakePublishing) -> AsyncIterator["NotifierServiceAsyncStub"]:
-    make = partial(notifier_service, publish=publishing.send, responses="test.responses.v1")
+    make = partial(notifier_service, publish=publishing.send, responses="test.responses.v1", desk=Office().desk)
     async with serving(make, view) as channel:
         yield NotifierServiceStub(channel)
 
@@ -509,7 +510,7 @@ async def test_a_response_is_published_under_its_incident(
     own = Response(response_id="r-1", via="pager", **_fields(response))
     own.responded_at.FromJsonString("2026-11-26T12:00:00Z")
     assert (await incidents.Respond(RespondRequest(response=own))).response_id == "r-1"
-    filled, kept = (Response.FromString(message.value) for message in publishing.sent)
+    filled, kept = (Response.FromString(message.value or b"") for message in publishing.sent)
     assert {(message.topic, message.key) for message in publishing.sent} == {("test.responses.v1", "ops/é".encode())}
     assert kept == own
     assert (filled.response_id, filled.via, filled.by) == (given, "grpc", "ana")

@@ -23,33 +23,56 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from puntual.notifier.v1 import audit_pb2 as puntual_dot_notifier_dot_v1_dot_audit__pb2
 from puntual.notifier.v1 import incident_pb2 as puntual_dot_notifier_dot_v1_dot_incident__pb2
+from puntual.notifier.v1 import reach_pb2 as puntual_dot_notifier_dot_v1_dot_reach__pb2
 from puntual.notifier.v1 import response_pb2 as puntual_dot_notifier_dot_v1_dot_response__pb2
+from puntual.notifier.v1 import silence_pb2 as puntual_dot_notifier_dot_v1_dot_silence__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*puntual/notifier/v1/notifier_service.proto\x12\x13puntual.notifier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"puntual/notifier/v1/incident.proto\x1a\"puntual/notifier/v1/response.proto\")\n\x12GetIncidentRequest\x12\x13\n\x0bincident_id\x18\x01 \x01(\t\"F\n\x13GetIncidentResponse\x12/\n\x08incident\x18\x01 \x01(\x0b\x32\x1d.puntual.notifier.v1.Incident\"p\n\x14ListIncidentsRequest\x12\x31\n\x05state\x18\x01 \x01(\x0e\x32\".puntual.notifier.v1.IncidentState\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x15ListIncidentsResponse\x12\x30\n\tincidents\x18\x01 \x03(\x0b\x32\x1d.puntual.notifier.v1.Incident\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"U\n\x15WatchIncidentsRequest\x12<\n\x0btransitions\x18\x01 \x03(\x0e\x32\'.puntual.notifier.v1.IncidentTransition\"\xb8\x01\n\x16WatchIncidentsResponse\x12/\n\x08incident\x18\x01 \x01(\x0b\x32\x1d.puntual.notifier.v1.Incident\x12;\n\ntransition\x18\x02 \x01(\x0e\x32\'.puntual.notifier.v1.IncidentTransition\x12\x30\n\x0c\x61nnounced_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"A\n\x0eRespondRequest\x12/\n\x08response\x18\x01 \x01(\x0b\x32\x1d.puntual.notifier.v1.Response\"&\n\x0fRespondResponse\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t2\x9e\x03\n\x0fNotifierService\x12`\n\x0bGetIncident\x12\'.puntual.notifier.v1.GetIncidentRequest\x1a(.puntual.notifier.v1.GetIncidentResponse\x12\x66\n\rListIncidents\x12).puntual.notifier.v1.ListIncidentsRequest\x1a*.puntual.notifier.v1.ListIncidentsResponse\x12k\n\x0eWatchIncidents\x12*.puntual.notifier.v1.WatchIncidentsRequest\x1a+.puntual.notifier.v1.WatchIncidentsResponse0\x01\x12T\n\x07Respond\x12#.puntual.notifier.v1.RespondRequest\x1a$.puntual.notifier.v1.RespondResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*puntual/notifier/v1/notifier_service.proto\x12\x13puntual.notifier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fpuntual/notifier/v1/audit.proto\x1a\"puntual/notifier/v1/incident.proto\x1a\x1fpuntual/notifier/v1/reach.proto\x1a\"puntual/notifier/v1/response.proto\x1a!puntual/notifier/v1/silence.proto\")\n\x12GetIncidentRequest\x12\x13\n\x0bincident_id\x18\x01 \x01(\t\"F\n\x13GetIncidentResponse\x12/\n\x08incident\x18\x01 \x01(\x0b\x32\x1d.puntual.notifier.v1.Incident\"p\n\x14ListIncidentsRequest\x12\x31\n\x05state\x18\x01 \x01(\x0e\x32\".puntual.notifier.v1.IncidentState\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x15ListIncidentsResponse\x12\x30\n\tincidents\x18\x01 \x03(\x0b\x32\x1d.puntual.notifier.v1.Incident\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"U\n\x15WatchIncidentsRequest\x12<\n\x0btransitions\x18\x01 \x03(\x0e\x32\'.puntual.notifier.v1.IncidentTransition\"\xb8\x01\n\x16WatchIncidentsResponse\x12/\n\x08incident\x18\x01 \x01(\x0b\x32\x1d.puntual.notifier.v1.Incident\x12;\n\ntransition\x18\x02 \x01(\x0e\x32\'.puntual.notifier.v1.IncidentTransition\x12\x30\n\x0c\x61nnounced_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"A\n\x0eRespondRequest\x12/\n\x08response\x18\x01 \x01(\x0b\x32\x1d.puntual.notifier.v1.Response\"&\n\x0fRespondResponse\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\"E\n\x14\x43reateSilenceRequest\x12-\n\x07silence\x18\x01 \x01(\x0b\x32\x1c.puntual.notifier.v1.Silence\"F\n\x15\x43reateSilenceResponse\x12-\n\x07silence\x18\x01 \x01(\x0b\x32\x1c.puntual.notifier.v1.Silence\"\"\n\x13ListSilencesRequest\x12\x0b\n\x03\x61ll\x18\x01 \x01(\x08\"F\n\x14ListSilencesResponse\x12.\n\x08silences\x18\x01 \x03(\x0b\x32\x1c.puntual.notifier.v1.Silence\"\'\n\x11\x45ndSilenceRequest\x12\x12\n\nsilence_id\x18\x01 \x01(\t\"\x14\n\x12\x45ndSilenceResponse\"\xa0\x01\n\x10ListAuditRequest\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bincident_id\x18\x03 \x01(\t\x12\x0e\n\x06target\x18\x04 \x01(\t\x12\x11\n\trecord_id\x18\x05 \x01(\t\"C\n\x11ListAuditResponse\x12.\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1f.puntual.notifier.v1.AuditEntry\"\xa3\x02\n\x10TestRouteRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12/\n\x08standing\x18\x03 \x01(\x0e\x32\x1d.puntual.notifier.v1.Standing\x12\x13\n\x0b\x63ustomer_id\x18\x04 \x01(\t\x12\x15\n\rcustomer_tier\x18\x05 \x01(\t\x12\x0c\n\x04site\x18\x06 \x01(\t\x12\x0c\n\x04team\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12&\n\x02\x61t\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x64ue_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bis_repeated\x18\x0b \x01(\x08\">\n\x11TestRouteResponse\x12)\n\x05reach\x18\x01 \x01(\x0b\x32\x1a.puntual.notifier.v1.Reach2\x84\x07\n\x0fNotifierService\x12`\n\x0bGetIncident\x12\'.puntual.notifier.v1.GetIncidentRequest\x1a(.puntual.notifier.v1.GetIncidentResponse\x12\x66\n\rListIncidents\x12).puntual.notifier.v1.ListIncidentsRequest\x1a*.puntual.notifier.v1.ListIncidentsResponse\x12k\n\x0eWatchIncidents\x12*.puntual.notifier.v1.WatchIncidentsRequest\x1a+.puntual.notifier.v1.WatchIncidentsResponse0\x01\x12T\n\x07Respond\x12#.puntual.notifier.v1.RespondRequest\x1a$.puntual.notifier.v1.RespondResponse\x12\x66\n\rCreateSilence\x12).puntual.notifier.v1.CreateSilenceRequest\x1a*.puntual.notifier.v1.CreateSilenceResponse\x12\x63\n\x0cListSilences\x12(.puntual.notifier.v1.ListSilencesRequest\x1a).puntual.notifier.v1.ListSilencesResponse\x12]\n\nEndSilence\x12&.puntual.notifier.v1.EndSilenceRequest\x1a\'.puntual.notifier.v1.EndSilenceResponse\x12\\\n\tListAudit\x12%.puntual.notifier.v1.ListAuditRequest\x1a&.puntual.notifier.v1.ListAuditResponse0\x01\x12Z\n\tTestRoute\x12%.puntual.notifier.v1.TestRouteRequest\x1a&.puntual.notifier.v1.TestRouteResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'puntual.notifier.v1.notifier_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETINCIDENTREQUEST']._serialized_start=172
-  _globals['_GETINCIDENTREQUEST']._serialized_end=213
-  _globals['_GETINCIDENTRESPONSE']._serialized_start=215
-  _globals['_GETINCIDENTRESPONSE']._serialized_end=285
-  _globals['_LISTINCIDENTSREQUEST']._serialized_start=287
-  _globals['_LISTINCIDENTSREQUEST']._serialized_end=399
-  _globals['_LISTINCIDENTSRESPONSE']._serialized_start=401
-  _globals['_LISTINCIDENTSRESPONSE']._serialized_end=499
-  _globals['_WATCHINCIDENTSREQUEST']._serialized_start=501
-  _globals['_WATCHINCIDENTSREQUEST']._serialized_end=586
-  _globals['_WATCHINCIDENTSRESPONSE']._serialized_start=589
-  _globals['_WATCHINCIDENTSRESPONSE']._serialized_end=773
-  _globals['_RESPONDREQUEST']._serialized_start=775
-  _globals['_RESPONDREQUEST']._serialized_end=840
-  _globals['_RESPONDRESPONSE']._serialized_start=842
-  _globals['_RESPONDRESPONSE']._serialized_end=880
-  _globals['_NOTIFIERSERVICE']._serialized_start=883
-  _globals['_NOTIFIERSERVICE']._serialized_end=1297
+  _globals['_GETINCIDENTREQUEST']._serialized_start=273
+  _globals['_GETINCIDENTREQUEST']._serialized_end=314
+  _globals['_GETINCIDENTRESPONSE']._serialized_start=316
+  _globals['_GETINCIDENTRESPONSE']._serialized_end=386
+  _globals['_LISTINCIDENTSREQUEST']._serialized_start=388
+  _globals['_LISTINCIDENTSREQUEST']._serialized_end=500
+  _globals['_LISTINCIDENTSRESPONSE']._serialized_start=502
+  _globals['_LISTINCIDENTSRESPONSE']._serialized_end=600
+  _globals['_WATCHINCIDENTSREQUEST']._serialized_start=602
+  _globals['_WATCHINCIDENTSREQUEST']._serialized_end=687
+  _globals['_WATCHINCIDENTSRESPONSE']._serialized_start=690
+  _globals['_WATCHINCIDENTSRESPONSE']._serialized_end=874
+  _globals['_RESPONDREQUEST']._serialized_start=876
+  _globals['_RESPONDREQUEST']._serialized_end=941
+  _globals['_RESPONDRESPONSE']._serialized_start=943
+  _globals['_RESPONDRESPONSE']._serialized_end=981
+  _globals['_CREATESILENCEREQUEST']._serialized_start=983
+  _globals['_CREATESILENCEREQUEST']._serialized_end=1052
+  _globals['_CREATESILENCERESPONSE']._serialized_start=1054
+  _globals['_CREATESILENCERESPONSE']._serialized_end=1124
+  _globals['_LISTSILENCESREQUEST']._serialized_start=1126
+  _globals['_LISTSILENCESREQUEST']._serialized_end=1160
+  _globals['_LISTSILENCESRESPONSE']._serialized_start=1162
+  _globals['_LISTSILENCESRESPONSE']._serialized_end=1232
+  _globals['_ENDSILENCEREQUEST']._serialized_start=1234
+  _globals['_ENDSILENCEREQUEST']._serialized_end=1273
+  _globals['_ENDSILENCERESPONSE']._serialized_start=1275
+  _globals['_ENDSILENCERESPONSE']._serialized_end=1295
+  _globals['_LISTAUDITREQUEST']._serialized_start=1298
+  _globals['_LISTAUDITREQUEST']._serialized_end=1458
+  _globals['_LISTAUDITRESPONSE']._serialized_start=1460
+  _globals['_LISTAUDITRESPONSE']._serialized_end=1527
+  _globals['_TESTROUTEREQUEST']._serialized_start=1530
+  _globals['_TESTROUTEREQUEST']._serialized_end=1821
+  _globals['_TESTROUTERESPONSE']._serialized_start=1823
+  _globals['_TESTROUTERESPONSE']._serialized_end=1885
+  _globals['_NOTIFIERSERVICE']._serialized_start=1888
+  _globals['_NOTIFIERSERVICE']._serialized_end=2788
 # @@protoc_insertion_point(module_scope)

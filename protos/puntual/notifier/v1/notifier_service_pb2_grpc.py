@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class NotifierServiceStub:
-    """Incidents as this worker knows them: it answers for the partitions it owns, and says who owns the others.
+    """Incidents as this worker knows them: it answers for the partitions it owns, and says who owns the others. All else
+    every worker answers alike.
     """
 
     def __init__(self, channel):
@@ -55,10 +56,36 @@ class NotifierServiceStub:
                 request_serializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.RespondRequest.SerializeToString,
                 response_deserializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.RespondResponse.FromString,
                 _registered_method=True)
+        self.CreateSilence = channel.unary_unary(
+                '/puntual.notifier.v1.NotifierService/CreateSilence',
+                request_serializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.CreateSilenceRequest.SerializeToString,
+                response_deserializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.CreateSilenceResponse.FromString,
+                _registered_method=True)
+        self.ListSilences = channel.unary_unary(
+                '/puntual.notifier.v1.NotifierService/ListSilences',
+                request_serializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.ListSilencesRequest.SerializeToString,
+                response_deserializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.ListSilencesResponse.FromString,
+                _registered_method=True)
+        self.EndSilence = channel.unary_unary(
+                '/puntual.notifier.v1.NotifierService/EndSilence',
+                request_serializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.EndSilenceRequest.SerializeToString,
+                response_deserializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.EndSilenceResponse.FromString,
+                _registered_method=True)
+        self.ListAudit = channel.unary_stream(
+                '/puntual.notifier.v1.NotifierService/ListAudit',
+                request_serializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.ListAuditResponse.FromString,
+                _registered_method=True)
+        self.TestRoute = channel.unary_unary(
+                '/puntual.notifier.v1.NotifierService/TestRoute',
+                request_serializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.TestRouteRequest.SerializeToString,
+                response_deserializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.TestRouteResponse.FromString,
+                _registered_method=True)
 
 
 class NotifierServiceServicer:
-    """Incidents as this worker knows them: it answers for the partitions it owns, and says who owns the others.
+    """Incidents as this worker knows them: it answers for the partitions it owns, and says who owns the others. All else
+    every worker answers alike.
     """
 
     def GetIncident(self, request, context):
@@ -87,6 +114,43 @@ class NotifierServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateSilence(self, request, context):
+        """Has news of what matches held back on all workers, and told at the end if it is still open. Answers once Kafka has
+        it; the others know of it in a moment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSilences(self, request, context):
+        """The silences in force and to come, by when they end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndSilence(self, request, context):
+        """Ends a silence now. NOT_FOUND where there is none of that id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAudit(self, request, context):
+        """Who was told what, when, by which rule, as of now, read from Kafka: what an incident says in the order of time,
+        several incidents in any order. Each entry once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestRoute(self, request, context):
+        """Whom a promise or clock would reach, and why. Nothing is sent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NotifierServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -110,6 +174,31 @@ def add_NotifierServiceServicer_to_server(servicer, server):
                     request_deserializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.RespondRequest.FromString,
                     response_serializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.RespondResponse.SerializeToString,
             ),
+            'CreateSilence': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSilence,
+                    request_deserializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.CreateSilenceRequest.FromString,
+                    response_serializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.CreateSilenceResponse.SerializeToString,
+            ),
+            'ListSilences': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSilences,
+                    request_deserializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.ListSilencesRequest.FromString,
+                    response_serializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.ListSilencesResponse.SerializeToString,
+            ),
+            'EndSilence': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndSilence,
+                    request_deserializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.EndSilenceRequest.FromString,
+                    response_serializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.EndSilenceResponse.SerializeToString,
+            ),
+            'ListAudit': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListAudit,
+                    request_deserializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.ListAuditRequest.FromString,
+                    response_serializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.ListAuditResponse.SerializeToString,
+            ),
+            'TestRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestRoute,
+                    request_deserializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.TestRouteRequest.FromString,
+                    response_serializer=puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.TestRouteResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'puntual.notifier.v1.NotifierService', rpc_method_handlers)
@@ -119,7 +208,8 @@ def add_NotifierServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class NotifierService:
-    """Incidents as this worker knows them: it answers for the partitions it owns, and says who owns the others.
+    """Incidents as this worker knows them: it answers for the partitions it owns, and says who owns the others. All else
+    every worker answers alike.
     """
 
     @staticmethod
@@ -220,6 +310,141 @@ class NotifierService:
             '/puntual.notifier.v1.NotifierService/Respond',
             puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.RespondRequest.SerializeToString,
             puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.RespondResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateSilence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/puntual.notifier.v1.NotifierService/CreateSilence',
+            puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.CreateSilenceRequest.SerializeToString,
+            puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.CreateSilenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSilences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/puntual.notifier.v1.NotifierService/ListSilences',
+            puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.ListSilencesRequest.SerializeToString,
+            puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.ListSilencesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndSilence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/puntual.notifier.v1.NotifierService/EndSilence',
+            puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.EndSilenceRequest.SerializeToString,
+            puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.EndSilenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/puntual.notifier.v1.NotifierService/ListAudit',
+            puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.ListAuditRequest.SerializeToString,
+            puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.ListAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/puntual.notifier.v1.NotifierService/TestRoute',
+            puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.TestRouteRequest.SerializeToString,
+            puntual_dot_notifier_dot_v1_dot_notifier__service__pb2.TestRouteResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class NotifierServiceStub:
-    """Incidents as this worker knows them: it answers for the partitions it owns, and says who owns the others."""
+    """Incidents as this worker knows them: it answers for the partitions it owns, and says who owns the others. All else
+    every worker answers alike.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -40,10 +42,26 @@ class NotifierServiceStub:
     """Says something to an incident. Every worker takes it, and answers once Kafka has it; how the incident stands then is
     seen by GetIncident or WatchIncidents. A response to no incident, or to one that is over, changes nothing.
     """
+    CreateSilence: _grpc.UnaryUnaryMultiCallable[_notifier_service_pb2.CreateSilenceRequest, _notifier_service_pb2.CreateSilenceResponse]
+    """Has news of what matches held back on all workers, and told at the end if it is still open. Answers once Kafka has
+    it; the others know of it in a moment.
+    """
+    ListSilences: _grpc.UnaryUnaryMultiCallable[_notifier_service_pb2.ListSilencesRequest, _notifier_service_pb2.ListSilencesResponse]
+    """The silences in force and to come, by when they end."""
+    EndSilence: _grpc.UnaryUnaryMultiCallable[_notifier_service_pb2.EndSilenceRequest, _notifier_service_pb2.EndSilenceResponse]
+    """Ends a silence now. NOT_FOUND where there is none of that id."""
+    ListAudit: _grpc.UnaryStreamMultiCallable[_notifier_service_pb2.ListAuditRequest, _notifier_service_pb2.ListAuditResponse]
+    """Who was told what, when, by which rule, as of now, read from Kafka: what an incident says in the order of time,
+    several incidents in any order. Each entry once.
+    """
+    TestRoute: _grpc.UnaryUnaryMultiCallable[_notifier_service_pb2.TestRouteRequest, _notifier_service_pb2.TestRouteResponse]
+    """Whom a promise or clock would reach, and why. Nothing is sent."""
 
 @_typing.type_check_only
 class NotifierServiceAsyncStub(NotifierServiceStub):
-    """Incidents as this worker knows them: it answers for the partitions it owns, and says who owns the others."""
+    """Incidents as this worker knows them: it answers for the partitions it owns, and says who owns the others. All else
+    every worker answers alike.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetIncident: _aio.UnaryUnaryMultiCallable[_notifier_service_pb2.GetIncidentRequest, _notifier_service_pb2.GetIncidentResponse]  # type: ignore[assignment]
@@ -53,9 +71,25 @@ class NotifierServiceAsyncStub(NotifierServiceStub):
     """Says something to an incident. Every worker takes it, and answers once Kafka has it; how the incident stands then is
     seen by GetIncident or WatchIncidents. A response to no incident, or to one that is over, changes nothing.
     """
+    CreateSilence: _aio.UnaryUnaryMultiCallable[_notifier_service_pb2.CreateSilenceRequest, _notifier_service_pb2.CreateSilenceResponse]  # type: ignore[assignment]
+    """Has news of what matches held back on all workers, and told at the end if it is still open. Answers once Kafka has
+    it; the others know of it in a moment.
+    """
+    ListSilences: _aio.UnaryUnaryMultiCallable[_notifier_service_pb2.ListSilencesRequest, _notifier_service_pb2.ListSilencesResponse]  # type: ignore[assignment]
+    """The silences in force and to come, by when they end."""
+    EndSilence: _aio.UnaryUnaryMultiCallable[_notifier_service_pb2.EndSilenceRequest, _notifier_service_pb2.EndSilenceResponse]  # type: ignore[assignment]
+    """Ends a silence now. NOT_FOUND where there is none of that id."""
+    ListAudit: _aio.UnaryStreamMultiCallable[_notifier_service_pb2.ListAuditRequest, _notifier_service_pb2.ListAuditResponse]  # type: ignore[assignment]
+    """Who was told what, when, by which rule, as of now, read from Kafka: what an incident says in the order of time,
+    several incidents in any order. Each entry once.
+    """
+    TestRoute: _aio.UnaryUnaryMultiCallable[_notifier_service_pb2.TestRouteRequest, _notifier_service_pb2.TestRouteResponse]  # type: ignore[assignment]
+    """Whom a promise or clock would reach, and why. Nothing is sent."""
 
 class NotifierServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Incidents as this worker knows them: it answers for the partitions it owns, and says who owns the others."""
+    """Incidents as this worker knows them: it answers for the partitions it owns, and says who owns the others. All else
+    every worker answers alike.
+    """
 
     @_abc_1.abstractmethod
     def GetIncident(
@@ -87,5 +121,49 @@ class NotifierServiceServicer(metaclass=_abc_1.ABCMeta):
         """Says something to an incident. Every worker takes it, and answers once Kafka has it; how the incident stands then is
         seen by GetIncident or WatchIncidents. A response to no incident, or to one that is over, changes nothing.
         """
+
+    @_abc_1.abstractmethod
+    def CreateSilence(
+        self,
+        request: _notifier_service_pb2.CreateSilenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notifier_service_pb2.CreateSilenceResponse, _abc.Awaitable[_notifier_service_pb2.CreateSilenceResponse]]:
+        """Has news of what matches held back on all workers, and told at the end if it is still open. Answers once Kafka has
+        it; the others know of it in a moment.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSilences(
+        self,
+        request: _notifier_service_pb2.ListSilencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notifier_service_pb2.ListSilencesResponse, _abc.Awaitable[_notifier_service_pb2.ListSilencesResponse]]:
+        """The silences in force and to come, by when they end."""
+
+    @_abc_1.abstractmethod
+    def EndSilence(
+        self,
+        request: _notifier_service_pb2.EndSilenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notifier_service_pb2.EndSilenceResponse, _abc.Awaitable[_notifier_service_pb2.EndSilenceResponse]]:
+        """Ends a silence now. NOT_FOUND where there is none of that id."""
+
+    @_abc_1.abstractmethod
+    def ListAudit(
+        self,
+        request: _notifier_service_pb2.ListAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_notifier_service_pb2.ListAuditResponse], _abc.AsyncIterator[_notifier_service_pb2.ListAuditResponse]]:
+        """Who was told what, when, by which rule, as of now, read from Kafka: what an incident says in the order of time,
+        several incidents in any order. Each entry once.
+        """
+
+    @_abc_1.abstractmethod
+    def TestRoute(
+        self,
+        request: _notifier_service_pb2.TestRouteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notifier_service_pb2.TestRouteResponse, _abc.Awaitable[_notifier_service_pb2.TestRouteResponse]]:
+        """Whom a promise or clock would reach, and why. Nothing is sent."""
 
 def add_NotifierServiceServicer_to_server(servicer: NotifierServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

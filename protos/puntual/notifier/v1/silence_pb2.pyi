@@ -23,7 +23,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class Silence(_message.Message):
     """What somebody does not want to hear for a while: news of what matches is held back, and told at its end if it is still
     open. Topic: puntual.silences.v1, one partition, compacted, keyed by silence_id; a message without a value ends it.
-    `puntual incidents silence` writes it, and every notifier follows it.
+    `puntual incidents silence` and CreateSilence write it, and every notifier follows it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -1,0 +1,53 @@
+"""Looking for entries in the audit topic: what is asked for, and which messages answer it."""
+
+from typing import NamedTuple
+
+from puntual.notifier.v1.audit_pb2 import AuditEntry
+from services.shared.clock import from_timestamp
+from services.shared.engine.stage import Message
+from services.shared.instant import Instant
+
+
+class Sought(NamedTuple):
+    """What is asked for; what is empty asks for nothing."""
+
+    since: Instant = Instant(0)
+    #: Only what was before; 0: no end.
+    until: Instant = Instant(0)
+    incident_id: str = ""
+    target: str = ""
+    #: A promise or clock, as far as a message lists it.
+    record_id: str = ""
+
+    @property
+    def key(self) -> bytes | None:
+        """Under which key all of it stands; None: under any."""
+        return self.incident_id.encode() or None
+
+
+class AuditSearch:
+    """Takes in the messages of the topic, one after the other."""
+
+    def __init__(self, sought: Sought) -> None:
+        self._sought = sought
+        self._seen: set[str] = set()
+
+    def take(self, message: Message) -> AuditEntry | None:
+        """The entry of a message, where it is asked for. Each once: after a crash it may stand there twice."""
+        if self._sought.key not in {None, message.key}:
+            return None
+        entry = AuditEntry.FromString(message.value or b"")
+        if entry.entry_id in self._seen or not _answers(entry, self._sought):
+            return None
+        self._seen.add(entry.entry_id)
+        return entry
+
+
+def _answers(entry: AuditEntry, sought: Sought) -> bool:
+    at, told = from_timestamp(entry.at), entry.notification
+    return (
+        sought.since <= at
+        and (not sought.until or at < sought.until)
+        and sought.target in {"", told.target}
+        and (not sought.record_id or sought.record_id in {each.record_id for each in told.records})
+    )

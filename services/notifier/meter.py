@@ -1,7 +1,8 @@
 """What the notifier measures, for whoever exports it. Called per message, never per event.
 
 `channel` is one of `services.notifier.channels.CHANNELS`, `severity` critical, warning or info, `kind` one of
-`services.notifier.outbox.Kind`, `reason` one of `services.notifier.outbox.Failure`.
+`services.notifier.outbox.Kind`, `reason` one of `services.notifier.outbox.Failure`; of what is held back one of
+`services.notifier.holds.Reason`.
 """
 
 from typing import Protocol
@@ -46,6 +47,9 @@ class HealthMeter(Protocol):
 
     def audited(self, at: float, overdue: float) -> None:
         """`puntual_notifier_last_audit_timestamp_seconds` and `..._incident_overdue_seconds`: of the worst incident."""
+
+    def held_back(self, reason: str, items: int) -> None:
+        """`puntual_notifier_held_back`: of how many items news is held back now."""
 
     def canary(self, channel: str, last_success: float, expected: float) -> None:
         """`puntual_notifier_canary_last_success_timestamp_seconds`, `..._canary_expected_timestamp_seconds`."""

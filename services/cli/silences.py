@@ -78,7 +78,7 @@ def silence(
     made = Silence(token_hex(4), match, begin, Instant(begin + span), reason, by, now)
     if made.ends_at <= now:
         raise click.BadParameter(f"it ends before now, {_time(made.ends_at)}; begin later", param_hint="--from")
-    _read(kafka, prefix)  # there must be such a topic
+    read_silences(kafka, prefix)  # there must be such a topic
     _tell_what_it_is_for(match, kafka, prefix)
     asyncio.run(publish(kafka, SILENCES.under(prefix), made.silence_id, pack_silence(made)))
     click.echo(
@@ -103,7 +103,7 @@ def silences(everything: bool, kafka: str, prefix: str, as_json: bool) -> None:
     """List the silences in force and to come, by when they end."""
     now = _NOW()
     found = sorted(
-        (each for each in _read(kafka, prefix) if everything or each.ends_at > now),
+        (each for each in read_silences(kafka, prefix) if everything or each.ends_at > now),
         key=lambda each: (each.ends_at, each.silence_id),
     )
     if as_json:
@@ -141,7 +141,7 @@ def unsilence(silence_id: str, kafka: str, prefix: str) -> None:
     click.echo(f"silence {silence_id} is ended")
 
 
-def _read(kafka: str, prefix: str) -> Iterable[Silence]:
+def read_silences(kafka: str, prefix: str) -> Iterable[Silence]:
     """As the workers know them; the log says what cannot be used."""
     known = SilencesLog()
     for message in read_to_end(kafka, SILENCES.under(prefix)):

@@ -111,8 +111,7 @@ def parse(text: str, file: str) -> Config:
     fields, problems = Fields.of(text, file)
     targets = _targets(fields.section("targets"))
     rules = _rules(fields, {name: target.channel_name for name, target in targets.items()}, Path(file).parent)
-    windows = read_windows(fields.sections("maintenance"))
-    inhibitions = read_inhibitions(fields.sections("inhibit"), [route.group_by for route in rules.routing.routes])
+    holds = _holds(fields, rules, {name: target.quiet_hours for name, target in targets.items() if target.quiet_hours})
     patience = fields.section("give_up_after")
     give_up_after: dict[int, int] = {
         Severity[name.upper()]: patience.span(name, default) for name, default in _GIVE_UP_AFTER.items()
@@ -124,8 +123,6 @@ def parse(text: str, file: str) -> Config:
     problems.check()
     on_call = {name: Duty(schedule) for name, schedule in rules.schedules.items()}
     receivers = Groups(rules.channels, on_call).all(rules.routing.routes, rules.escalations)
-    quiet_hours = {name: target.quiet_hours for name, target in targets.items() if target.quiet_hours}
-    holds = Holds(windows, inhibitions, quiet_hours)
     return Config(targets, rules.routing, Plan(receivers, give_up_after, holds), on_call, heartbeat, links)
 
 
@@ -137,6 +134,32 @@ def load_rules(file: Path) -> Rules:
     rules = _rules(fields, channels, file.parent)
     problems.check()
     return rules
+
+
+def load_plan(file: Path) -> Plan:
+    """Who is told on each route in a file, and what holds news back from them, but for silences. Raises DocumentError.
+
+    It takes none of the secrets that targets need, and does not say how long anything is tried.
+    """
+    rules = load_rules(file)
+    fields, problems = Fields.of(read_text(file), str(file))
+    targets = fields.section("targets")
+    sections = {name: targets.section(name) for name in targets.names()}
+    quiet = {name: _quiet_hours(section) for name, section in sections.items()}
+    holds = _holds(fields, rules, {name: until for name, until in quiet.items() if until})
+    problems.check()
+    on_call = {name: Duty(schedule) for name, schedule in rules.schedules.items()}
+    return Plan(Groups(rules.channels, on_call).all(rules.routing.routes, rules.escalations), {}, holds)
+
+
+def _holds(fields: Fields, rules: Rules, quiet_hours: Mapping[str, Until]) -> Holds:
+    groupings = [route.group_by for route in rules.routing.routes]
+    windows = read_windows(fields.sections("maintenance"))
+    return Holds(windows, read_inhibitions(fields.sections("inhibit"), groupings), quiet_hours)
+
+
+def _quiet_hours(target: Fields) -> Until | None:
+    return read_quiet_hours(target.section("quiet_hours")) if "quiet_hours" in target else None
 
 
 def _rules(fields: Fields, channels: Mapping[str, str], folder: Path) -> Rules:
@@ -180,7 +203,7 @@ def _target(name: str, targets: Fields) -> Target:
         time_zone=_zone(fields),
         show_customer=fields.flag("show_customer"),
     )
-    quiet_hours = read_quiet_hours(fields.section("quiet_hours")) if "quiet_hours" in fields else None
+    quiet_hours = _quiet_hours(fields)
     canary = fields.section("canary")
     every = canary.span("every", "1h") if "canary" in fields else 0
     canary.done()

@@ -18,6 +18,7 @@ from services.notifier.links import Links
 from services.notifier.on_call import PREFIX, read_schedule
 from services.notifier.pace import Pace
 from services.notifier.read_holds import read_inhibitions, read_match, read_quiet_hours, read_windows
+from services.notifier.read_templates import read_templates
 from services.notifier.routing import GROUP_LABELS, ROUTE_LABELS, SEVERITY_LABELS, Match, Route, Routing, SeverityRule
 from services.notifier.schedules import Duty, Schedule
 from services.notifier.throttle import Rate
@@ -202,6 +203,7 @@ def _target(name: str, targets: Fields) -> Target:
         language=fields.text("language", "", one_of=LANGUAGES),
         time_zone=_zone(fields),
         show_customer=fields.flag("show_customer"),
+        templates=read_templates(fields.section("templates")),
     )
     quiet_hours = _quiet_hours(fields)
     canary = fields.section("canary")

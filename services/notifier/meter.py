@@ -23,6 +23,9 @@ class Meter(Protocol):
     def delivered(self, channel: str, severity: str, seconds: float) -> None:
         """`puntual_notifier_delivery_latency_seconds`: a message was accepted so long after its cause was announced."""
 
+    def misworded(self, channel: str) -> None:
+        """`puntual_notifier_templates_failed_total`: a target's own words failed, and the built-in ones were sent."""
+
     def given_up(self, channel: str, reason: str) -> None:
         """`puntual_notifier_notifications_failed_total`: a message will not be tried again."""
 

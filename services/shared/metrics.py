@@ -146,6 +146,9 @@ METRICS: Mapping[str, Spec] = {
     "puntual_notifier_notifications_failed_total": Spec(
         Counter, "Messages given up.", {"channel": GIVEN, "reason": GIVEN}
     ),
+    "puntual_notifier_templates_failed_total": Spec(
+        Counter, "Attempts in built-in words, as the target's own failed.", {"channel": GIVEN}
+    ),
     "puntual_notifier_outbox_messages": Spec(
         Gauge, "Messages not accepted yet.", {"channel": GIVEN, "state": ("pending", "sending")}
     ),
@@ -366,6 +369,7 @@ class NotifierMeter:
         self._failed = registry.series(
             Counter, "puntual_notifier_notifications_failed_total", channel=channels, reason=failures
         )
+        self._misworded = registry.series(Counter, "puntual_notifier_templates_failed_total", channel=channels)
         self._outbox = registry.series(Gauge, "puntual_notifier_outbox_messages", channel=channels)
         self._oldest = registry.series(Gauge, "puntual_notifier_outbox_oldest_pending_seconds", channel=channels)
         self._breakers = registry.series(Gauge, "puntual_notifier_breaker_open", channel=channels)
@@ -382,6 +386,9 @@ class NotifierMeter:
 
     def delivered(self, channel: str, severity: str, seconds: float) -> None:
         self._latency[channel, severity].observe(max(seconds, 0.0))
+
+    def misworded(self, channel: str) -> None:
+        self._misworded[channel,].inc()
 
     def given_up(self, channel: str, reason: str) -> None:
         self._failed[channel, reason].inc()

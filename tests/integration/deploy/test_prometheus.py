@@ -128,6 +128,7 @@ def tell(meter: NotifierMeter) -> None:
         meter.waiting(channel, "pending", 3)
         meter.oldest(channel, 300.0)
         meter.breakers(channel, 1)
+        meter.misworded(channel)
     for severity in SEVERITIES.values():
         meter.acknowledged(severity, 600.0)
         meter.unacknowledged(severity, 1)

@@ -11,6 +11,7 @@ from services.notifier.items import Severity
 from services.notifier.pace import Pace
 from services.notifier.routing import ROUTE_LABELS
 from services.notifier.throttle import Rate
+from services.notifier.wording import Style
 from services.shared.documents import DocumentError
 from services.shared.instant import SECOND, parse_instant
 from tests.unit.notifier.test_schedules import FEED
@@ -64,7 +65,7 @@ def test_a_full_document_is_read_as_it_is_meant() -> None:
         True,
     )
     assert (rest.group_by, rest.at_risk) == (("kind", "team"), False)
-    assert config.targets["desk"].style == ("", "Europe/Madrid", True)
+    assert config.targets["desk"].style == Style("", "Europe/Madrid", show_customer=True)
     assert config.targets["console"].style.language == "es"
     assert config.plan.patience[Severity.CRITICAL] == 7200 * SECOND
     assert config.plan.patience[Severity.WARNING] == 43_200 * SECOND

@@ -32,6 +32,7 @@ def test_whatever_can_be_measured_has_a_series_that_was_there_before() -> None:
         health.stuck(channel, 1)
         health.canary(channel, 1.0, 2.0)
         meter.breakers(channel, 1)
+        meter.misworded(channel)
     for word in SEVERITIES.values():
         meter.acknowledged(word, 1.0)
         meter.unacknowledged(word, 1)

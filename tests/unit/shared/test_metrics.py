@@ -177,6 +177,7 @@ def test_each_measurement_of_the_notifier_lands_in_its_metric(registry: Registry
     meter.waiting("email", "pending", 3)
     meter.oldest("email", 7.5)
     meter.breakers("email", 2)
+    meter.misworded("email")
     for failure in Failure:
         meter.given_up("email", failure.value)
         assert (
@@ -191,6 +192,7 @@ def test_each_measurement_of_the_notifier_lands_in_its_metric(registry: Registry
         ("puntual_notifier_outbox_messages", {"state": "pending"}, 3),
         ("puntual_notifier_outbox_oldest_pending_seconds", {}, 7.5),
         ("puntual_notifier_breaker_open", {}, 2),
+        ("puntual_notifier_templates_failed_total", {}, 1),
     ]
     assert [
         (name, labels, value(registry, name, channel="email", **labels)) for name, labels, _ in expected

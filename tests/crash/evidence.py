@@ -79,9 +79,12 @@ def misdelivered(evidence: Evidence, expected: dict[int, Collection[int]]) -> It
 
 
 def _mismarked(number: int, calls: Sequence[Call], *, copies_known: bool) -> Iterator[str]:
-    """Whoever was told already hears that it may be a copy, unless he knows that by himself; nobody else does."""
-    if calls[0].marked or (copies_known and any(call.marked for call in calls)):
-        yield f"message {number} said that it may repeat where it need not"
+    """Whoever was told already hears that it may be a copy, unless he knows that by himself.
+
+    So may somebody who was not: whether an attempt that is in the log was made, nobody can know.
+    """
+    if copies_known and any(call.marked for call in calls):
+        yield f"message {number} said that it may repeat where copies are known by their id"
     for before, again in pairwise(calls):
         if before.reply == Reply.TAKEN and not (again.marked or copies_known):
             yield f"message {number} did not say that it may repeat when it came again"

@@ -64,7 +64,6 @@ FAULTS: Mapping[str, Evidence] = {
     "1 messages were not taken": of(BREACH, RESOLUTION._replace(reply=Reply.LATER)),
     "the console said 1 times": REFUSED,
     "message 1 did not say that it may repeat": of(BREACH, BREACH, RESOLUTION)._replace(copies_known=False),
-    "message 2 said that it may repeat": of(BREACH, RESOLUTION._replace(marked=True))._replace(copies_known=False),
     "message 1 said that it may repeat": of(BREACH, BREACH._replace(marked=True), RESOLUTION),
     "the console did not say that it may": REFUSED._replace(copies=2),
     "no incident": GOOD._replace(incident=None),

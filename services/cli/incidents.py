@@ -16,11 +16,13 @@ from services.cli.audit import audit
 from services.cli.exits import EXIT_CODES, NotFound
 from services.cli.options import FILE, json_option, kafka_option, prefix_option
 from services.cli.reading import latest
-from services.cli.silences import silence, silences, unsilence
+from services.cli.silences import read_silences, silence, silences, unsilence
 from services.cli.try_route import try_route
 from services.cli.words import counted
 from services.notifier.codec import unpack
-from services.notifier.config import load_steps
+from services.notifier.config import load_plan, load_steps
+from services.notifier.held_back import HeldBack, held_back
+from services.notifier.holds import Reason
 from services.notifier.incident import Incident, IncidentState
 from services.notifier.items import TROUBLE, Handling, Item, Severity, Standing
 from services.notifier.outbox import Delivery, DeliveryState, Kind
@@ -39,6 +41,13 @@ _SAID: Mapping[int, str] = {
     Action.SNOOZE: "put off",
     Action.RESOLVE: "closed",
     Action.COMMENT: "commented",
+}
+#: What the messages are called that have no noun for a name.
+_NEWS: Mapping[int, str] = {
+    Kind.AT_RISK: "warning",
+    Kind.RESOLVED: "resolution",
+    Kind.ACKNOWLEDGED: "acknowledgement",
+    Kind.SNOOZED: "deferral",
 }
 
 
@@ -109,7 +118,7 @@ Examples:
     "--notifier",
     "file",
     type=FILE,
-    help="The file that the notifier goes by, to say whom the next step tells.",
+    help="The file that the notifier goes by, to say whom the next step tells, and what holds news back.",
 )
 @kafka_option
 @prefix_option
@@ -130,7 +139,8 @@ def show(incident_id: str, file: Path | None, kafka: str, prefix: str, as_json: 
     console.print(Text(f"{incident.incident_id}: {_word(IncidentState, incident.state)}", "bold"), soft_wrap=True)
     now = wall_clock()
     opened = [f"opened at {_time(at)}"] if (at := incident.attention.opened_at) else []
-    for line in (*opened, *_attention(incident, now, steps)):
+    held = tuple(_what_holds(incident, file, kafka, prefix, now)) if file and incident.looked_at else ()
+    for line in (*opened, *_attention(incident, now, steps), *_waits(incident, held, now)):
         console.print(Text(f"  {line}"), soft_wrap=True)
     coming = (item for item in incident.items if item.rises and item.follow_up)
     for item in sorted((*_open(incident), *coming), key=lambda item: (-item.severity, item.since)):
@@ -183,6 +193,37 @@ def _attention(incident: Incident, now: Instant, steps: Mapping[str, Sequence[Se
         yield f"all steps taken ({taken})"
 
 
+def _what_holds(incident: Incident, file: Path, kafka: str, prefix: str, now: Instant) -> Iterator[HeldBack]:
+    """By the rules in a file, and the silences that there are."""
+    plan = load_plan(file)
+    plan.holds.follow(read_silences(kafka, prefix), now)
+    return held_back(incident, plan, now)
+
+
+def _waits(incident: Incident, held: Sequence[HeldBack], now: Instant) -> Iterator[str]:
+    """What waits to be told, until when at least, and as far as known why."""
+    if not incident.looked_at:
+        return
+    waits = f"until {clock(at, now)}" if (at := incident.next_look_at) else "until other trouble is over"
+    whys: dict[str, set[Item]] = {}
+    for found in held:
+        whys.setdefault(_why(found, now), set()).add(found.item)
+    why = ", ".join(f"{counted(len(items), 'item')} {why}" for why, items in whys.items())
+    yield f"held back: {why}" if why else f"news is held back {waits}"
+
+
+def _why(found: HeldBack, now: Instant) -> str:
+    reason, until, by = found.held
+    if until is None:
+        return "by other trouble, until that is over"
+    what = {
+        Reason.SILENCED: f"silence {by}",
+        Reason.MAINTENANCE: f"maintenance {clean(by)}",
+        Reason.QUIET_HOURS: f"the quiet hours of {found.target}",
+    }
+    return f"by {what[reason]} until {clock(until, now)}"
+
+
 def _row(incident: Incident) -> tuple[str | Text, ...]:
     severity = _severity(incident)
     told = ", ".join(f"{delivery.target} {_word(DeliveryState, delivery.state)}" for delivery in incident.deliveries)
@@ -212,9 +253,10 @@ def _delivery(delivery: Delivery) -> str:
     at = delivery.settled_at or delivery.decided_at
     tried = f" after {counted(delivery.attempts, 'attempt')}" if delivery.attempts != 1 else ""
     why = f", {delivery.last_failure}" if delivery.last_failure else ""
+    news = _NEWS.get(delivery.kind) or _word(Kind, delivery.kind)
     number = f", {delivery.provider_id}" if delivery.provider_id else ""
     return (
-        f"  {_time(at)}  {_word(Kind, delivery.kind)} of {counted(delivery.item_count, 'item')} to {delivery.target}"
+        f"  {_time(at)}  {news} of {counted(delivery.item_count, 'item')} to {delivery.target}"
         f" by {delivery.channel}: {_word(DeliveryState, delivery.state)}{tried}{why}{number}"
     )
 

@@ -15,6 +15,7 @@ from services.notifier.codec import OTHER_ROUTE, machine
 from services.notifier.config import load
 from services.notifier.coverage import watch
 from services.notifier.heartbeat import beat
+from services.notifier.holds import Reason
 from services.notifier.incident import IncidentState, Transition
 from services.notifier.outbox import Failure
 from services.notifier.recall import Recall
@@ -79,7 +80,7 @@ async def app(settings: NotifierSettings) -> None:
         await silencing.heard()
 
     await hold()
-    health = NotifierHealthMeter(registry, CHANNELS)
+    health = NotifierHealthMeter(registry, CHANNELS, Reason)
     auditor = Auditor(worker, worker.runtime.look_again, config.plan, health)
     tasks = [
         asyncio.create_task(sender.run()),

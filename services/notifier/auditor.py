@@ -1,5 +1,7 @@
 """Looks through all incidents of this worker, again and again, for what should have happened and did not.
 
+On its way it counts the items of which news is held back.
+
 Nothing of what it finds should exist: the engine's queue looks at every deadline, and the sender takes up whatever it
 missed. So it relies on neither, and reads the records themselves. What it finds it has judged again.
 """
@@ -13,7 +15,9 @@ from typing import NamedTuple
 
 from services.notifier.channels import CHANNELS
 from services.notifier.codec import unpack
-from services.notifier.incident import Plan
+from services.notifier.held_back import held_items
+from services.notifier.holds import Reason
+from services.notifier.incident import Incident, Plan
 from services.notifier.meter import HealthMeter
 from services.notifier.outbox import FALLBACK_CHANNEL
 from services.notifier.overdue import Wait, late, overdue
@@ -88,9 +92,13 @@ class Auditor:
         started = time.monotonic()
         partitions = frozenset(self._view.partitions())
         found: dict[_Place, Mapping[Wait, Instant]] = {}
+        held: Counter[tuple[int, Reason]] = Counter()
         for place in [_Place(partition, key) for partition in partitions for key in self._view.keys(partition)]:
-            if waiting := self._found(place):
-                found[place] = waiting
+            if incident := self._incident(place):
+                if waiting := late(incident, self._plan, self._now(), self._late.get(place, {})):
+                    found[place] = waiting
+                for reason, items in held_items(incident, self._plan, self._now()).items():
+                    held[place.partition, reason] += items
             await asyncio.sleep(0)
         before, now = self._overdue, self._now()
         self._late = {place: waiting for place, waiting in found.items() if self._view.owns(place.partition)}
@@ -102,14 +110,17 @@ class Auditor:
         if before and not self._overdue:
             log.info("nothing is overdue any more")
         self._measure(now)
+        owned = frozenset(self._view.partitions())
+        for reason in Reason:
+            self._meter.held_back(reason, sum(held[partition, reason] for partition in owned))
         ended = time.monotonic()
         pause = max(LOOK, _RESPITE * (ended - started))
         self._counts_until = ended + 2 * pause + _OVERTIME
         return ended + pause
 
-    def _found(self, place: _Place) -> Mapping[Wait, Instant]:
+    def _incident(self, place: _Place) -> Incident | None:
         record = self._view.get(*place) if self._view.owns(place.partition) else None
-        return late(unpack(record), self._plan, self._now(), self._late.get(place, {})) if record else {}
+        return unpack(record) if record else None
 
     def _report(self, place: _Place, bad: Mapping[Wait, Instant], before: Mapping[Wait, Instant], now: Instant) -> None:
         """Say it once."""

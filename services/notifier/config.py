@@ -19,6 +19,7 @@ from services.notifier.on_call import PREFIX, read_schedule
 from services.notifier.pace import Pace
 from services.notifier.read_holds import read_inhibitions, read_match, read_quiet_hours, read_windows
 from services.notifier.read_severities import read_severities
+from services.notifier.read_templates import read_templates
 from services.notifier.repeats import Repeated, read_repeated
 from services.notifier.routing import GROUP_LABELS, ROUTE_LABELS, Match, Route, Routing
 from services.notifier.schedules import Duty, Schedule
@@ -151,6 +152,16 @@ def load_rules(file: Path) -> Rules:
     return rules
 
 
+def load_plan(file: Path) -> Plan:
+    """Who is told on each route in a file, and what holds news back from them, but for silences. Raises DocumentError.
+
+    It takes none of the secrets that targets need, and does not say how long anything is tried.
+    """
+    rules = load_rules(file)
+    on_call = {name: Duty(schedule) for name, schedule in rules.schedules.items()}
+    return Plan(Groups(rules.channels, on_call).all(rules.routing.routes, rules.escalations), {}, rules.holds)
+
+
 def _rules(fields: Fields, channels: Mapping[str, str], quiet_hours: Mapping[str, Until], folder: Path) -> Rules:
     schedules = _schedules(fields.section("schedules"), channels, folder)
     severities = read_severities(fields.sections("severity"))
@@ -195,6 +206,7 @@ def _target(name: str, targets: Fields) -> Target:
         language=fields.text("language", "", one_of=LANGUAGES),
         time_zone=_zone(fields),
         show_customer=fields.flag("show_customer"),
+        templates=read_templates(fields.section("templates")),
     )
     quiet_hours = _quiet_hours(fields)
     canary = fields.section("canary")

@@ -1,7 +1,8 @@
 """What the notifier measures, for whoever exports it. Called per message, never per event.
 
 `channel` is one of `services.notifier.channels.CHANNELS`, `severity` critical, warning or info, `kind` one of
-`services.notifier.outbox.Kind`, `reason` one of `services.notifier.outbox.Failure`.
+`services.notifier.outbox.Kind`, `reason` one of `services.notifier.outbox.Failure`; of what is held back one of
+`services.notifier.holds.Reason`.
 """
 
 from typing import Protocol
@@ -21,6 +22,9 @@ class Meter(Protocol):
 
     def delivered(self, channel: str, severity: str, seconds: float) -> None:
         """`puntual_notifier_delivery_latency_seconds`: a message was accepted so long after its cause was announced."""
+
+    def misworded(self, channel: str) -> None:
+        """`puntual_notifier_templates_failed_total`: a target's own words failed, and the built-in ones were sent."""
 
     def given_up(self, channel: str, reason: str) -> None:
         """`puntual_notifier_notifications_failed_total`: a message will not be tried again."""
@@ -46,6 +50,9 @@ class HealthMeter(Protocol):
 
     def audited(self, at: float, overdue: float) -> None:
         """`puntual_notifier_last_audit_timestamp_seconds` and `..._incident_overdue_seconds`: of the worst incident."""
+
+    def held_back(self, reason: str, items: int) -> None:
+        """`puntual_notifier_held_back`: of how many items news is held back now."""
 
     def canary(self, channel: str, last_success: float, expected: float) -> None:
         """`puntual_notifier_canary_last_success_timestamp_seconds`, `..._canary_expected_timestamp_seconds`."""

@@ -345,6 +345,11 @@ class Sender:
                     stands_for=stands_for,
                 ),
             )
+            if message.misworded:
+                self._meter.misworded(_label(deliveries[0].channel))
+                log.error(
+                    "own words failed", extra={"target": target, "kind": message.kind, "error": message.misworded}
+                )
             async with asyncio.timeout(ATTEMPT), gate.turn:
                 return None if self._finishing else await _tried(gate.breaker, way.channel, message)
         except TimeoutError:

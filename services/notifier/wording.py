@@ -21,6 +21,7 @@ from services.notifier.channels.channel import Message
 from services.notifier.digest import kinds
 from services.notifier.items import Details, Item, Severity, Standing
 from services.notifier.outbox import Delivery, Kind
+from services.notifier.own_words import OwnWords
 from services.notifier.pace import settles_at
 from services.shared.duration import format_duration
 from services.shared.instant import Instant, format_instant, to_datetime
@@ -32,6 +33,8 @@ LANGUAGES = frozenset(path.stem for path in _TEMPLATES.glob("*.yaml"))
 
 _NO_DETAILS = Details()
 _LONGEST = 120
+#: Of a subject in a target's own words.
+_LONGEST_SUBJECT = 250
 _FALLBACK_LANGUAGE = "en"
 
 
@@ -52,6 +55,8 @@ class Style(NamedTuple):
     time_zone: str = ""
     #: Whether customers' names may be told; otherwise only ids are.
     show_customer: bool = False
+    #: Kind of message → its own words for it.
+    templates: Mapping[str, OwnWords] = {}
 
 
 class Line(NamedTuple):
@@ -134,12 +139,22 @@ def word(delivery: Delivery, incident_id: str, style: Style, occasion: Occasion 
         together=len(occasion.stands_for),
         kinds=kinds(occasion.stands_for),
     )
+    words_of = _words(_language(delivery, style))
     try:
         template = _environment().get_template("message.j2")
-        words: Any = template.make_module({"notice": notice, "words": _words(_language(delivery, style))})
+        words: Any = template.make_module({"notice": notice, "words": words_of})
         subject, text = str(words.subject()), str(words.text()).strip()
     except (TemplateError, KeyError, IndexError) as error:
         raise Unwordable(str(error)) from error
+    severity, misworded = Severity(delivery.severity).name.lower(), ""
+    own = style.templates.get(notice.kind)
+    if own and not (occasion.instead or occasion.stands_for):
+        mark = str(words_of["may_repeat"]) if notice.may_repeat else ""
+        known = facts(notice, delivery.target, severity, (subject, text))
+        try:
+            subject, text = _in_own_words(own, known, mark)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a template, the alert is told
+            misworded = type(error).__name__
     return Message(
         delivery_id=delivery.delivery_id,
         incident_id=incident_id,
@@ -148,12 +163,26 @@ def word(delivery: Delivery, incident_id: str, style: Style, occasion: Occasion 
         answers=delivery.answers,
         over=delivery.over,
         threads=delivery.threads,
-        severity=Severity(delivery.severity).name.lower(),
+        severity=severity,
         subject=subject,
         text=text,
         payload=_payload(delivery, incident_id, style, (subject, text), notice.link, occasion.stands_for),
         link=notice.link,
+        misworded=misworded,
     )
+
+
+def facts(notice: Notice, target: str, severity: str, built_in: tuple[str, str]) -> Mapping[str, object]:
+    """What a target's own words can speak of. `built_in`: subject and text as they are without."""
+    subject, text = built_in
+    named = {name: getattr(notice, name) for name in ("kind", "by", "service", "total", "lines", "explain", "link")}
+    return {**named, "target": target, "severity": severity, "subject": subject, "text": text}
+
+
+def _in_own_words(own: OwnWords, known: Mapping[str, object], mark: str) -> tuple[str, str]:
+    said, text = own.say(known)
+    subject = clean(said, _LONGEST_SUBJECT)
+    return subject if mark in subject else f"{subject} {mark}", text
 
 
 def word_canary(target: str, canary_id: str, at: Instant, style: Style) -> Message:
@@ -220,7 +249,7 @@ def _line(item: Item, style: Style) -> Line:
     original = details.original_due_at
     late = item.since - original if item.standing == Standing.FULFILLED_LATE and original else 0
     return Line(
-        kind=item.kind,
+        kind=clean(item.kind),
         subject=clean(_subject(item)),
         customer=_customer(item, style),
         due=_when(item.due_at, details, style) if item.due_at else "",

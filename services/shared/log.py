@@ -7,6 +7,8 @@ contents and secrets never are.
 
 import json
 import logging
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from traceback import format_tb
 from typing import TextIO
@@ -17,12 +19,17 @@ from services.shared.settings import LogFormat
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 #: Libraries speak only when something is wrong.
 _LIBRARIES = ("faust", "aiokafka", "kafka", "mode", "aiohttp", "grpc")
+#: While a broker is away aiokafka says so some eighty times a second. Seconds until it is heard again.
+_PAUSE = 10.0
+#: How many different messages are kept apart.
+_MOST = 100
 
 
 def set_up(service: str, form: LogFormat, stream: TextIO | None = None) -> None:
     """Send this process's log to a stream (None: stderr). Replaces what was set up before."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter(service) if form is LogFormat.JSON else TextFormatter(service))
+    handler.addFilter(Patience("aiokafka"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for library in _LIBRARIES:
         logging.getLogger(library).setLevel(logging.WARNING)
@@ -31,6 +38,35 @@ def set_up(service: str, form: LogFormat, stream: TextIO | None = None) -> None:
 def place_of(error: BaseException) -> str:
     """What kind of error came up where, without its own words: where input is read they may quote a customer's data."""
     return f"{type(error).__name__}\n{''.join(format_tb(error.__traceback__))}"
+
+
+class Patience(logging.Filter):
+    """Of what one library says again and again, lets a message pass every ten seconds; `left_out`: how many it did not.
+
+    Messages are the same whatever is filled in: the same of another node counts as said.
+    """
+
+    def __init__(self, library: str, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(library)
+        self._now = now
+        #: Logger and message → when it passed last, and how often it did not since.
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record passes."""
+        if not super().filter(record):
+            return True  # somebody else's
+        now, what = self._now(), (record.name, str(record.msg))
+        at, left_out = self._said.get(what, (now - _PAUSE, 0))
+        if now - at < _PAUSE:
+            self._said[what] = at, left_out + 1
+            return False
+        if left_out:
+            record.left_out = left_out
+        if len(self._said) >= _MOST:
+            self._said.clear()
+        self._said[what] = now, 0
+        return True
 
 
 class TextFormatter(logging.Formatter):

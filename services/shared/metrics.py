@@ -146,6 +146,9 @@ METRICS: Mapping[str, Spec] = {
     "puntual_notifier_notifications_failed_total": Spec(
         Counter, "Messages given up.", {"channel": GIVEN, "reason": GIVEN}
     ),
+    "puntual_notifier_templates_failed_total": Spec(
+        Counter, "Attempts in built-in words, as the target's own failed.", {"channel": GIVEN}
+    ),
     "puntual_notifier_outbox_messages": Spec(
         Gauge, "Messages not accepted yet.", {"channel": GIVEN, "state": ("pending", "sending")}
     ),
@@ -162,6 +165,11 @@ METRICS: Mapping[str, Spec] = {
     ),
     "puntual_notifier_silences_refused_total": Spec(
         Counter, "Messages of the topic of silences that cannot be used; they silence nobody."
+    ),
+    "puntual_notifier_held_back": Spec(
+        Gauge,
+        "Items of which news is held back now; held back from several for several reasons, of each.",
+        {"reason": GIVEN},
     ),
     # Telling, watched
     "puntual_notifier_stuck_deliveries": Spec(
@@ -361,6 +369,7 @@ class NotifierMeter:
         self._failed = registry.series(
             Counter, "puntual_notifier_notifications_failed_total", channel=channels, reason=failures
         )
+        self._misworded = registry.series(Counter, "puntual_notifier_templates_failed_total", channel=channels)
         self._outbox = registry.series(Gauge, "puntual_notifier_outbox_messages", channel=channels)
         self._oldest = registry.series(Gauge, "puntual_notifier_outbox_oldest_pending_seconds", channel=channels)
         self._breakers = registry.series(Gauge, "puntual_notifier_breaker_open", channel=channels)
@@ -377,6 +386,9 @@ class NotifierMeter:
 
     def delivered(self, channel: str, severity: str, seconds: float) -> None:
         self._latency[channel, severity].observe(max(seconds, 0.0))
+
+    def misworded(self, channel: str) -> None:
+        self._misworded[channel,].inc()
 
     def given_up(self, channel: str, reason: str) -> None:
         self._failed[channel, reason].inc()
@@ -401,13 +413,17 @@ class NotifierMeter:
 
 
 class NotifierHealthMeter:
-    """What the notifier finds out about itself (`services.notifier.meter.HealthMeter`), exported."""
+    """What the notifier finds out about itself (`services.notifier.meter.HealthMeter`), exported.
 
-    def __init__(self, registry: Registry, channels: Iterable[str]) -> None:
+    `reasons`: the closed list of those for which news is held back.
+    """
+
+    def __init__(self, registry: Registry, channels: Iterable[str], reasons: Iterable[str]) -> None:
         channels, prefix = tuple(channels), "puntual_notifier"
         self._stuck = registry.series(Gauge, f"{prefix}_stuck_deliveries", channel=channels)
         self._overdue = registry.single(Gauge, f"{prefix}_incident_overdue_seconds")
         self._audited = registry.single(Gauge, f"{prefix}_last_audit_timestamp_seconds")
+        self._held = registry.series(Gauge, f"{prefix}_held_back", reason=reasons)
         names = [f"{prefix}_canary_{what}_timestamp_seconds" for what in ("last_success", "expected")]
         self._canary = [registry.series(Gauge, name, channel=channels) for name in names]
         names = [f"{prefix}_heartbeat_{what}_timestamp_seconds" for what in ("last_success", "expected")]
@@ -419,6 +435,9 @@ class NotifierHealthMeter:
     def audited(self, at: float, overdue: float) -> None:
         self._audited.set(at)
         self._overdue.set(overdue)
+
+    def held_back(self, reason: str, items: int) -> None:
+        self._held[reason,].set(items)
 
     def canary(self, channel: str, last_success: float, expected: float) -> None:
         for series, at in zip(self._canary, (last_success, expected), strict=True):

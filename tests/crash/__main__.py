@@ -14,7 +14,17 @@ from tests.crash.providers import PROVIDERS
 from tests.crash.run import AT_ONCE, Outcome, every_run, perform
 from tests.crash.scenarios import SCENARIOS
 
-_HEADER = ("", "what has happened, and what has not", "killed", "webhook", "e-mail", "console", "lost", "repeats")
+_HEADER = (
+    "",
+    "what has happened, and what has not",
+    "killed",
+    "webhook",
+    "e-mail",
+    "SMS",
+    "console",
+    "lost",
+    "repeats",
+)
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from puntual.notifier.v1 import incident_pb2 as pb
@@ -22,6 +23,10 @@ class Evidence(NamedTuple):
     #: The last record; None: there is none.
     incident: pb.Incident | None
     dead_letters: int
+    #: How often the console, when it said that, said that it may repeat.
+    marked_copies: int = 0
+    #: Whether whoever is told knows copies by their id, and need not be told of them.
+    copies_known: bool = True
 
     def messages(self) -> Sequence[Sequence[Call]]:
         """The calls for each message, in the order of the first ones."""
@@ -58,16 +63,31 @@ def misdelivered(evidence: Evidence, expected: dict[int, Collection[int]]) -> It
         yield f"{len(messages)} messages came, not a breach and its resolution"
         return
     breach, resolution = messages
-    if breach[0].answers or resolution[0].answers != breach[0].message_id:
+    if breach[0].answers or resolution[0].answers not in {None, breach[0].message_id}:
         yield "the messages are not a breach and its resolution, in this order"
     for number, calls in enumerate(messages, 1):
         if len(calls) not in expected[number]:
             yield f"message {number} was sent {len(calls)} times, not {' or '.join(map(str, expected[number]))}"
-        if len({call._replace(reply=Reply.TAKEN) for call in calls}) > 1:
+        if len({call._replace(reply=Reply.TAKEN, marked=False) for call in calls}) > 1:
             yield f"message {number} was not the same when it was sent again"
+        yield from _mismarked(number, calls, copies_known=evidence.copies_known)
+    if evidence.marked_copies < evidence.copies - 1:
+        yield "the console did not say that it may have said it before"
     yield from _unsettled(evidence.incident)
     if evidence.dead_letters:
         yield f"{evidence.dead_letters} dead letters"
+
+
+def _mismarked(number: int, calls: Sequence[Call], *, copies_known: bool) -> Iterator[str]:
+    """Whoever was told already hears that it may be a copy, unless he knows that by himself.
+
+    So may somebody who was not: whether an attempt that is in the log was made, nobody can know.
+    """
+    if copies_known and any(call.marked for call in calls):
+        yield f"message {number} said that it may repeat where copies are known by their id"
+    for before, again in pairwise(calls):
+        if before.reply == Reply.TAKEN and not (again.marked or copies_known):
+            yield f"message {number} did not say that it may repeat when it came again"
 
 
 def _unsettled(incident: pb.Incident | None) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from puntual.notifier.v1 import incident_pb2 as pb
 from services.notifier.channels.console import Console
 from services.notifier.channels.email import Email
+from services.notifier.channels.sms import Sms
 from services.notifier.channels.webhook import Webhook
 from services.notifier.codec import DISPATCH, RECORDS, unpack_deliveries
 from services.notifier.outbox import FALLBACK_CHANNEL, Accepted, Delivery, DeliveryState, Kind, Refused, TryAgain
@@ -154,7 +155,7 @@ def _any(writes: Iterable[Write], what: str) -> bool:
     return any(told(write) == what for write in writes)
 
 
-_CHANNELS = (Webhook, Email)
+_CHANNELS = (Webhook, Email, Sms)
 
 
 def _answered(outcome: type) -> Arm:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from puntual.notifier.v1 import incident_pb2 as pb
 from puntual.promises.v1.promise_pb2 import Promise, PromiseKind, PromiseState
+from services.notifier.channels import KNOWING_COPIES
 from services.shared.clock import set_timestamp, wall_clock
 from services.shared.instant import SECOND, Instant, format_instant
 from services.shared.publisher import Publisher
 from services.shared.topics import DEAD_LETTERS, INCIDENTS, PROMISES, provision
 from tests.brokers import ROOT
 from tests.crash.evidence import Evidence
-from tests.crash.providers import PROVIDERS, Calls
+from tests.crash.providers import MARK, PROVIDERS, Calls
 from tests.integration.engine.reading import latest, read_topic
 from tests.processes import ServiceProcess, wait_for
 
@@ -58,7 +59,10 @@ class Notifier(ServiceProcess):
 class Site:
     """Where a run happens."""
 
-    def __init__(self, kafka: str, prefix: str, partitions: int, config: Path, calls: Calls) -> None:
+    def __init__(
+        self, kafka: str, prefix: str, partitions: int, config: Path, calls: Calls, *, copies_known: bool
+    ) -> None:
+        self._copies_known = copies_known
         self._kafka, self._prefix, self._partitions, self._config = kafka, prefix, partitions, config
         self._workers: list[Notifier] = []
         self.calls = calls
@@ -117,9 +121,11 @@ class Site:
     def evidence(self) -> Evidence:
         """What is there now."""
         dead_letters = read_topic(self._kafka, DEAD_LETTERS.under(self._prefix))
+        copies = [line for line in self.output().splitlines() if _COPY in line]
         return Evidence(
-            tuple(self.deaths), tuple(self.calls.made), self.output().count(_COPY), self._incident(), len(dead_letters)
-        )
+            tuple(self.deaths), tuple(self.calls.made), len(copies), self._incident(), len(dead_letters),
+            sum(MARK in line for line in copies), self._copies_known,
+        )  # fmt: skip
 
     def output(self) -> str:
         """What the workers have logged."""
@@ -142,7 +148,7 @@ def site(kafka: str, prefix: str, channel: str, partitions: int = 1) -> Iterator
     with tempfile.TemporaryDirectory(prefix="puntual-crash-") as directory, PROVIDERS[channel](calls) as settings:
         config = Path(directory) / "notifier.yaml"
         config.write_text(_CONFIG.format(channel=channel, settings=settings))
-        place = Site(kafka, prefix, partitions, config, calls)
+        place = Site(kafka, prefix, partitions, config, calls, copies_known=channel in KNOWING_COPIES)
         try:
             yield place
         finally:

@@ -26,6 +26,8 @@ def of(*calls: Call) -> Evidence:
     return GOOD._replace(calls=calls)
 
 
+#: Nobody there knows a copy by its id, or what a message answers.
+BY_SMS = of(BREACH, BREACH._replace(marked=True), RESOLUTION._replace(answers=None))._replace(copies_known=False)
 REFUSED = GOOD._replace(calls=(BREACH._replace(reply=Reply.NEVER), RESOLUTION), copies=1)
 
 
@@ -36,8 +38,10 @@ REFUSED = GOOD._replace(calls=(BREACH._replace(reply=Reply.NEVER), RESOLUTION), 
         ("answer_heard", of(BREACH, BREACH, RESOLUTION)),
         ("delay_heard", of(BREACH._replace(reply=Reply.LATER), BREACH, RESOLUTION)),
         ("refusal_written", REFUSED),
+        ("answer_heard", BY_SMS),
+        ("copy_said", REFUSED._replace(copies=2, marked_copies=1)),
     ],
-    ids=["known", "unknown", "later", "refused"],
+    ids=["known", "unknown", "later", "refused", "marked", "said twice"],
 )
 def test_what_is_as_the_table_has_it_is_no_fault(point: str, evidence: Evidence) -> None:
     """And nothing of it is lost."""
@@ -59,6 +63,9 @@ FAULTS: Mapping[str, Evidence] = {
     "message 1 was not the same": of(BREACH, BREACH._replace(text="later"), RESOLUTION),
     "1 messages were not taken": of(BREACH, RESOLUTION._replace(reply=Reply.LATER)),
     "the console said 1 times": REFUSED,
+    "message 1 did not say that it may repeat": of(BREACH, BREACH, RESOLUTION)._replace(copies_known=False),
+    "message 1 said that it may repeat": of(BREACH, BREACH._replace(marked=True), RESOLUTION),
+    "the console did not say that it may": REFUSED._replace(copies=2),
     "no incident": GOOD._replace(incident=None),
     "not settled: state: INCIDENT_STATE_OPEN": GOOD._replace(
         incident=incident(pb.INCIDENT_STATE_OPEN, pb.DELIVERY_STATE_ACCEPTED)

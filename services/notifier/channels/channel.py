@@ -31,6 +31,8 @@ class Message(NamedTuple):
     payload: Mapping[str, object]
     #: Where it can be answered; empty: nowhere.
     link: str = ""
+    #: What went wrong where the target's own words failed, so that these are the built-in ones; empty: nothing.
+    misworded: str = ""
 
     @property
     def calls(self) -> bool:

@@ -1,6 +1,7 @@
 """The commands that talk to Kafka, each against the brokers."""
 
 import json
+import re
 import time
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -195,6 +196,8 @@ def test_incidents_show_who_sees_to_them_and_who_is_told_next(
     answered.opened_at.FromJsonString("2025-11-28T11:30:00.250Z")
     said = {"action": "RESPONSE_ACTION_ACKNOWLEDGE", "by": "ana", "respondedAt": "2025-11-28T11:34:00Z", "via": "cli"}
     ParseDict(said | {"comment": "calling \x1b[2Jnow"}, answered.responses.add())
+    ParseDict({"kind": "NOTIFICATION_KIND_ACKNOWLEDGED"}, answered.deliveries[0])
+    ParseDict({"kind": "NOTIFICATION_KIND_SNOOZED", "itemCount": 2}, off.deliveries[0])
     waiting.steps_taken = 1
     waiting.next_step_at.FromJsonString(far)
     put(kafka, prefix, off, answered, waiting)
@@ -210,11 +213,48 @@ def test_incidents_show_who_sees_to_them_and_who_is_told_next(
         "  acknowledged by ana until 2999-01-01T14:05Z",
     ]
     assert seen_to.splitlines()[-1] == ("  2025-11-28T11:34:00Z  acknowledged by ana through cli: calling [2Jnow")
+    assert "  2025-11-28T11:30:00Z  acknowledgement of 1 item to console by console: accepted\n" in seen_to
+    assert "deferral of 2 items to console" in run("incidents", "show", "off", *site).stdout
     assert "  next step at 2999-01-01T14:05Z (1 taken)\n" in run("incidents", "show", waiting.incident_id, *site).stdout
     file = tmp_path / "notifier.yaml"
     file.write_text(STAIRS)
     named = run("incidents", "show", waiting.incident_id, "--notifier", str(file), *site).stdout
     assert "  next step at 2999-01-01T14:05Z (1 taken): on-call:shop, boss\n" in named
+
+
+def test_incidents_show_what_holds_news_back(kafka: str, prefix: str, site: tuple[str, ...], tmp_path: Path) -> None:
+    """By the silences there are and the rules of a file; without one only until when; where nothing is, nothing."""
+    known = ParseDict(json.loads((EXAMPLES / "incidents.v1" / "open.json").read_text()), Incident())
+    held = Incident.FromString(known.SerializeToString())
+    held.incident_id = "held"
+    held.looked_at.FromJsonString("2025-11-28T11:30:00Z")
+    del held.items[0].told[:]
+    put(kafka, prefix, held, known)
+
+    def said(incident_id: str, *options: str) -> list[str]:
+        lines = run("incidents", "show", incident_id, *site, *options).stdout.splitlines()
+        return [line.strip() for line in lines if "held back" in line]
+
+    assert said("held") == ["news is held back until other trouble is over"]
+    held.next_look_at.FromJsonString("2999-01-01T14:05:00Z")
+    put(kafka, prefix, held)
+    assert said("held") == ["news is held back until 2999-01-01T14:05Z"]
+    file = tmp_path / "notifier.yaml"
+    file.write_text(QUIET)
+    # The rules hold back nothing, as where it is the pace that does.
+    assert said("held", "--notifier", str(file)) == said("held")
+    why = ("--match", "kind=appointment", "--for", "2d", "--reason", "stocktaking", "--by", "ana")
+    silence_id = run("incidents", "silence", *why, *site).stdout.splitlines()[-1].split()[1].rstrip(":")
+    (line,) = said("held", "--notifier", str(file))
+    assert re.fullmatch(rf"held back: 1 item by silence {silence_id} until [-0-9]{{10}}T\d\d:\d\dZ", line)
+    assert said(known.incident_id, "--notifier", str(file)) == []
+
+
+#: Its secrets are not here, either.
+QUIET = """
+targets: {console: {channel: webhook, settings: {url: "env:NOT_HERE"}}}
+routes: [{name: everything, targets: [console]}]
+"""
 
 
 #: Its secrets are not here: to name the next step nobody is told anything.

@@ -14,6 +14,7 @@ from puntual.promises.v1.promise_service_pb2 import GetPromiseRequest
 from puntual.promises.v1.promise_service_pb2_grpc import PromiseServiceStub
 from services.notifier.acknowledging import SEVERITIES
 from services.notifier.channels import CHANNELS
+from services.notifier.holds import Reason
 from services.notifier.outbox import Failure
 from services.promises.rpc import promise_service
 from services.shared.engine.meter import Meter
@@ -40,7 +41,7 @@ class Run:
         }
         self.registries["sla"].single(Gauge, "puntual_standards_refused").set(1)
         self._notifier = NotifierMeter(self.registries["notifier"], CHANNELS, Failure)
-        self._health = NotifierHealthMeter(self.registries["notifier"], CHANNELS)
+        self._health = NotifierHealthMeter(self.registries["notifier"], CHANNELS, Reason)
         self._over = Event()
         self._thread = Thread(target=self._go_on)
 
@@ -127,6 +128,7 @@ def tell(meter: NotifierMeter) -> None:
         meter.waiting(channel, "pending", 3)
         meter.oldest(channel, 300.0)
         meter.breakers(channel, 1)
+        meter.misworded(channel)
     for severity in SEVERITIES.values():
         meter.acknowledged(severity, 600.0)
         meter.unacknowledged(severity, 1)
@@ -136,6 +138,8 @@ def ail(meter: NotifierHealthMeter) -> None:
     long_ago = 1.0
     meter.audited(long_ago, 300.0)
     meter.heartbeat(long_ago, long_ago)
+    for reason in Reason:
+        meter.held_back(reason, 1)
     for channel in CHANNELS:
         meter.stuck(channel, 1)
         meter.canary(channel, long_ago, long_ago)

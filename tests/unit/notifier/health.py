@@ -15,6 +15,7 @@ class HealthTally:
     def __init__(self) -> None:
         self.stuck_by: dict[str, int] = {}
         self.overdue = -1.0
+        self.held: dict[str, int] = {}
         self.audits = 0
         self.canaries: dict[str, tuple[float, float]] = {}
         self.beats: tuple[float, float] | None = None
@@ -26,6 +27,9 @@ class HealthTally:
         assert at > 1_700_000_000
         self.audits += 1
         self.overdue = overdue
+
+    def held_back(self, reason: str, items: int) -> None:
+        self.held[reason] = items
 
     def canary(self, channel: str, last_success: float, expected: float) -> None:
         self.canaries[channel] = last_success, expected

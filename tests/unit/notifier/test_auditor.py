@@ -9,10 +9,12 @@ from services.notifier import auditor as auditor_module
 from services.notifier.auditor import Auditor
 from services.notifier.codec import pack
 from services.notifier.domain import due
+from services.notifier.holds import Holds, Reason
 from services.notifier.incident import Incident
 from services.notifier.outbox import Accepted, Failure, TryAgain
 from tests.unit.notifier.builders import INCIDENT, MAIL, at, broken, settle
 from tests.unit.notifier.health import Clock, HealthTally, at_work, until
+from tests.unit.notifier.test_held import silence
 from tests.views import MemoryView
 
 
@@ -30,7 +32,8 @@ class Ward:
     def __init__(self) -> None:
         self.view, self.meter, self.clock = StrictView(), HealthTally(), Clock(10)
         self.asked: list[bytes] = []
-        self.auditor = Auditor(self.view, self.look_again, MAIL, self.meter, self.clock)
+        self.plan = MAIL._replace(holds=Holds())
+        self.auditor = Auditor(self.view, self.look_again, self.plan, self.meter, self.clock)
 
     def keep(self, incident: Incident, incident_id: str = INCIDENT) -> None:
         """Write a record. Nobody is told."""
@@ -116,6 +119,23 @@ async def test_a_channel_of_a_newer_version_is_counted_as_its_stand_in(ward: War
     ward.keep(incident._replace(deliveries=tuple(d._replace(channel="pager") for d in incident.deliveries)))
     await ward.at(13)
     assert ward.meter.stuck_by["console"] == 1
+
+
+async def test_what_is_held_back_is_counted_and_no_longer_once_it_is_told(ward: Ward) -> None:
+    """Items, not incidents; of every reason there is a number, and of partitions given away none."""
+    nothing = dict.fromkeys(Reason, 0)
+    ward.plan.holds.follow([silence(0, 60)], at(0))
+    ward.keep(broken("A-1", "A-2", plan=ward.plan))
+    ward.keep(broken(plan=ward.plan), "ops/another")
+    ward.keep(broken(), "ops/told")
+    await ward.at(10)
+    assert ward.meter.held == {**nothing, Reason.SILENCED: 3}
+    ward.view.owners = {ward.view.partition_of(INCIDENT): "elsewhere"}
+    await ward.at(11)
+    assert ward.meter.held == {**nothing, Reason.SILENCED: 1}
+    ward.plan.holds.follow([], at(12))
+    await ward.at(12)
+    assert ward.meter.held == nothing
 
 
 async def test_what_others_own_is_not_looked_at(ward: Ward) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from services.notifier.beliefs import Receivers
-from services.notifier.config import BUILT_IN, load, load_schedules, parse
+from services.notifier.config import BUILT_IN, load, load_plan, load_schedules, parse
 from services.notifier.items import Severity
 from services.notifier.pace import Pace
 from services.notifier.routing import ROUTE_LABELS
 from services.notifier.throttle import Rate
+from services.notifier.wording import Style
 from services.shared.documents import DocumentError
 from services.shared.instant import SECOND, parse_instant
 from tests.unit.notifier.test_schedules import FEED
@@ -64,7 +65,7 @@ def test_a_full_document_is_read_as_it_is_meant() -> None:
         True,
     )
     assert (rest.group_by, rest.at_risk) == (("kind", "team"), False)
-    assert config.targets["desk"].style == ("", "Europe/Madrid", True)
+    assert config.targets["desk"].style == Style("", "Europe/Madrid", show_customer=True)
     assert config.targets["console"].style.language == "es"
     assert config.plan.patience[Severity.CRITICAL] == 7200 * SECOND
     assert config.plan.patience[Severity.WARNING] == 43_200 * SECOND
@@ -319,6 +320,31 @@ def test_a_problem_with_a_schedule_names_place_value_and_remedy(file: Path, old:
         parse(ON_CALL.replace(old, new, 1), str(file))
     first = str(problem.value).splitlines()[0]
     assert re.fullmatch(rf"{re.escape(str(file))}: line \d+: schedules\.nights\.{re.escape(said)}.*", first)
+
+
+HELD = """
+targets:
+  desk: {channel: webhook, settings: {url: "env:NOT_HERE"}, quiet_hours: {zone: UTC, hours: {mon: "22:00-23:00"}}}
+routes: [{name: all, targets: [desk]}]
+maintenance: [{name: backups, match: {kind: [callback]}, weekly: {sun: "02:00-05:00"}, zone: UTC}]
+inhibit: [{while: {kind: [callback]}, quiet: {kind: [order_ready]}}]
+"""
+
+
+def test_what_holds_news_back_can_be_read_without_the_secrets_of_targets(tmp_path: Path) -> None:
+    """Who is told, and all that holds back but silences; what is wrong with it is said."""
+    file = tmp_path / "notifier.yaml"
+    file.write_text(HELD)
+    plan = load_plan(file)
+    assert plan.routes == {"all": Receivers({"desk": "webhook"})}
+    assert [window.name for window in plan.holds.windows] == ["backups"]
+    assert len(plan.holds.inhibitions) == 1
+    assert plan.holds.quiet_hours["desk"](parse_instant("2026-11-23T22:10:00Z")) == parse_instant(
+        "2026-11-23T23:00:00Z"
+    )
+    file.write_text(HELD.replace("zone: UTC}]", "zone: Mars}]"))
+    with pytest.raises(DocumentError, match="Mars"):
+        load_plan(file)
 
 
 def test_the_name_of_a_schedule_is_checked(file: Path) -> None:

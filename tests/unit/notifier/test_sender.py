@@ -25,11 +25,13 @@ from services.notifier.outbox import (
     Refused,
     TryAgain,
 )
+from services.notifier.own_words import OwnWords
 from services.notifier.sender import Sender
 from services.notifier.throttle import FAILURES, Rate
 from services.notifier.wording import Style
 from services.shared.instant import SECOND
 from tests.unit.notifier.builders import BOTH, INCIDENT, MAIL, at, broken
+from tests.unit.notifier.test_own_words import SAMPLES
 from tests.views import MemoryView
 
 
@@ -74,6 +76,9 @@ class Tally:
     def delivered(self, channel: str, severity: str, seconds: float) -> None:
         self.gauges["latency", channel, severity] = seconds
 
+    def misworded(self, channel: str) -> None:
+        self.counts["misworded", channel] += 1
+
     def given_up(self, channel: str, reason: str) -> None:
         self.counts["given up", channel, reason] += 1
 
@@ -99,11 +104,11 @@ class Stage:
         self.full = False
         self.trouble: Exception | None = None
         self.submitted: list[DeliverySettled] = []
-        targets = {
+        self.targets = {
             name: Target(name, plan.routes["ops"].targets[name], channel, Style("en"), rate=rate)
             for name, channel in channels.items()
         }
-        self.sender = Sender(self.view, self.submit, targets, self.meter, now=lambda: at(20))
+        self.sender = Sender(self.view, self.submit, self.targets, self.meter, now=lambda: at(20))
 
     def keep(self, incident: Incident) -> None:
         """Write a record, and announce it."""
@@ -188,6 +193,22 @@ async def test_a_record_that_says_sending_is_sent_once() -> None:
     assert [message.incident_id for message in mail.sent] == [INCIDENT]
     assert stage.deliveries()[0].state == DeliveryState.ACCEPTED
     assert mail.closed
+
+
+async def test_a_message_whose_own_words_fail_is_sent_in_the_built_in_ones(caplog: pytest.LogCaptureFixture) -> None:
+    """That is counted, and said without what the events hold."""
+    mail = Recorder()
+    stage = Stage(mail=mail)
+    fails = OwnWords("Look {% if target == 'mail' %}{{ lines[4].subject }}{% endif %}", SAMPLES)
+    stage.targets["mail"] = stage.targets["mail"]._replace(style=Style("en", templates={"breach": fails}))
+    async with running(stage):
+        stage.keep(sending())
+        await until(lambda: bool(stage.submitted))
+    assert [message.subject for message in mail.sent] == ["Promise broken: getting order A-1 ready"]
+    assert stage.submitted[0].outcome == Accepted()
+    assert stage.meter.counts["misworded", "email"] == 1
+    (said,) = [record for record in caplog.records if record.message == "own words failed"]
+    assert (vars(said)["target"], vars(said)["error"]) == ("mail", "UndefinedError")
 
 
 async def test_a_sender_that_is_to_stop_ends_what_is_under_way_and_begins_nothing(

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.notifier.channels import CHANNELS
+from services.notifier.holds import Reason
 from services.notifier.meter import HealthMeter, Meter as MessageMeter
 from services.notifier.outbox import Failure
 from services.shared.engine.meter import Meter
@@ -176,6 +177,7 @@ def test_each_measurement_of_the_notifier_lands_in_its_metric(registry: Registry
     meter.waiting("email", "pending", 3)
     meter.oldest("email", 7.5)
     meter.breakers("email", 2)
+    meter.misworded("email")
     for failure in Failure:
         meter.given_up("email", failure.value)
         assert (
@@ -190,6 +192,7 @@ def test_each_measurement_of_the_notifier_lands_in_its_metric(registry: Registry
         ("puntual_notifier_outbox_messages", {"state": "pending"}, 3),
         ("puntual_notifier_outbox_oldest_pending_seconds", {}, 7.5),
         ("puntual_notifier_breaker_open", {}, 2),
+        ("puntual_notifier_templates_failed_total", {}, 1),
     ]
     assert [
         (name, labels, value(registry, name, channel="email", **labels)) for name, labels, _ in expected
@@ -199,9 +202,10 @@ def test_each_measurement_of_the_notifier_lands_in_its_metric(registry: Registry
 
 def test_what_the_notifier_finds_out_about_itself_lands_in_its_metric(registry: Registry) -> None:
     """Every method of its meter moves the metrics it speaks of, and no other channel's."""
-    meter: HealthMeter = NotifierHealthMeter(registry, CHANNELS)
+    meter: HealthMeter = NotifierHealthMeter(registry, CHANNELS, Reason)
     meter.stuck("email", 2)
     meter.audited(100.0, 90.0)
+    meter.held_back("silenced", 7)
     meter.canary("email", 10.0, 20.0)
     meter.heartbeat(30.0, 40.0)
     expected: list[tuple[str, dict[str, str], float]] = [
@@ -209,6 +213,8 @@ def test_what_the_notifier_finds_out_about_itself_lands_in_its_metric(registry: 
         ("stuck_deliveries", {"channel": "sms"}, 0),
         ("last_audit_timestamp_seconds", {}, 100),
         ("incident_overdue_seconds", {}, 90),
+        ("held_back", {"reason": "silenced"}, 7),
+        ("held_back", {"reason": "quiet_hours"}, 0),
         ("canary_last_success_timestamp_seconds", {"channel": "email"}, 10),
         ("canary_expected_timestamp_seconds", {"channel": "email"}, 20),
         ("canary_expected_timestamp_seconds", {"channel": "sms"}, 0),

@@ -100,7 +100,7 @@ def try_route(
     _say_misses("route", found.route_misses)
     click.echo(f"incident  {found.incident_id}")
     for heading, told in zip(["told", *[""] * len(found.told)], found.told, strict=False):
-        click.echo(f"{heading:8}  {told.target} by {told.channel}{_duty(told)}")
+        click.echo(f"{heading:8}  {told.target} by {told.channel}{_person(told, found)}{_duty(told)}")
     if not found.told:
         click.echo(f"told      nobody: {_silent(found)}")
     elif standing != "at_risk":
@@ -126,6 +126,10 @@ def _met(conditions: Sequence[Condition]) -> str:
     return " and ".join(f"{each.label} is {each.value}" for each in conditions) or "it matches everything"
 
 
+def _person(told: Told, found: Reach) -> str:
+    return f", {told.person}'s for {found.severity.name.lower()}" if told.person else ""
+
+
 def _duty(told: Told) -> str:
     if told.shift is None:
         return ""
@@ -149,6 +153,7 @@ def _fields(found: Reach) -> Mapping[str, object]:
             {
                 "target": told.target,
                 "channel": told.channel,
+                "person": told.person or None,
                 "on_call": told.schedule or None,
                 "until": format_instant(told.shift.end) if told.shift else None,
             }

@@ -17,6 +17,7 @@ from services.notifier.items import Severity
 from services.notifier.links import Links
 from services.notifier.on_call import PREFIX, read_schedule
 from services.notifier.pace import Pace
+from services.notifier.people import Person, quiet_hours, read_people
 from services.notifier.read_holds import read_inhibitions, read_match, read_quiet_hours, read_windows
 from services.notifier.routing import GROUP_LABELS, ROUTE_LABELS, SEVERITY_LABELS, Match, Route, Routing, SeverityRule
 from services.notifier.schedules import Duty, Schedule
@@ -60,6 +61,7 @@ class Rules(NamedTuple):
     routing: Routing
     schedules: Mapping[str, Schedule]
     escalations: Mapping[str, Escalation]
+    people: Mapping[str, Person] = {}
 
 
 class Config(NamedTuple):
@@ -74,6 +76,11 @@ class Config(NamedTuple):
     heartbeat: Heartbeat | None = None
     #: What messages can be answered by; None: they are not answered on a page.
     links: Links | None = None
+    people: Mapping[str, Person] = {}
+
+    def whose(self, target: str) -> str:
+        """The person that a target is of, else the target itself."""
+        return next((name for name, person in self.people.items() if target in person.contact), target)
 
 
 def load(file: Path) -> Config:
@@ -84,10 +91,10 @@ def load(file: Path) -> Config:
 def load_schedules(file: Path, targets: Collection[str] = ()) -> Mapping[str, Schedule]:
     """Only the schedules in a file: it takes none of the secrets that targets need. Raises DocumentError.
 
-    `targets`: those that can be named, if not those in the file.
+    `targets`: the targets and people that can be named, if not those in the file.
     """
     fields, problems = Fields.of(read_text(file), str(file))
-    known = targets or fields.section("targets").names()
+    known = targets or [*fields.section("targets").names(), *fields.section("people").names()]
     schedules = _schedules(fields.section("schedules"), known, file.parent)
     problems.check()
     return schedules
@@ -123,10 +130,12 @@ def parse(text: str, file: str) -> Config:
     fields.done()
     problems.check()
     on_call = {name: Duty(schedule) for name, schedule in rules.schedules.items()}
-    receivers = Groups(rules.channels, on_call).all(rules.routing.routes, rules.escalations)
-    quiet_hours = {name: target.quiet_hours for name, target in targets.items() if target.quiet_hours}
-    holds = Holds(windows, inhibitions, quiet_hours)
-    return Config(targets, rules.routing, Plan(receivers, give_up_after, holds), on_call, heartbeat, links)
+    contacts = {name: person.contact for name, person in rules.people.items()}
+    receivers = Groups(rules.channels, on_call, contacts).all(rules.routing.routes, rules.escalations)
+    quiet = {name: target.quiet_hours for name, target in targets.items() if target.quiet_hours}
+    holds = Holds(windows, inhibitions, {**quiet, **quiet_hours(rules.people.values())})
+    plan = Plan(receivers, give_up_after, holds)
+    return Config(targets, rules.routing, plan, on_call, heartbeat, links, rules.people)
 
 
 def load_rules(file: Path) -> Rules:
@@ -140,16 +149,28 @@ def load_rules(file: Path) -> Rules:
 
 
 def _rules(fields: Fields, channels: Mapping[str, str], folder: Path) -> Rules:
-    schedules = _schedules(fields.section("schedules"), channels, folder)
+    people = _people(fields, channels)
+    schedules = _schedules(fields.section("schedules"), [*channels, *people], folder)
     severities = tuple(_severity_rule(rule) for rule in fields.sections("severity"))
     tellable = _tellable(fields)
     escalations = read_escalations(fields.section("escalations"), tellable)
-    return Rules(channels, Routing(severities, _routes(fields, tellable, escalations)), schedules, escalations)
+    routing = Routing(severities, _routes(fields, tellable, escalations))
+    return Rules(channels, routing, schedules, escalations, people)
+
+
+def _people(document: Fields, channels: Mapping[str, str]) -> Mapping[str, Person]:
+    if "people" not in document:
+        return {}
+    fields, targets = document.section("people"), document.section("targets")
+    for name in fields.names():
+        _is_name(name, name, fields)
+    with_hours = [name for name in channels if "quiet_hours" in targets.section(name)]
+    return read_people(fields, channels, with_hours)
 
 
 def _tellable(document: Fields) -> Collection[str]:
     schedules = (f"{PREFIX}{name}" for name in document.section("schedules").names())
-    return [*document.section("targets").names(), *schedules]
+    return [*document.section("targets").names(), *document.section("people").names(), *schedules]
 
 
 def _schedules(fields: Fields, targets: Collection[str], folder: Path) -> Mapping[str, Schedule]:

@@ -40,6 +40,8 @@ class Told(NamedTuple):
     schedule: str = ""
     #: Nobody in a hole, where the fallback is told.
     shift: Shift | None = None
+    #: Whose target it is, where a person is told.
+    person: str = ""
 
 
 class Reach(NamedTuple):
@@ -77,7 +79,7 @@ def reach(item: Item, rules: Rules, at: Instant) -> Reach:
         route_number=len(route_misses) + 1,
         route_met=_conditions(route.match, item),
         route_misses=route_misses,
-        told=[_told(name, rules, at) for name in route.targets] if tells else [],
+        told=[told for name in route.targets for told in _told(name, rules, at, item.severity)] if tells else [],
     )
 
 
@@ -98,10 +100,18 @@ def _is_met(condition: Condition) -> bool:
     return condition.value in condition.accepted
 
 
-def _told(name: str, rules: Rules, at: Instant) -> Told:
+def _told(name: str, rules: Rules, at: Instant, severity: int) -> list[Told]:
     if not name.startswith(PREFIX):
-        return Told(name, rules.channels[name])
+        return _ways(name, rules, severity)
     schedule = rules.schedules[name.removeprefix(PREFIX)]
     shift = schedule.shifts(at, Instant(at + _FAR))[0]
-    target = shift.who or schedule.fallback
-    return Told(target, rules.channels[target], schedule.name, shift)
+    ways = _ways(shift.who or schedule.fallback, rules, severity)
+    return [told._replace(schedule=schedule.name, shift=shift) for told in ways]
+
+
+def _ways(who: str, rules: Rules, severity: int) -> list[Told]:
+    """The targets by which somebody is called for a severity."""
+    if who not in rules.people:
+        return [Told(who, rules.channels[who])]
+    contact = rules.people[who].contact
+    return [Told(target, rules.channels[target], person=who) for target in contact if severity in contact[target]]

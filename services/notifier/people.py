@@ -42,9 +42,7 @@ def _person(
     name: str, people: Fields, targets: Collection[str], with_hours: Collection[str], owners: dict[str, str]
 ) -> Person:
     if name in targets:
-        people.problem(
-            name, "is the name of a target, too; call one of them differently, for example the target ana-mail"
-        )
+        people.problem(name, "is a target's name, too; call one of them differently, the target for example ana-mail")
     fields = people.section(name)
     rules = [_rule(section, targets) for section in fields.sections("contact")]
     contact = _contact(rules, fields)
@@ -53,8 +51,8 @@ def _person(
             if (owner := owners.setdefault(target, name)) != name:
                 rule.fields.problem(
                     "targets",
-                    f"{target} is {owner}'s: by whom it is quiet must be clear; leave it out, and name it beside them on"
-                    " the route",
+                    f"{target} is {owner}'s already, by whose quiet hours and answers it goes; leave it out, and name"
+                    f" {target} itself beside the people",
                 )
     until = read_quiet_hours(fields.section("quiet_hours")) if "quiet_hours" in fields else None
     if "quiet_hours" in fields:

@@ -115,11 +115,33 @@ def test_machines_are_told_the_same(file: Path) -> None:
         ],
         "incident": "shop/kind=order_ready",
         "told": [
-            {"target": "desk", "channel": "email", "on_call": None, "until": None},
-            {"target": "bob", "channel": "console", "on_call": "nights", "until": "2026-12-10T13:00:00Z"},
+            {"target": "desk", "channel": "email", "person": None, "on_call": None, "until": None},
+            {
+                "target": "bob",
+                "channel": "console",
+                "person": None,
+                "on_call": "nights",
+                "until": "2026-12-10T13:00:00Z",
+            },
         ],
         "tells_risk": True,
     }
+
+
+def test_a_person_is_reached_by_the_targets_that_are_called_for_the_severity(file: Path) -> None:
+    """Named on the route, or on call."""
+    people = "people: {eve: {contact: [{severity: [critical], targets: [ana, desk]}, {targets: [desk]}]}}\n"
+    document = DOCUMENT.replace("severity:", f"{people}severity:", 1).replace("targets: [ana]", "targets: [eve]")
+    file.write_text(document.replace("rotation: [bob, ana]", "rotation: [eve]"))
+    critical = run(file, "--standing", "broken", "--tier", "gold").stdout.splitlines()
+    assert critical[3:5] == [
+        "told      ana by slack, eve's for critical",
+        "          desk by email, eve's for critical",
+    ]
+    warning = run(file, "--standing", "broken", "--team", "workshop", "--at", NIGHT).stdout
+    assert "          desk by email, eve's for warning, on call by nights until 2026-12-10T13:00:00Z\n" in warning
+    told = json.loads(run(file, "--standing", "broken", "--tier", "gold", "--json").stdout)["told"]
+    assert [row["person"] for row in told] == ["eve", "eve"]
 
 
 def test_the_built_in_rules_are_tried_where_no_file_is_named() -> None:

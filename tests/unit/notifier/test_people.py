@@ -129,6 +129,14 @@ def test_nobody_is_told_by_any_of_his_targets_what_he_did_himself(by: str) -> No
     ]
 
 
+def test_a_route_that_names_nobody_but_a_person_tells_him() -> None:
+    """By his channels."""
+    document = DOCUMENT.partition("schedules:")[0] + "routes: [{name: all, targets: [ana]}]"
+    incident = fold("all", None, [ItemSeen("all", an_item(BROKEN), at(1))], parse(document, "-").plan)
+    assert incident
+    assert [(d.target, d.channel) for d in incident.deliveries] == [("ana-phone", "console"), ("ana-mail", "console")]
+
+
 # --- hand-overs
 
 

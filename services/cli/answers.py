@@ -67,7 +67,8 @@ _OPTIONS: Sequence[Decorator] = (
         "--by",
         default=_login,
         metavar="NAME",
-        help="Who says so: a target of notifier.yaml, who is not told of it then, or any name.  [default: your login]",
+        help="Who says so: a target or person of notifier.yaml, who is not told of it then, or any name.  "
+        "[default: your login]",
     ),
     kafka_option,
     prefix_option,

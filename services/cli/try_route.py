@@ -173,4 +173,5 @@ def _told(told: Told) -> str:
         duty = f", {on_call} by {told.schedule} until {format_instant(told.shift.end)}"
     if told.quiet_until:
         quiet = f", once its quiet hours end, {format_instant(told.quiet_until)}"
-    return f"{told.target} by {told.channel}{duty}{quiet}"
+    whose = f", {told.person}'s" if told.person else ""
+    return f"{told.target} by {told.channel}{whose}{duty}{quiet}"

@@ -134,7 +134,7 @@ class Answering:
         return Response(
             response_id=f"page-{sha256(said.encode()).hexdigest()[:32]}",
             action=choice.action,
-            by=claim.target,
+            by=self._config.whose(claim.target),
             responded_at=now,
             opened_at=claim.opened_at,
             comment=comment,
@@ -160,7 +160,8 @@ class Answering:
 
     def _reader(self, request: web.Request, claim: Claim, incident: Incident | None = None) -> Reader:
         target = self._config.targets.get(claim.target)
-        return reader(claim.target, target.style if target else Style(), _spoken(request), incident)
+        who, style = self._config.whose(claim.target), target.style if target else Style()
+        return reader(who, style, _spoken(request), incident)
 
 
 @asynccontextmanager

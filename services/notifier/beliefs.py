@@ -5,12 +5,15 @@ item stands now, so what was told once is not told twice, and what nobody believ
 
 A schedule believes like a target, under its own name: what was said to whoever was on call. Who is on call next hears
 only what the schedule does not know yet; who was told hears how it goes on, on call or not.
+
+A person is several targets, each called for some severities, and each believes for itself. A schedule knows what all
+those were told that are called for it: what was told by halves, who is on call next rather hears again.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from services.notifier.items import Handling, Item, Standing, Told, identity
+from services.notifier.items import Handling, Item, Severity, Standing, Told, identity
 from services.notifier.outbox import PRECEDENCE, Delivery, Kind
 from services.notifier.pace import Pace
 from services.shared.instant import SECOND, Instant
@@ -21,6 +24,10 @@ Items = dict[tuple[str, str, int], Item]
 #: How long an acknowledgement counts where nobody says otherwise.
 ATTENTION = 4 * 3600 * SECOND
 
+#: How to reach somebody: target → the severities of what it is called for.
+Contact = Mapping[str, frozenset[int]]
+EVERY: frozenset[int] = frozenset(Severity)
+
 
 class Step(NamedTuple):
     """One step of an escalation: whom to tell when nobody has answered."""
@@ -30,6 +37,7 @@ class Step(NamedTuple):
     #: As in `Receivers`.
     targets: Mapping[str, str] = {}
     on_call: Mapping[str, Callable[[Instant], str]] = {}
+    people: Sequence[str] = ()
 
 
 class Receivers(NamedTuple):
@@ -38,7 +46,7 @@ class Receivers(NamedTuple):
     #: Target → its channel.
     targets: Mapping[str, str]
     at_risk: bool = False
-    #: Schedule → the target on call at an instant, one of `others`. No target is named like a schedule.
+    #: Schedule → who is on call at an instant, of `others` or of `contacts`. Nobody is named like a schedule.
     on_call: Mapping[str, Callable[[Instant], str]] = {}
     #: Who can be told besides, or was → their channel.
     others: Mapping[str, str] = {}
@@ -47,15 +55,28 @@ class Receivers(NamedTuple):
     #: Microseconds for which an acknowledgement counts.
     attention: int = ATTENTION
     pace: Pace = Pace()
+    #: Those of `contacts` who are told.
+    people: Sequence[str] = ()
+    #: Person → the way there, by `others`, each of which is one person's at most. No target is named like a person.
+    contacts: Mapping[str, Contact] = {}
 
     @property
     def groups(self) -> Sequence["Receivers | Step"]:
         """Those who are told at once, and those of each step."""
         return (self, *self.steps)
 
-    def duty(self, now: Instant) -> Mapping[str, str]:
-        """Schedule → who is on call."""
-        return {schedule: who(now) for group in self.groups for schedule, who in group.on_call.items()}
+    def duty(self, now: Instant) -> Mapping[str, Contact]:
+        """Schedule → how to reach whoever is on call."""
+        return {schedule: self.contact(who(now)) for group in self.groups for schedule, who in group.on_call.items()}
+
+    def contact(self, name: str) -> Contact:
+        """How to reach a person, or a target: that for everything."""
+        return self.contacts.get(name) or {name: EVERY}
+
+    def himself(self, name: str) -> Collection[str]:
+        """All names of whoever is called so: a person has those of his targets, too."""
+        own = ({who, *targets} for who, targets in self.contacts.items() if name == who or name in targets)
+        return next(own, {name})
 
     def channel(self, target: str) -> str:
         """By which channel a target is told."""
@@ -69,6 +90,8 @@ class Role(NamedTuple):
     name: str
     #: Only because nobody answered.
     escalated: bool
+    #: Of what it hears.
+    severities: frozenset[int] = EVERY
 
 
 #: Target → its roles; none: it hears only how it goes on with what it was told.
@@ -102,21 +125,27 @@ def hearers(items: Iterable[Item], receivers: Receivers, steps_taken: int, now: 
     for step, group in enumerate(receivers.groups[: steps_taken + 1]):
         for target in group.targets:
             found.setdefault(target, []).append(Role(target, step > 0))
+        for person in group.people:
+            for target, severities in receivers.contact(person).items():
+                found.setdefault(target, []).append(Role(target, step > 0, severities))
         for schedule, who in group.on_call.items():
-            found.setdefault(who(now), []).append(Role(schedule, step > 0))
+            for target, severities in receivers.contact(who(now)).items():
+                found.setdefault(target, []).append(Role(schedule, step > 0, severities))
     if receivers.others:
         told = {told.target for item in items for told in item.told}
         found |= {target: [] for target in sorted(told & receivers.others.keys() - found.keys())}
     return found
 
 
-def news(item: Item, target: str, roles: Iterable[Role], receivers: Receivers) -> Kind | None:
+def news(item: Item, target: str, roles: Sequence[Role], receivers: Receivers) -> Kind | None:
     """What a target must hear about an item, if anything."""
+    called = [role for role in roles if item.severity in role.severities]
     if believed := belief(item, target):
-        return NEWS.get((believed, item.face))
+        kind = NEWS.get((believed, item.face))
+        return None if kind in _CALLS and roles and not called else kind
     if not concerns(item, receivers):
         return None
-    kinds = [kind for role in roles if (kind := _news_as(role, item))]
+    kinds = [kind for role in called if (kind := _news_as(role, item))]
     return min(kinds, key=PRECEDENCE.index, default=None)
 
 
@@ -158,7 +187,7 @@ def believing(item: Item, delivery: Delivery) -> Item:
     return item._replace(told=tuple(sorted(others)))
 
 
-def hand_on(items: Items, duty: Mapping[str, str], known: Hearers) -> None:
+def hand_on(items: Items, duty: Mapping[str, Contact], known: Hearers) -> None:
     """Notes what the schedules believe: what was said to somebody on call, as long as it is not over.
 
     Where those who know are all gone from the configuration, the schedules know nothing either.
@@ -167,17 +196,30 @@ def hand_on(items: Items, duty: Mapping[str, str], known: Hearers) -> None:
         items.update({key: _handed_on(item, duty, known) for key, item in items.items()})
 
 
-def _handed_on(item: Item, duty: Mapping[str, str], known: Hearers) -> Item:
+def _handed_on(item: Item, duty: Mapping[str, Contact], known: Hearers) -> Item:
     people = [told for told in item.told if told.target in known]
     schedules: list[Told] = []
-    for schedule, target in duty.items():
+    for schedule, contact in duty.items():
         believed = belief(item, schedule)
-        knows = next((told for told in people if told.target == target and told.standing == item.face), None)
-        if knows and believed != item.face:
-            schedules.append(knows._replace(target=schedule))
+        called = {target for target, severities in contact.items() if item.severity in severities}
+        knowing = [told for told in people if told.target in called and told.standing == item.face]
+        if knowing and len(knowing) == len(called) and believed != item.face:
+            schedules.append(knowing[0]._replace(target=schedule))
         elif people and believed and NEWS.get((believed, item.face)) != Kind.RESOLVED:
             schedules += heard(item, schedule)
     return item._replace(told=tuple(sorted((*people, *schedules))))
+
+
+def kept(known: Item, severity: int, receivers: Receivers) -> tuple[Told, ...]:
+    """What is believed of an item that matters so much now.
+
+    Where it matters more than it did, and people say what they are called for, schedules know nothing: perhaps nobody
+    was called for that.
+    """
+    if severity <= known.severity or not receivers.contacts:
+        return known.told
+    schedules = {schedule for group in receivers.groups for schedule in group.on_call}
+    return tuple(told for told in known.told if told.target not in schedules)
 
 
 def forget(items: Items, names: Iterable[str]) -> None:

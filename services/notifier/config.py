@@ -7,6 +7,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from services.notifier.answers import read_answers
+from services.notifier.beliefs import Receivers
 from services.notifier.channels import CHANNELS, CLOSING, RATES
 from services.notifier.channels.channel import Channel
 from services.notifier.escalations import Escalation, Groups, read_escalations
@@ -17,6 +18,7 @@ from services.notifier.items import Severity
 from services.notifier.links import Links
 from services.notifier.on_call import PREFIX, read_schedule
 from services.notifier.pace import Pace
+from services.notifier.people import Person, quiet_hours, read_people
 from services.notifier.read_holds import read_inhibitions, read_match, read_quiet_hours, read_windows
 from services.notifier.read_severities import read_severities
 from services.notifier.read_templates import read_templates
@@ -66,6 +68,7 @@ class Rules(NamedTuple):
     holds: Holds
     #: When a breach counts as repeated; None: nobody counts them.
     repeated: Repeated | None = None
+    people: Mapping[str, Person] = {}
 
 
 class Config(NamedTuple):
@@ -83,6 +86,10 @@ class Config(NamedTuple):
     #: What messages can be answered by; None: they are not answered on a page.
     links: Links | None = None
 
+    def whose(self, target: str) -> str:
+        """The person that a target is of, else the target itself."""
+        return next((name for name, person in self.rules.people.items() if target in person.contact), target)
+
     def current(self) -> Rules:
         """The rules, with the schedules as they are by now."""
         return self.rules._replace(schedules={name: duty.schedule for name, duty in self.on_call.items()})
@@ -96,10 +103,10 @@ def load(file: Path) -> Config:
 def load_schedules(file: Path, targets: Collection[str] = ()) -> Mapping[str, Schedule]:
     """Only the schedules in a file: it takes none of the secrets that targets need. Raises DocumentError.
 
-    `targets`: those that can be named, if not those in the file.
+    `targets`: the targets and people that can be named, if not those in the file.
     """
     fields, problems = Fields.of(read_text(file), str(file))
-    known = targets or fields.section("targets").names()
+    known = targets or [*fields.section("targets").names(), *fields.section("people").names()]
     schedules = _schedules(fields.section("schedules"), known, file.parent)
     problems.check()
     return schedules
@@ -122,9 +129,9 @@ def parse(text: str, file: str) -> Config:
     """The configuration in a YAML text; `file` is for errors only. Raises DocumentError with all its problems."""
     fields, problems = Fields.of(text, file)
     targets = _targets(fields.section("targets"))
-    quiet_hours = {name: target.quiet_hours for name, target in targets.items() if target.quiet_hours}
+    quiet = {name: target.quiet_hours for name, target in targets.items() if target.quiet_hours}
     channels = {name: target.channel_name for name, target in targets.items()}
-    rules = _rules(fields, channels, quiet_hours, Path(file).parent)
+    rules = _rules(fields, channels, quiet, Path(file).parent)
     patience = fields.section("give_up_after")
     give_up_after: dict[int, int] = {
         Severity[name.upper()]: patience.span(name, default) for name, default in _GIVE_UP_AFTER.items()
@@ -135,8 +142,7 @@ def parse(text: str, file: str) -> Config:
     fields.done()
     problems.check()
     on_call = {name: Duty(schedule) for name, schedule in rules.schedules.items()}
-    receivers = Groups(rules.channels, on_call).all(rules.routing.routes, rules.escalations)
-    plan = Plan(receivers, give_up_after, rules.holds)
+    plan = Plan(_receivers(rules, on_call), give_up_after, rules.holds)
     return Config(targets, rules.routing, plan, on_call, rules, heartbeat, links)
 
 
@@ -146,8 +152,7 @@ def load_rules(file: Path) -> Rules:
     targets = fields.section("targets")
     channels = {name: targets.section(name).text("channel", one_of=CHANNELS) for name in targets.names()}
     hours = {name: _quiet_hours(targets.section(name)) for name in targets.names()}
-    quiet_hours = {name: until for name, until in hours.items() if until}
-    rules = _rules(fields, channels, quiet_hours, file.parent)
+    rules = _rules(fields, channels, {name: until for name, until in hours.items() if until}, file.parent)
     problems.check()
     return rules
 
@@ -159,24 +164,42 @@ def load_plan(file: Path) -> Plan:
     """
     rules = load_rules(file)
     on_call = {name: Duty(schedule) for name, schedule in rules.schedules.items()}
-    return Plan(Groups(rules.channels, on_call).all(rules.routing.routes, rules.escalations), {}, rules.holds)
+    return Plan(_receivers(rules, on_call), {}, rules.holds)
 
 
-def _rules(fields: Fields, channels: Mapping[str, str], quiet_hours: Mapping[str, Until], folder: Path) -> Rules:
-    schedules = _schedules(fields.section("schedules"), channels, folder)
+def _receivers(rules: Rules, on_call: Mapping[str, Duty]) -> Mapping[str, Receivers]:
+    contacts = {name: person.contact for name, person in rules.people.items()}
+    return Groups(rules.channels, on_call, contacts).all(rules.routing.routes, rules.escalations)
+
+
+def _rules(fields: Fields, channels: Mapping[str, str], quiet: Mapping[str, Until], folder: Path) -> Rules:
+    """`quiet`: target → until when its own quiet hours last."""
+    people = _people(fields, channels)
+    schedules = _schedules(fields.section("schedules"), [*channels, *people], folder)
     severities = read_severities(fields.sections("severity"))
     tellable = _tellable(fields)
     escalations = read_escalations(fields.section("escalations"), tellable)
     routes = _routes(fields, tellable, escalations)
     windows = read_windows(fields.sections("maintenance"))
     inhibitions = read_inhibitions(fields.sections("inhibit"), [route.group_by for route in routes])
-    holds = Holds(windows, inhibitions, quiet_hours)
-    return Rules(channels, Routing(severities, routes), schedules, escalations, holds, read_repeated(fields))
+    holds = Holds(windows, inhibitions, {**quiet, **quiet_hours(people.values())})
+    routing, repeated = Routing(severities, routes), read_repeated(fields)
+    return Rules(channels, routing, schedules, escalations, holds, repeated, people)
+
+
+def _people(document: Fields, channels: Mapping[str, str]) -> Mapping[str, Person]:
+    if "people" not in document:
+        return {}
+    fields, targets = document.section("people"), document.section("targets")
+    for name in fields.names():
+        _is_name(name, name, fields)
+    with_hours = [name for name in channels if "quiet_hours" in targets.section(name)]
+    return read_people(fields, channels, with_hours)
 
 
 def _tellable(document: Fields) -> Collection[str]:
     schedules = (f"{PREFIX}{name}" for name in document.section("schedules").names())
-    return [*document.section("targets").names(), *schedules]
+    return [*document.section("targets").names(), *document.section("people").names(), *schedules]
 
 
 def _schedules(fields: Fields, targets: Collection[str], folder: Path) -> Mapping[str, Schedule]:

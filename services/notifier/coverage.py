@@ -39,7 +39,7 @@ def refresh(file: Path, config: Config) -> str:
     if not config.on_call:
         return ""
     try:
-        schedules = load_schedules(file, config.targets)
+        schedules = load_schedules(file, [*config.targets, *config.rules.people])
     except DocumentError as error:
         return str(error)
     if missing := config.on_call.keys() - schedules.keys():

@@ -58,7 +58,7 @@ def fold(incident_id: str, old: Incident | None, facts: Sequence[Fact], plan: Pl
         _see(items, fact, receivers)
     if old is None and not items:
         return None
-    rise(items, before, now)
+    rise(items, before, now, receivers)
     ends = [fact for fact in facts if isinstance(fact, DeliverySettled)]
     incident = incident._replace(deliveries=settle(incident.deliveries, ends))
     _note_threads(items, ends)
@@ -156,7 +156,8 @@ def _see(items: Items, fact: ItemSeen, receivers: Receivers) -> None:
         # What somebody answered was the trouble as it was.
         same = (seen.standing, seen.due_at) == (known.standing, known.due_at)
         handling = known.handling if same else Handling.UNSPECIFIED
-        items[key] = pace.flipped(known, seen, fact.heard_at)._replace(told=known.told, handling=handling)
+        told = beliefs.kept(known, seen.severity, receivers)
+        items[key] = pace.flipped(known, seen, fact.heard_at)._replace(told=told, handling=handling)
 
 
 def _gist(item: Item) -> tuple[object, ...]:
@@ -174,7 +175,7 @@ def _answered(incident: Incident, items: Items, facts: Iterable[Fact], receivers
     attention = incident.attention
     for response in facts:
         if isinstance(response, Response):
-            attention = answer(attention, items, response, receivers.attention)
+            attention = answer(attention, items, response, receivers)
     return incident._replace(attention=attention)
 
 
@@ -186,7 +187,7 @@ def _passed(incident: Incident, now: Instant, plan: Plan) -> Incident:
     if not (has_lapsed or escalates or NONE < incident.next_look_at <= now or _is_outdated(incident, plan)):
         return incident
     items, receivers = beliefs.of(incident.items), plan.routes.get(incident.route, _NOBODY)
-    rise(items, dict(items), now)
+    rise(items, dict(items), now, receivers)
     if any(is_live(item, receivers) for item in items.values()):
         incident = _begun(incident, now)
     scene = plan.scene(incident, items, now)
@@ -210,7 +211,9 @@ def _escalated(incident: Incident, items: Items, receivers: Receivers, scene: Sc
     if not any(item.is_unanswered and not scene.held(item) for item in items.values()):
         return incident
     step = steps[taken - 1]
-    beliefs.forget(items, (*step.targets, *step.on_call, *(who(now) for who in step.on_call.values())))
+    called = [*step.people, *(who(now) for who in step.on_call.values())]
+    told = (target for name in called for target in receivers.contact(name))
+    beliefs.forget(items, (*step.targets, *step.on_call, *told))
     following = Instant(now + steps[taken].after) if taken < len(steps) else NONE
     return incident._replace(steps_taken=taken, next_step_at=following)
 

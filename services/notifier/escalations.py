@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from services.notifier.beliefs import Receivers, Step
+from services.notifier.beliefs import Contact, Receivers, Step
 from services.notifier.on_call import PREFIX
 from services.notifier.routing import Route
 from services.notifier.schedules import Duty
@@ -70,10 +70,11 @@ def _after(fields: Fields) -> int:
 
 
 class Groups(NamedTuple):
-    """Makes receivers of names. Both by name: target → channel; schedule → who is on call by it."""
+    """Makes receivers of names. By name: target → channel; schedule → who is on call by it; person → the way there."""
 
     channels: Mapping[str, str]
     on_call: Mapping[str, Duty]
+    contacts: Mapping[str, Contact]
 
     def all(self, routes: Iterable[Route], escalations: Mapping[str, Escalation]) -> Mapping[str, Receivers]:
         """Route → who is told on it, at once and step by step."""
@@ -83,10 +84,21 @@ class Groups(NamedTuple):
         turns = escalation.turns if escalation else ()
         first = self._step(0, route.targets)
         steps = tuple(self._step(turn.after, turn.targets or route.targets) for turn in turns)
-        others = self.channels if first.on_call or steps else {}
-        receivers = Receivers(first.targets, route.at_risk, first.on_call, others, steps, pace=route.pace)
+        others = self.channels if first.on_call or first.people or steps else {}
+        receivers = Receivers(
+            first.targets,
+            route.at_risk,
+            first.on_call,
+            others,
+            steps,
+            pace=route.pace,
+            people=first.people,
+            contacts=self.contacts,
+        )
         return receivers._replace(attention=escalation.attention) if escalation else receivers
 
     def _step(self, after: int, names: Sequence[str]) -> Step:
         on_call = {name: self.on_call[name.removeprefix(PREFIX)] for name in names if name.startswith(PREFIX)}
-        return Step(after, {name: self.channels[name] for name in names if name not in on_call}, on_call)
+        people = tuple(name for name in names if name in self.contacts)
+        targets = {name: self.channels[name] for name in names if name not in on_call and name not in people}
+        return Step(after, targets, on_call, people)

@@ -39,7 +39,7 @@ Words = Mapping[str, Any]
 
 
 class Reader(NamedTuple):
-    """Who reads the page: the target that the link was sent to."""
+    """Who reads the page: the target that the link was sent to, or the person whose it is."""
 
     target: str = ""
     language: str = _FALLBACK_LANGUAGE
@@ -270,7 +270,7 @@ class _Writer:
         if not at or taken >= len(steps):
             return str(words["nobody"])
         step = steps[taken]
-        names = [*step.targets, *(f"{who(at)} ({schedule})" for schedule, who in step.on_call.items())]
+        names = [*step.targets, *step.people, *(f"{who(at)} ({schedule})" for schedule, who in step.on_call.items())]
         if at <= self._now:
             return str(words["next_now"]).format(", ".join(names))
         minutes = Instant(-(-(at - self._now) // (60 * SECOND)) * 60 * SECOND)

@@ -1,9 +1,10 @@
 """Whom something would reach, and why: the rules of `notifier.yaml` tried on one promise or clock."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, takewhile
 from typing import NamedTuple
 
+from services.notifier.beliefs import EVERY
 from services.notifier.config import Rules
 from services.notifier.holds import Held, Inhibition, Reason
 from services.notifier.items import Item, Severity, Standing
@@ -54,6 +55,8 @@ class Told(NamedTuple):
     shift: Shift | None = None
     #: They hear it only then: these are their quiet hours.
     quiet_until: Instant | None = None
+    #: Whose target it is, where a person is told.
+    person: str = ""
 
 
 class Turn(NamedTuple):
@@ -135,7 +138,7 @@ def _taken(item: Item, number: int, route: Route, rules: Rules, at: Instant) -> 
     is_broken = item.standing == Standing.BROKEN
 
     def told(names: Iterable[str], at: Instant) -> Sequence[Told]:
-        return [_told(item, to, name, rules, at) for name in names]
+        return [told for name in names for told in _told(item, to, name, rules, at)]
 
     turns = rules.escalations[route.escalation].turns if route.escalation and is_broken else ()
     return Taken(
@@ -194,15 +197,17 @@ def _is_met(condition: Condition) -> bool:
     return condition.value in condition.accepted
 
 
-def _told(item: Item, incident_id: str, name: str, rules: Rules, at: Instant) -> Told:
-    target, schedule, shift = name, "", None
+def _told(item: Item, incident_id: str, name: str, rules: Rules, at: Instant) -> Iterator[Told]:
+    who, schedule, shift = name, "", None
     if name.startswith(PREFIX):
         schedule = name.removeprefix(PREFIX)
         shift = _shift(rules.schedules[schedule], at)
-        target = shift.who or rules.schedules[schedule].fallback
-    held = rules.holds.scene(incident_id, (), at).timed(item, target)
-    quiet_until = next((each.until for each in held if each.reason == Reason.QUIET_HOURS), None)
-    return Told(target, rules.channels[target], schedule, shift, quiet_until)
+        who = shift.who or rules.schedules[schedule].fallback
+    scene, is_person = rules.holds.scene(incident_id, (), at), who in rules.people
+    contact = rules.people[who].contact if is_person else {who: EVERY}
+    for target in (target for target, severities in contact.items() if item.severity in severities):
+        quiet = (held.until for held in scene.timed(item, target) if held.reason == Reason.QUIET_HOURS)
+        yield Told(target, rules.channels[target], schedule, shift, next(quiet, None), who if is_person else "")
 
 
 def _shift(schedule: Schedule, at: Instant) -> Shift:

@@ -4,10 +4,11 @@ An acknowledgement covers what was open when it was heard. What breaks later is 
 It counts until an instant; what it covered is then unanswered again.
 """
 
+from collections.abc import Collection
 from enum import IntEnum
 from typing import NamedTuple
 
-from services.notifier.beliefs import Items
+from services.notifier.beliefs import Items, Receivers
 from services.notifier.items import NONE, TROUBLE, Handling, Item, Standing
 from services.shared.instant import SECOND, Instant
 
@@ -66,8 +67,8 @@ class Attention(NamedTuple):
     responses: tuple[Response, ...] = ()
 
 
-def answer(attention: Attention, items: Items, response: Response, span: int) -> Attention:
-    """Takes in a response, in `items` too. `span`: microseconds for which an acknowledgement counts.
+def answer(attention: Attention, items: Items, response: Response, receivers: Receivers) -> Attention:
+    """Takes in a response, in `items` too.
 
     What was heard before, or is meant for an earlier run of the incident, changes nothing.
     """
@@ -86,7 +87,7 @@ def answer(attention: Attention, items: Items, response: Response, span: int) ->
         case Action.COMMENT:
             return attention
         case _:
-            return _acknowledged(attention, items, response, span)
+            return _acknowledged(attention, items, response, receivers)
 
 
 def lapsed(attention: Attention, items: Items) -> Attention:
@@ -102,28 +103,28 @@ def is_acknowledged(attention: Attention, items: Items) -> bool:
     return attention.acknowledgement is not None and all(item.handling for item in items.values() if _is_open(item))
 
 
-def _acknowledged(attention: Attention, items: Items, response: Response, span: int) -> Attention:
-    before = attention.acknowledgement
+def _acknowledged(attention: Attention, items: Items, response: Response, receivers: Receivers) -> Attention:
+    before, himself = attention.acknowledgement, receivers.himself(response.by)
     # What was only put off nobody sees to.
-    taken = before is not None and not before.snoozed and before.by != response.by and is_acknowledged(attention, items)
+    taken = before is not None and not before.snoozed and before.by not in himself and is_acknowledged(attention, items)
     if taken and response.action == Action.ACKNOWLEDGE:
         return attention
     snoozed = response.action == Action.SNOOZE
-    longest = Instant(response.heard_at + (MAX_SNOOZE if snoozed else span))
+    longest = Instant(response.heard_at + (MAX_SNOOZE if snoozed else receivers.attention))
     until = min(response.until or longest, longest)
     _handle(items, Handling.ANSWERED)
-    changed = before is None or (before.by, before.snoozed) != (response.by, snoozed)
+    changed = before is None or before.by not in himself or before.snoozed != snoozed
     for key, item in items.items():
         if item.face == Standing.ANSWERED:
-            items[key] = _known_to(item, response.by, others_too=not changed)
+            items[key] = _known_to(item, himself, others_too=not changed)
     return attention._replace(acknowledgement=Acknowledgement(response.by, response.heard_at, until, snoozed))
 
 
-def _known_to(item: Item, by: str, *, others_too: bool) -> Item:
+def _known_to(item: Item, himself: Collection[str], *, others_too: bool) -> Item:
     """The item as he who answered knows that he did. Where somebody else did before, all the others are to hear it."""
     told = []
     for each in item.told:
-        if each.target == by:
+        if each.target in himself:
             told.append(each._replace(standing=Standing.ANSWERED))
         elif each.standing == Standing.ANSWERED and not others_too:
             # Should it lapse before they hear of it, they are to hear that.

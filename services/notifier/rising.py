@@ -7,12 +7,16 @@ item did not concern before, their incident keeps it until then: it is coming, w
 from collections.abc import Iterable, Mapping
 
 from services.notifier import beliefs
-from services.notifier.beliefs import Items
+from services.notifier.beliefs import Items, Receivers
 from services.notifier.items import NONE, Item
 from services.shared.instant import Instant
 
+_NOBODY = Receivers({})
 
-def rise(items: Items, before: Mapping[tuple[str, str, int], Item], now: Instant) -> None:
+
+def rise(
+    items: Items, before: Mapping[tuple[str, str, int], Item], now: Instant, receivers: Receivers = _NOBODY
+) -> None:
     """Takes every item to the severity that it has by `now`. `before`: the items as they were known until now.
 
     Who was told of an item that nobody answered hears of it again where it has risen: here, or in what was seen since.
@@ -22,9 +26,13 @@ def rise(items: Items, before: Mapping[tuple[str, str, int], Item], now: Instant
         if come:
             # Where nobody was to hear of it before, it counts as announced then.
             announced_at = max(item.announced_at, come[-1].at) if item.follow_up else item.announced_at
-            rest = item.rises[len(come) :]
+            severity = come[-1].severity
             items[key] = item._replace(
-                severity=come[-1].severity, rises=rest, follow_up=False, announced_at=announced_at
+                severity=severity,
+                rises=item.rises[len(come) :],
+                follow_up=False,
+                announced_at=announced_at,
+                told=beliefs.kept(item, severity, receivers),
             )
         known = before.get(key)
         if known and known.rises and items[key].severity > known.severity:

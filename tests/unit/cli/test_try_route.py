@@ -114,8 +114,8 @@ def test_machines_are_told_the_same(file: Path) -> None:
                 "continues": False,
                 "incidentId": "shop/kind=order_ready",
                 "told": [
-                    {"target": "desk", "channel": "email", "schedule": "", "isFallback": False},
-                    {**on_call, "isFallback": False},
+                    {"target": "desk", "channel": "email", "schedule": "", "isFallback": False, "person": ""},
+                    {**on_call, "isFallback": False, "person": ""},
                 ],
                 "steps": [],
                 "held": [],
@@ -227,6 +227,23 @@ def test_what_is_critical_passes_quiet_hours_and_a_risk_has_no_steps(file: Path)
     assert "told      desk by email\n" in critical
     assert "after  " in critical
     assert "after  " not in run(file, "--standing", "at_risk", *LATE).stdout
+
+
+def test_a_person_is_reached_by_the_targets_that_are_called_for_the_severity(file: Path) -> None:
+    """Named on the route, or on call."""
+    people = "people: {eve: {contact: [{severity: [critical], targets: [ana, desk]}, {targets: [desk]}]}}\n"
+    document = DOCUMENT.replace("severity:", f"{people}severity:", 1).replace("targets: [ana]", "targets: [eve]")
+    file.write_text(document.replace("rotation: [bob, ana]", "rotation: [eve]"))
+    critical = run(file, "--standing", "broken", "--tier", "gold").stdout.splitlines()
+    assert critical[3:5] == [
+        "told      ana by slack, eve's",
+        "          desk by email, eve's",
+    ]
+    warning = run(file, "--standing", "broken", "--team", "workshop", "--at", NIGHT).stdout
+    assert "          desk by email, eve's, on call by nights until 2026-12-10T13:00:00Z\n" in warning
+    (route,) = json.loads(run(file, "--standing", "broken", "--tier", "gold", "--json").stdout)["routes"]
+    told = route["told"]
+    assert [row["person"] for row in told] == ["eve", "eve"]
 
 
 def test_the_built_in_rules_are_tried_where_no_file_is_named() -> None:

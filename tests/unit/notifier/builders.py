@@ -1,6 +1,6 @@
 """Incidents as tests speak of them: minutes after noon, one route with two targets."""
 
-from services.notifier.beliefs import Receivers
+from services.notifier.beliefs import Contact, Receivers
 from services.notifier.domain import fold
 from services.notifier.incident import Fact, Incident, ItemSeen, Plan
 from services.notifier.items import Details, Item, Severity, Standing
@@ -26,6 +26,17 @@ def on_call(now: Instant) -> str:
 ON_CALL = MAIL._replace(
     routes={"ops": Receivers({}, on_call={"on-call:rota": on_call}, others=dict.fromkeys((*ROTA, "mail"), "email"))}
 )
+
+
+def _reached_by(name: str) -> Contact:
+    """What is critical rings a phone, and is written; all else is only written."""
+    return {f"{name}-phone": frozenset({Severity.CRITICAL}), f"{name}-mail": frozenset(Severity)}
+
+
+#: Of those who take turns two are people, and one a target.
+CONTACTS = {name: _reached_by(name) for name in ("ana", "bob")}
+WAYS = ("ana-phone", "ana-mail", "bob-phone", "bob-mail", "carla", "mail", "boss")
+PERSONAL = Receivers({}, others=dict.fromkeys(WAYS, "email"), contacts=CONTACTS)
 
 
 def at(minutes: float) -> Instant:

@@ -368,3 +368,16 @@ async def test_without_links_nothing_is_served() -> None:
         with pytest.raises(PuntualError, match="Set PUNTUAL_ANSWERS_PORT to a free port"):
             async with serve_answers(config, view, ingress, "test.", (HOST, port)):
                 pass
+
+
+async def test_whoever_answers_by_one_of_his_targets_answers_in_his_own_name() -> None:
+    """Where the target that the link was sent to is a person's."""
+    place = Place()
+    place.keep(an_incident())
+    document = DOCUMENT.replace("targets: [ana]", "targets: [eve]")
+    config = parse(f"{document}people: {{eve: {{contact: [{{targets: [ana]}}]}}}}", "-")
+    answering = Answering(Lookup(place.view), place.links, config, place.publish, lambda: place.now)
+    async with listening(answering.application(), (HOST, 0)) as place.port:
+        assert "eve" in (await place.ask("GET", place.path())).text
+        await place.post(answer="acknowledge")
+    assert [response.by for response in place.responses()] == ["eve"]

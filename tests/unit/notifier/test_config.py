@@ -374,7 +374,7 @@ def test_the_examples_in_the_built_in_document_are_valid() -> None:
     assert len(config.plan.routes["all"].steps) == 2 + 2 * 3 + 1
 
 
-EXAMPLE_TARGETS = ("console", "front-desk", "ana", "bob", "carla", "manager", "director")
+EXAMPLE_TARGETS = ("console", "front-desk", "ana-phone", "ana-mail", "bob", "carla", "manager", "director")
 ESCALATING = """
 targets: {ana: {channel: console}, boss: {channel: console}, chief: {channel: console}}
 routes: [{name: all, targets: [ana], escalation: stairs}]

@@ -1,6 +1,7 @@
 """Nothing is lost and nothing is told twice, wherever a crash falls: against a world that records what it hears."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -9,7 +10,7 @@ from services.notifier.beliefs import Step
 from services.notifier.codec import pack, unpack
 from services.notifier.domain import begun, due, fold, next_deadline
 from services.notifier.incident import Fact, Incident, IncidentState, ItemSeen
-from services.notifier.items import ANNOUNCED, NONE, Handling, Item, Rise, Severity, Standing
+from services.notifier.items import ANNOUNCED, NONE, TROUBLE, Handling, Item, Rise, Severity, Standing
 from services.notifier.outbox import (
     FALLBACK_CHANNEL,
     UNSETTLED,
@@ -25,7 +26,18 @@ from services.notifier.outbox import (
 )
 from services.notifier.responses import Action, Response
 from services.shared.instant import SECOND, Instant
-from tests.unit.notifier.builders import INCIDENT, MINUTE, ON_CALL, ROTA, WATCHFUL, an_item, at, on_call
+from tests.unit.notifier.builders import (
+    CONTACTS,
+    INCIDENT,
+    MINUTE,
+    ON_CALL,
+    PERSONAL,
+    ROTA,
+    WATCHFUL,
+    an_item,
+    at,
+    on_call,
+)
 
 SUBJECTS = ("A-1", "A-2", "A-3")
 STANDINGS = sorted(ANNOUNCED)
@@ -62,6 +74,8 @@ class Notifier(RuleBasedStateMachine):
     plan = WATCHFUL
     #: Whether news is announced now, so that a message may be attempted as soon as it is decided.
     prompt = False
+    #: How much an order may matter.
+    severities: tuple[Severity, ...] = (Severity.WARNING,)
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,14 +101,18 @@ class Notifier(RuleBasedStateMachine):
         standing=st.sampled_from(STANDINGS),
         seconds=st.sampled_from([0, 1, 90, 600]),
         coming=st.booleans(),
+        much=st.integers(0, 5),
     )
-    def a_record_says_how_an_order_stands(self, subject: str, standing: Standing, seconds: int, coming: bool) -> None:
+    def a_record_says_how_an_order_stands(
+        self, subject: str, standing: Standing, seconds: int, coming: bool, much: int
+    ) -> None:
         """Which is critical after so many seconds, if it stays broken; where it is coming it is others' until then."""
         offset = len(self.dispatched) + 1
-        item = an_item(standing, offset, subject=subject, severity=Severity.WARNING)
+        severity = self.severities[much % len(self.severities)] if standing in TROUBLE else Severity.INFO
+        item = an_item(standing, offset, subject=subject, severity=severity)
         if self.prompt:
             item = item._replace(announced_at=self.now)
-        if standing == Standing.BROKEN and seconds:
+        if standing == Standing.BROKEN and severity < Severity.CRITICAL and seconds:
             rises = (Rise(Instant(self.now + seconds * SECOND), Severity.CRITICAL),)
             item = item._replace(rises=rises, follow_up=coming)
         self.dispatched.append(ItemSeen("ops", item))
@@ -275,9 +293,13 @@ class Notifier(RuleBasedStateMachine):
             stands = self.stands(subject)
             told = stands == Standing.BROKEN or (stands == Standing.AT_RISK and self.plan.routes["ops"].at_risk)
             if told and subject not in closed:
-                assert set(believed[subject].values()) - {Standing.FINE} == {stands}
+                self.is_known(stands, believed[subject], self.newest_of(subject).severity)
             else:
                 assert set(believed[subject].values()) <= {Standing.FINE}
+
+    def is_known(self, stands: int, believed: Mapping[str, Standing], _severity: int) -> None:
+        """What everybody believes in the end of an order in trouble."""
+        assert set(believed.values()) - {Standing.FINE} == {stands}
 
     # --- how it is done
 
@@ -327,7 +349,8 @@ class Notifier(RuleBasedStateMachine):
             self.may_be_closed |= set(SUBJECTS)
 
     def is_on_call(self, target: str) -> bool:
-        return target in ROTA and any(group.on_call for group in self.plan.routes["ops"].groups)
+        receivers = self.plan.routes["ops"]
+        return any(target in receivers.contact(who) for who in ROTA) and any(g.on_call for g in receivers.groups)
 
     def end_one(self) -> Delivery:
         return self.under_way.pop(min(self.under_way))
@@ -355,8 +378,11 @@ class Notifier(RuleBasedStateMachine):
         )
 
     def stands(self, subject: str) -> int:
+        return self.newest_of(subject).standing
+
+    def newest_of(self, subject: str) -> Item:
         items = [fact.item for fact in self.dispatched if _is(fact, subject)]
-        return max(items, key=lambda item: item.offset).standing if items else Standing.FINE
+        return max(items, key=lambda item: item.offset, default=an_item(Standing.FINE, 0))
 
 
 class PromptNotifier(Notifier):
@@ -425,6 +451,69 @@ class NotifierThatEscalatesToWhoeverIsOnCall(Notifier):
     )
 
 
+class NotifierOfPeople(Notifier):
+    """And where a person is told: some targets only of what is critical, and what is may change."""
+
+    plan = WATCHFUL._replace(routes={"ops": PERSONAL._replace(at_risk=True, people=("ana",))})
+    severities = (Severity.WARNING, Severity.CRITICAL)
+
+    def is_known(self, stands: int, believed: Mapping[str, Standing], severity: int) -> None:
+        """By all targets that are called for it. Another may be left believing that it is not worse than it was."""
+        for name, severities in CONTACTS["ana"].items():
+            assert severity not in severities or believed[name] == stands
+
+    @invariant()
+    def only_who_is_called_for_it_is_called(self) -> None:
+        for delivery in self.once():
+            if delivery.kind in _CALLING:
+                assert all(item.severity in CONTACTS["ana"][delivery.target] for item in delivery.items)
+
+
+_CALLING = {Kind.BREACH, Kind.AT_RISK, Kind.ESCALATION, Kind.REMINDER}
+
+
+class NotifierOfPeopleOnCall(Notifier):
+    """And where people are on call, by several targets each."""
+
+    plan = ON_CALL._replace(routes={"ops": PERSONAL._replace(on_call={"on-call:rota": on_call})})
+    severities: tuple[Severity, ...] = (Severity.WARNING, Severity.CRITICAL)
+
+    def is_known(self, stands: int, believed: Mapping[str, Standing], severity: int) -> None:
+        """By all targets of somebody that are called for it."""
+        contacts = map(self.plan.routes["ops"].contact, ROTA)
+        called = [{way for way, severities in contact.items() if severity in severities} for contact in contacts]
+        assert any(all(believed.get(way) == stands for way in ways) for ways in called)
+
+
+class NotifierOfPeopleOnCallForWhatIsCritical(NotifierOfPeopleOnCall):
+    """Where nothing becomes worse than it was when it was told."""
+
+    severities = (Severity.CRITICAL,)
+
+    @invariant()
+    def a_breach_is_told_to_one_person_by_all_his_targets(self) -> None:
+        """Who comes on call later hears only of what those before were told by halves."""
+        for subject in SUBJECTS:
+            alerts = Counter(d.target for d in self.once() if d.kind == Kind.BREACH and subject in _subjects(d))
+            whole = sum(min(alerts[way] for way in self.plan.routes["ops"].contact(name)) for name in ROTA)
+            assert whole <= self.breaches(subject)
+
+
+class NotifierThatEscalatesToPeople(NotifierOfPeopleOnCall):
+    """And where it matters more or less from time to time, and nobody answers."""
+
+    plan = ON_CALL._replace(
+        routes={
+            "ops": PERSONAL._replace(
+                at_risk=True,
+                on_call={"on-call:rota": on_call},
+                steps=(Step(7 * MINUTE, people=("bob",)), *STEPS, Step(9 * MINUTE, {}, {"on-call:rota": on_call})),
+                attention=60 * MINUTE,
+            )
+        }
+    )
+
+
 CASES = (
     Notifier,
     PromptNotifier,
@@ -432,6 +521,10 @@ CASES = (
     NotifierOnCall,
     NotifierThatEscalates,
     NotifierThatEscalatesToWhoeverIsOnCall,
+    NotifierOfPeople,
+    NotifierOfPeopleOnCall,
+    NotifierOfPeopleOnCallForWhatIsCritical,
+    NotifierThatEscalatesToPeople,
 )
 (
     TestNeverLost,
@@ -440,6 +533,10 @@ CASES = (
     TestNeverLostOnCall,
     TestNeverLostEscalating,
     TestNeverLostEscalatingOnCall,
+    TestNeverLostPeople,
+    TestNeverLostPeopleOnCall,
+    TestNeverLostPeopleOnCallCritical,
+    TestNeverLostEscalatingToPeople,
 ) = (case.TestCase for case in CASES)
 for case in CASES:
     case.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)

@@ -202,12 +202,15 @@ class ReachedTarget(_message.Message):
     ON_CALL_UNTIL_FIELD_NUMBER: _builtins.int
     IS_FALLBACK_FIELD_NUMBER: _builtins.int
     QUIET_UNTIL_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
     target: _builtins.str
     channel: _builtins.str
     schedule: _builtins.str
     """The schedule by which it is on call; empty: the route names the target itself."""
     is_fallback: _builtins.bool
     """Nobody is on call: it is told as the schedule's fallback."""
+    person: _builtins.str
+    """Whose target it is, where a person is told."""
     @_builtins.property
     def on_call_until(self) -> _timestamp_pb2.Timestamp:
         """How long the shift lasts, or the hole in the schedule."""
@@ -225,10 +228,11 @@ class ReachedTarget(_message.Message):
         on_call_until: _timestamp_pb2.Timestamp | None = ...,
         is_fallback: _builtins.bool = ...,
         quiet_until: _timestamp_pb2.Timestamp | None = ...,
+        person: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["on_call_until", b"on_call_until", "quiet_until", b"quiet_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "is_fallback", b"is_fallback", "on_call_until", b"on_call_until", "quiet_until", b"quiet_until", "schedule", b"schedule", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "is_fallback", b"is_fallback", "on_call_until", b"on_call_until", "person", b"person", "quiet_until", b"quiet_until", "schedule", b"schedule", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

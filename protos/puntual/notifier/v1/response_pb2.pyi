@@ -69,8 +69,8 @@ class Response(_message.Message):
     incident_id: _builtins.str
     action: Global___ResponseAction.ValueType
     by: _builtins.str
-    """Who: a target of notifier.yaml, so that nobody is told what he did himself, or any other name of at most 120
-    characters.
+    """Who: a target or person of notifier.yaml, so that nobody is told what he did himself, or any other name of at most
+    120 characters.
     """
     comment: _builtins.str
     """At most 500 characters. Comment: required."""

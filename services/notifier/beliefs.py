@@ -47,6 +47,10 @@ class Receivers(NamedTuple):
     #: Microseconds for which an acknowledgement counts.
     attention: int = ATTENTION
     pace: Pace = Pace()
+    #: Target → who is told instead where it cannot be reached, one of `targets` or `others`; without a circle.
+    fallbacks: Mapping[str, str] = {}
+    #: Schedule → until when whoever is on call at an instant is so at least.
+    shifts: Mapping[str, Callable[[Instant], Instant]] = {}
 
     @property
     def groups(self) -> Sequence["Receivers | Step"]:
@@ -69,6 +73,8 @@ class Role(NamedTuple):
     name: str
     #: Only because nobody answered.
     escalated: bool
+    #: Only of what this one could not be told.
+    instead_of: str = ""
 
 
 #: Target → its roles; none: it hears only how it goes on with what it was told.
@@ -104,6 +110,10 @@ def hearers(items: Iterable[Item], receivers: Receivers, steps_taken: int, now: 
             found.setdefault(target, []).append(Role(target, step > 0))
         for schedule, who in group.on_call.items():
             found.setdefault(who(now), []).append(Role(schedule, step > 0))
+    owing = {told.target for item in items for told in item.told if told.is_owed}
+    for target in sorted(owing & receivers.fallbacks.keys()):
+        other = receivers.fallbacks[target]
+        found.setdefault(other, []).append(Role(other, escalated=False, instead_of=target))
     if receivers.others:
         told = {told.target for item in items for told in item.told}
         found |= {target: [] for target in sorted(told & receivers.others.keys() - found.keys())}
@@ -121,6 +131,8 @@ def news(item: Item, target: str, roles: Iterable[Role], receivers: Receivers) -
 
 
 def _news_as(role: Role, item: Item) -> Kind | None:
+    if role.instead_of and not any(told.is_owed for told in heard(item, role.instead_of)):
+        return None
     kind = NEWS.get((belief(item, role.name), item.face))
     return (_CALLS_LATER if role.escalated else _CALLS).get(kind) if kind else None
 
@@ -168,12 +180,12 @@ def hand_on(items: Items, duty: Mapping[str, str], known: Hearers) -> None:
 
 
 def _handed_on(item: Item, duty: Mapping[str, str], known: Hearers) -> Item:
-    people = [told for told in item.told if told.target in known]
+    people = [told for told in item.told if told.target in known or told.is_owed]
     schedules: list[Told] = []
     for schedule, target in duty.items():
         believed = belief(item, schedule)
         knows = next((told for told in people if told.target == target and told.standing == item.face), None)
-        if knows and believed != item.face:
+        if knows and not knows.lost and believed != item.face:
             schedules.append(knows._replace(target=schedule))
         elif people and believed and NEWS.get((believed, item.face)) != Kind.RESOLVED:
             schedules += heard(item, schedule)

@@ -177,6 +177,7 @@ def _unpack_response(answered: pb.Answered) -> Response:
         by=answered.by,
         comment=answered.comment,
         via=answered.via,
+        target="",
         **{name: from_timestamp(getattr(answered, name)) for name in _RESPONSE_TIMES},
     )
 
@@ -222,6 +223,7 @@ def _pack_item(message: pb.Item, item: Item) -> None:
             standing=pb.Standing.ValueType(told.standing),
             delivery_id=told.delivery_id,
             thread=told.thread,
+            lost=told.lost,
         )
     if item.details is None:
         return
@@ -256,7 +258,8 @@ def _unpack_item(message: pb.Item) -> Item:
 
 
 def _unpack_told(message: pb.Told) -> Told:
-    return Told(message.target, _known(message.standing, Standing.BROKEN), message.delivery_id, message.thread)
+    standing = _known(message.standing, Standing.BROKEN)
+    return Told(message.target, standing, message.delivery_id, message.thread, message.lost)
 
 
 def _unpack_details(message: pb.Item) -> Details:

@@ -10,6 +10,7 @@ from services.notifier.answers import read_answers
 from services.notifier.channels import CHANNELS, CLOSING, RATES
 from services.notifier.channels.channel import Channel
 from services.notifier.escalations import Escalation, Groups, read_escalations
+from services.notifier.fallbacks import circle
 from services.notifier.heartbeat import Heartbeat
 from services.notifier.holds import Holds, Until
 from services.notifier.incident import Plan
@@ -50,6 +51,8 @@ class Target(NamedTuple):
     canary: int = 0
     #: None: as many as there are.
     rate: Rate | None = None
+    #: Who is told where it cannot be reached; empty: the console says it.
+    fallback: str = ""
 
 
 class Rules(NamedTuple):
@@ -123,7 +126,8 @@ def parse(text: str, file: str) -> Config:
     fields.done()
     problems.check()
     on_call = {name: Duty(schedule) for name, schedule in rules.schedules.items()}
-    receivers = Groups(rules.channels, on_call).all(rules.routing.routes, rules.escalations)
+    fallbacks = {name: target.fallback for name, target in targets.items() if target.fallback}
+    receivers = Groups(rules.channels, on_call, fallbacks).all(rules.routing.routes, rules.escalations)
     quiet_hours = {name: target.quiet_hours for name, target in targets.items() if target.quiet_hours}
     holds = Holds(windows, inhibitions, quiet_hours)
     return Config(targets, rules.routing, Plan(receivers, give_up_after, holds), on_call, heartbeat, links)
@@ -164,7 +168,14 @@ def _schedules(fields: Fields, targets: Collection[str], folder: Path) -> Mappin
 def _targets(fields: Fields) -> Mapping[str, Target]:
     if not fields.names():
         fields.problem("", "none is there; add one, for example console: {channel: console}")
-    return {name: _target(name, fields) for name in fields.names() if _is_name(name, name, fields)}
+    targets = {name: _target(name, fields) for name in fields.names() if _is_name(name, name, fields)}
+    fallbacks = {name: target.fallback for name, target in targets.items()}
+    for name in targets:
+        if found := circle(name, fallbacks):
+            fields.section(name).problem(
+                "fallback", f"leads back to where it began, {' → '.join(found)}; leave one of them out"
+            )
+    return targets
 
 
 def _target(name: str, targets: Fields) -> Target:
@@ -185,8 +196,9 @@ def _target(name: str, targets: Fields) -> Target:
     every = canary.span("every", "1h") if "canary" in fields else 0
     canary.done()
     rate = _rate(fields, channel_name)
+    fallback = fields.text("fallback", "", one_of=targets.names())
     fields.done()
-    return Target(name, channel_name, channel, style, quiet_hours, every, rate)
+    return Target(name, channel_name, channel, style, quiet_hours, every, rate, fallback)
 
 
 def _rate(fields: Fields, channel: str) -> Rate | None:

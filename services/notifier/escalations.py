@@ -74,6 +74,8 @@ class Groups(NamedTuple):
 
     channels: Mapping[str, str]
     on_call: Mapping[str, Duty]
+    #: Target → who is told where it cannot be reached.
+    fallbacks: Mapping[str, str] = {}
 
     def all(self, routes: Iterable[Route], escalations: Mapping[str, Escalation]) -> Mapping[str, Receivers]:
         """Route → who is told on it, at once and step by step."""
@@ -83,8 +85,10 @@ class Groups(NamedTuple):
         turns = escalation.turns if escalation else ()
         first = self._step(0, route.targets)
         steps = tuple(self._step(turn.after, turn.targets or route.targets) for turn in turns)
-        others = self.channels if first.on_call or steps else {}
+        others = self.channels if first.on_call or steps or self.fallbacks else {}
         receivers = Receivers(first.targets, route.at_risk, first.on_call, others, steps, pace=route.pace)
+        shifts = {f"{PREFIX}{name}": duty.until for name, duty in self.on_call.items()}
+        receivers = receivers._replace(fallbacks=self.fallbacks, shifts=shifts)
         return receivers._replace(attention=escalation.attention) if escalation else receivers
 
     def _step(self, after: int, names: Sequence[str]) -> Step:

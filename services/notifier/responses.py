@@ -25,6 +25,7 @@ class Action(IntEnum):
     SNOOZE = 3
     RESOLVE = 4
     COMMENT = 5
+    RESEND = 6
 
 
 class Response(NamedTuple):
@@ -41,6 +42,8 @@ class Response(NamedTuple):
     via: str = ""
     #: When it was heard, by the clock on the wall.
     heard_at: Instant = NONE
+    #: Resend: who is to be told again; empty: all who could not be reached. Once heard, its comment says so.
+    target: str = ""
 
     @property
     def occurred_at(self) -> Instant:
@@ -78,12 +81,16 @@ def answer(attention: Attention, items: Items, response: Response, span: int) ->
         response.opened_at or response.responded_at < attention.opened_at
     ):
         return attention
-    attention = attention._replace(responses=(*attention.responses, response._replace(opened_at=NONE))[-MAX_RESPONSES:])
+    kept = response._replace(opened_at=NONE, target="", comment=response.comment or response.target)
+    attention = attention._replace(responses=(*attention.responses, kept)[-MAX_RESPONSES:])
     match response.action:
         case Action.RESOLVE:
             _handle(items, Handling.CLOSED)
             return attention._replace(acknowledgement=None)
         case Action.COMMENT:
+            return attention
+        case Action.RESEND:
+            _resent(items, response.target)
             return attention
         case _:
             return _acknowledged(attention, items, response, span)
@@ -131,6 +138,14 @@ def _known_to(item: Item, by: str, *, others_too: bool) -> Item:
         else:
             told.append(each)
     return item._replace(told=tuple(told))
+
+
+def _resent(items: Items, target: str) -> None:
+    """Whoever could not be reached was not told of what is still open, so that it is told anew."""
+    for key, item in items.items():
+        if item.face in TROUBLE and not item.follow_up:
+            told = (told for told in item.told if not told.lost or target not in {"", told.target})
+            items[key] = item._replace(told=tuple(told))
 
 
 def _handle(items: Items, handling: Handling) -> None:

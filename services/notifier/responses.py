@@ -141,11 +141,17 @@ def _known_to(item: Item, by: str, *, others_too: bool) -> Item:
 
 
 def _resent(items: Items, target: str) -> None:
-    """Whoever could not be reached was not told of what is still open, so that it is told anew."""
+    """Whoever could not be reached is to hear anew of what is still open: of a risk as if never told."""
     for key, item in items.items():
-        if item.face in TROUBLE and not item.follow_up:
-            told = (told for told in item.told if not told.lost or target not in {"", told.target})
-            items[key] = item._replace(told=tuple(told))
+        lost = [each for each in item.told if each.lost and target in {"", each.target}]
+        told = [each for each in item.told if each not in lost]
+        if item.is_unanswered:
+            items[key] = item._replace(
+                told=tuple(sorted((*told, *(each._replace(standing=Standing.UNANSWERED) for each in lost))))
+            )
+        elif item.face == Standing.AT_RISK and not item.follow_up:
+            told += [each for each in lost if each.standing != Standing.AT_RISK]
+            items[key] = item._replace(told=tuple(sorted(told)))
 
 
 def _handle(items: Items, handling: Handling) -> None:

@@ -11,6 +11,7 @@ from services.notifier.domain import due, fold, next_deadline
 from services.notifier.incident import Fact, Incident, IncidentState, ItemSeen
 from services.notifier.items import ANNOUNCED, NONE, Handling, Severity, Standing
 from services.notifier.outbox import (
+    CALLS,
     FALLBACK_CHANNEL,
     UNSETTLED,
     Accepted,
@@ -75,6 +76,8 @@ class Notifier(RuleBasedStateMachine):
         self.record: bytes | None = None
         self.under_way: dict[str, Delivery] = {}
         self.heard: list[Delivery] = []
+        #: What was given up, by its id. What of that somebody else hears, not the console, is in `heard`, too.
+        self.given_up: dict[str, Delivery] = {}
         #: What was seen to wait since the sender lives: of nothing else it knows that no attempt was made.
         self.waiting: set[str] = set()
 
@@ -242,15 +245,21 @@ class Notifier(RuleBasedStateMachine):
         incident = self.incident()
         assert not incident or incident.state != IncidentState.ACKNOWLEDGED
         believed = {subject: dict[str, Standing]() for subject in SUBJECTS}
+        #: Who, by what was heard last, has to be told by somebody else.
+        passed_on = {subject: dict[str, bool]() for subject in SUBJECTS}
         for delivery in self.once():
             for subject in _subjects(delivery):
                 believed[subject][delivery.target] = BELIEFS[Kind(delivery.kind)]
+                passed_on[subject][delivery.target] = delivery.state == DeliveryState.DEAD
+        fallbacks = self.plan.routes["ops"].fallbacks
         closed = {_subject(item.record_id) for item in (incident.items if incident else ()) if item.handling}
         for subject in SUBJECTS:
             stands = self.stands(subject)
             told = stands == Standing.BROKEN or (stands == Standing.AT_RISK and self.plan.routes["ops"].at_risk)
             if told and subject not in closed:
                 assert set(believed[subject].values()) - {Standing.FINE} == {stands}
+                for target in [target for target, is_so in passed_on[subject].items() if is_so]:
+                    assert believed[subject].get(fallbacks[target]) == stands
             else:
                 assert set(believed[subject].values()) <= {Standing.FINE}
 
@@ -261,6 +270,14 @@ class Notifier(RuleBasedStateMachine):
 
     def write(self, incident: Incident | None) -> None:
         """Acknowledged: what the record calls for is begun."""
+        ids = {delivery.delivery_id for delivery in incident.deliveries} if incident else set()
+        for delivery in incident.deliveries if incident else ():
+            if delivery.state == DeliveryState.DEAD and delivery.delivery_id not in self.given_up:
+                self.given_up[delivery.delivery_id] = delivery
+                if f"{delivery.delivery_id}-{FALLBACK_CHANNEL}" not in ids:
+                    assert delivery.kind in CALLS
+                    assert delivery.target in self.plan.routes["ops"].fallbacks
+                    self.heard.append(delivery._replace(may_repeat=True))
         self.record = pack(incident) if incident else None
         for delivery in incident.deliveries if incident else ():
             if delivery.state == DeliveryState.PENDING:
@@ -330,7 +347,8 @@ class NotifierOnCall(Notifier):
     def a_breach_alerts_one_person(self) -> None:
         for subject in SUBJECTS:
             alerts = [d for d in self.once() if d.kind == Kind.BREACH and subject in _subjects(d)]
-            assert len(alerts) <= self.breaches(subject)
+            lost = [d for d in self.given_up.values() if subject in _subjects(d)]
+            assert len(alerts) <= self.breaches(subject) + len(lost)
 
 
 def _subject(record_id: str) -> str:
@@ -371,7 +389,39 @@ class NotifierThatEscalatesToWhoeverIsOnCall(Notifier):
     )
 
 
+FALLBACKS = {"mail": "boss", "boss": "owner", "ana": "mail", "bob": "carla"}
+PEOPLE_AND_OWNER = dict.fromkeys((*ROTA, "mail", "boss", "owner"), "email")
+
+
+class NotifierWithFallbacks(Notifier):
+    """And where others are told instead of whoever cannot be reached; of what is lost there is always somebody."""
+
+    plan = WATCHFUL._replace(
+        routes={"ops": WATCHFUL.routes["ops"]._replace(others=PEOPLE_AND_OWNER, fallbacks=FALLBACKS)}
+    )
+
+
+class NotifierThatEscalatesWithFallbacks(Notifier):
+    """And where they may be told of it anyway, or be on call."""
+
+    plan = ON_CALL._replace(
+        routes={
+            "ops": ON_CALL.routes["ops"]._replace(
+                targets={"mail": "email"},
+                at_risk=True,
+                others=PEOPLE_AND_OWNER,
+                steps=(Step(7 * MINUTE, {}, {"on-call:rota": on_call}), *STEPS),
+                attention=60 * MINUTE,
+                fallbacks=FALLBACKS,
+                shifts={"on-call:rota": lambda now: Instant(now + MINUTE)},
+            )
+        }
+    )
+
+
 CASES = (
+    NotifierWithFallbacks,
+    NotifierThatEscalatesWithFallbacks,
     Notifier,
     WatchfulNotifierOnCall,
     NotifierOnCall,
@@ -379,6 +429,8 @@ CASES = (
     NotifierThatEscalatesToWhoeverIsOnCall,
 )
 (
+    TestNeverLostWithFallbacks,
+    TestNeverLostEscalatingWithFallbacks,
     TestNeverLost,
     TestNeverLostWatchfulOnCall,
     TestNeverLostOnCall,

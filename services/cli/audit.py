@@ -28,6 +28,10 @@ _COLOURS: Mapping[int, str] = {
 }
 
 
+def _word(name: str, prefix: str) -> str:
+    return name.removeprefix(prefix).lower().replace("_", " ")
+
+
 @click.command(
     short_help="Show who was told what, when, by which rule.",
     epilog=f"""{EXIT_CODES}
@@ -36,12 +40,18 @@ _COLOURS: Mapping[int, str] = {
 Examples:
   puntual incidents audit --since 24h
   puntual incidents audit everything/kind=order_ready,site=Torino
+  puntual incidents audit --outcome dead --since 7d
   puntual incidents audit --record c-7/order_ready/o-1 --json
   puntual incidents audit --target pager --since 2026-11-26T09:00:00+01:00""",
 )
 @click.argument("incident_id", required=False, metavar="[INCIDENT]")
 @click.option("--since", type=SINCE, help="Only from then on: 24h, 7d, 2026-11-26T17:00:00+01:00.  [default: all]")
 @click.option("--target", help="Only what was sent to this target.")
+@click.option(
+    "--outcome",
+    type=click.Choice([_word(name, "NOTIFICATION_OUTCOME_") for name in pb.NotificationOutcome.keys()[1:]]),
+    help="Only what ended like that; dead: given up.",
+)
 @click.option("--record", help="Only what was told of this promise or clock, as far as a message lists it (ten).")
 @kafka_option
 @prefix_option
@@ -50,6 +60,7 @@ def audit(
     incident_id: str | None,
     since: Instant | None,
     target: str | None,
+    outcome: str | None,
     record: str | None,
     kafka: str,
     prefix: str,
@@ -66,6 +77,7 @@ def audit(
             entry
             for entry in _read(kafka, prefix, incident_id, since or Instant(0))
             if target in {None, entry.notification.target}
+            and outcome in {None, _outcome(entry)}
             and (record is None or record in {each.record_id for each in entry.notification.records})
         ),
         key=lambda entry: (from_timestamp(entry.at), entry.entry_id),
@@ -101,7 +113,7 @@ def _read(kafka: str, prefix: str, incident_id: str | None, since: Instant) -> I
 
 def _notification(entry: pb.AuditEntry) -> tuple[Text, str]:
     told = entry.notification
-    outcome = _word(pb.NotificationOutcome.Name(told.outcome), "NOTIFICATION_OUTCOME_")
+    outcome = _outcome(entry)
     severity = _word(Severity.Name(told.severity), "SEVERITY_")
     kind = _word(NotificationKind.Name(told.kind), "NOTIFICATION_KIND_")
     became = f"{outcome}: {told.failure}" if told.failure else outcome
@@ -110,6 +122,10 @@ def _notification(entry: pb.AuditEntry) -> tuple[Text, str]:
         told_to.append(f"\n{told.provider_id}" if told.provider_id else ""),
         f"{severity} {kind}, {counted(told.item_count, 'item')}",
     )
+
+
+def _outcome(entry: pb.AuditEntry) -> str:
+    return _word(pb.NotificationOutcome.Name(entry.notification.outcome), "NOTIFICATION_OUTCOME_")
 
 
 def _colour(told: pb.AuditedNotification) -> str:
@@ -128,7 +144,3 @@ _ROWS: Mapping[str, Callable[[pb.AuditEntry], tuple[Text, str]]] = {
     "notification": _notification,
     "answer": _answer,
 }
-
-
-def _word(name: str, prefix: str) -> str:
-    return name.removeprefix(prefix).lower().replace("_", " ")

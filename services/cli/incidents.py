@@ -1,6 +1,7 @@
 """`puntual incidents`: what is open, who was told of it, and who sees to it."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -39,6 +40,7 @@ _SAID: Mapping[int, str] = {
     Action.SNOOZE: "put off",
     Action.RESOLVE: "closed",
     Action.COMMENT: "commented",
+    Action.RESEND: "sent again",
 }
 
 
@@ -68,17 +70,23 @@ for each in (silence, silences, unsilence):
 \b
 Examples:
   puntual incidents list
+  puntual incidents list --lost
   puntual incidents list --all --json | jq -r .incidentId""",
 )
 @click.option("--all", "everything", is_flag=True, help="Those of the last day that are over, too.")
+@click.option("--lost", is_flag=True, help="Only those of which somebody could not be told; `resend` tells them again.")
 @kafka_option
 @prefix_option
 @json_option
-def list_(everything: bool, kafka: str, prefix: str, as_json: bool) -> None:
+def list_(everything: bool, lost: bool, kafka: str, prefix: str, as_json: bool) -> None:
     """Show the open incidents: first those that nobody sees to, of those the worst, and of those the oldest."""
     records = {key: (unpack(value), value) for key, value in read_incidents(kafka, prefix).items()}
     found = sorted(
-        (each for each in records.values() if everything or each[0].state != IncidentState.RESOLVED),
+        (
+            each
+            for each in records.values()
+            if (everything or each[0].state != IncidentState.RESOLVED) and (losses(each[0]) or not lost)
+        ),
         key=lambda each: (_ORDER.index(each[0].state), -_severity(each[0]), each[0].since, each[0].incident_id),
     )
     if as_json:
@@ -130,7 +138,7 @@ def show(incident_id: str, file: Path | None, kafka: str, prefix: str, as_json: 
     console.print(Text(f"{incident.incident_id}: {_word(IncidentState, incident.state)}", "bold"), soft_wrap=True)
     now = wall_clock()
     opened = [f"opened at {_time(at)}"] if (at := incident.attention.opened_at) else []
-    for line in (*opened, *_attention(incident, now, steps)):
+    for line in (*opened, *_attention(incident, now, steps), *_lost(incident)):
         console.print(Text(f"  {line}"), soft_wrap=True)
     for item in sorted(_open(incident), key=lambda item: (-item.severity, item.since)):
         console.print(Text(_item(item), _COLOURS.get(item.severity, "")), soft_wrap=True)
@@ -154,6 +162,18 @@ def clock(at: Instant, now: Instant) -> str:
     """An instant as people read it: "14:05Z"; on another day than `now`: "2026-11-27T14:05Z"."""
     day, time = format_instant(at)[:16].split("T")
     return f"{time}Z" if format_instant(now).startswith(day) else f"{day}T{time}Z"
+
+
+def losses(incident: Incident, target: str = "") -> Mapping[str, int]:
+    """Target → of how much that is open it could not be told; of one target only, if any is named."""
+    return Counter(
+        told.target for item in _open(incident) for told in item.told if told.lost and target in {"", told.target}
+    )
+
+
+def _lost(incident: Incident) -> Iterator[str]:
+    if lost := losses(incident):
+        yield f"not delivered: {', '.join(f'{count:,} to {target}' for target, count in sorted(lost.items()))}"
 
 
 def _open(incident: Incident) -> Iterator[Item]:
@@ -185,7 +205,7 @@ def _attention(incident: Incident, now: Instant, steps: Mapping[str, Sequence[Se
 def _row(incident: Incident) -> tuple[str | Text, ...]:
     severity = _severity(incident)
     told = ", ".join(f"{delivery.target} {_word(DeliveryState, delivery.state)}" for delivery in incident.deliveries)
-    how = "\n".join(filter(None, (told, *_attention(incident, wall_clock(), {}))))
+    how = "\n".join(filter(None, (told, *_attention(incident, wall_clock(), {}), *_lost(incident))))
     return (
         _time(incident.since),
         Text(_word(Severity, severity) if severity else "over", _COLOURS.get(severity, "dim")),
@@ -197,7 +217,7 @@ def _row(incident: Incident) -> tuple[str | Text, ...]:
 
 def _item(item: Item) -> str:
     """One line of what is open."""
-    told = ", ".join(told.target for told in item.told)
+    told = ", ".join(f"{told.target}{' (not delivered)' if told.lost else ''}" for told in item.told)
     answered = ", answered" if item.handling == Handling.ANSWERED else ""
     return (
         f"  {_word(Severity, item.severity)}  {_word(Standing, item.standing)}{answered}  {item.record_id}"

@@ -250,6 +250,8 @@ class Notifier(RuleBasedStateMachine):
         for delivery in self.once():
             for subject in _subjects(delivery):
                 believed[subject][delivery.target] = BELIEFS[Kind(delivery.kind)]
+                if self.is_as_if_never_told(delivery) and self.stands(subject) != Standing.AT_RISK:
+                    del believed[subject][delivery.target]
                 passed_on[subject][delivery.target] = delivery.state == DeliveryState.DEAD
         fallbacks = self.plan.routes["ops"].fallbacks
         closed = {_subject(item.record_id) for item in (incident.items if incident else ()) if item.handling}
@@ -306,6 +308,12 @@ class Notifier(RuleBasedStateMachine):
 
     def is_on_call(self, target: str) -> bool:
         return target in ROTA and any(group.on_call for group in self.plan.routes["ops"].groups)
+
+    def is_as_if_never_told(self, delivery: Delivery) -> bool:
+        """Whether it is a risk that did not reach its target, and was perhaps to be sent again."""
+        is_lost = delivery.delivery_id.removesuffix(f"-{FALLBACK_CHANNEL}") in self.given_up
+        again = any(response.action == Action.RESEND for response in self.answers)
+        return delivery.kind == Kind.AT_RISK and is_lost and again
 
     def end_one(self) -> Delivery:
         return self.under_way.pop(min(self.under_way))

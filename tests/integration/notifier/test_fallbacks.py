@@ -1,6 +1,8 @@
 """A target whose server refuses everything, its fallback, and what is sent again once the server is mended."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,9 +23,10 @@ from services.shared.clock import set_timestamp, wall_clock
 from services.shared.instant import SECOND, Instant, format_instant
 from services.shared.publisher import Publisher
 from services.shared.topics import PROMISES, provision
-from tests.integration.notifier.test_answers import INCIDENT, PARTITIONS, Site as Answered
 from tests.processes import ServiceProcess, wait_for
 
+PARTITIONS = 3
+INCIDENT = "everything/kind=order_ready"
 CONFIG = """
 targets:
   shop:
@@ -73,7 +76,15 @@ class Site:
         self.config = directory / "notifier.yaml"
         self.config.write_text(CONFIG.format(host=HOST, port=self.web.server.server_port))
 
-    types = Answered.types
+    def types(self, *arguments: str) -> str:
+        """What `puntual incidents` says."""
+        command = [sys.executable, "-m", "services.cli", "incidents", *arguments]
+        done = subprocess.run(
+            [*command, "--kafka", self.kafka, "--prefix", self.prefix],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def worker(self) -> ServiceProcess:
         """A notifier, not started yet."""

@@ -117,6 +117,14 @@ def test_who_knows_already_is_not_told_twice() -> None:
     assert told(ends(incident, "boss", Accepted("ok"), 11, plan)) == ["mail: breach given up", "boss: breach accepted"]
 
 
+def test_the_fallback_hears_only_of_what_was_lost() -> None:
+    """What the target was told well concerns nobody else."""
+    incident = accepted(broken("A-1", plan=BOSS), BOSS, 2)
+    incident = given_up(see(incident, seen(BROKEN, 3, subject="B-1"), plan=BOSS), BOSS, 4)
+    boss = incident.deliveries[-1]
+    assert (boss.target, [item.record_id for item in boss.items]) == ("boss", ["C-7/order_ready/B-1"])
+
+
 def test_several_are_told_together_once_the_fallback_is_free() -> None:
     """In one message."""
     incident = see(given_up(broken("A-1", plan=BOSS), BOSS), seen(BROKEN, 11, subject="B-1"), plan=BOSS)
@@ -161,8 +169,13 @@ def spoken(incident: Incident) -> list[str]:
 
 @pytest.mark.parametrize(
     "plan",
-    [ALONE, MAIL, MAIL._replace(routes={"ops": Receivers({"owner": "email"})})],
-    ids=["no fallback", "neither fallback nor its target", "nor who has it"],
+    [
+        ALONE,
+        MAIL,
+        MAIL._replace(routes={"ops": Receivers({"owner": "email"})}),
+        MAIL._replace(routes={"ops": ON_CALL.routes["ops"]._replace(others=dict.fromkeys(ROTA, "email"))}),
+    ],
+    ids=["no fallback", "neither fallback nor its target", "nor who has it", "nor anybody but who is on call"],
 )
 def test_where_the_fallback_is_gone_the_console_says_what_it_was_not_told(plan: Plan) -> None:
     """It was busy with something else when the mail could not be reached; then the configuration lost it."""

@@ -131,6 +131,8 @@ class DeliverySettled(NamedTuple):
     occurred_at: Instant
     delivery_id: str
     outcome: Outcome
+    #: Whoever made the attempt, or did not, cannot know how the one before ended.
+    may_repeat: bool = False
 
     @property
     def heard_at(self) -> Instant:
@@ -181,7 +183,12 @@ def settled(delivery: Delivery, end: DeliverySettled) -> Delivery:
             again = Instant(end.occurred_at + wait)
             if again > delivery.give_up_at:
                 return settled(delivery, end._replace(outcome=Refused(Failure.EXPIRED)))
-            return delivery._replace(state=DeliveryState.PENDING, last_failure=failure.value, next_attempt_at=again)
+            return delivery._replace(
+                state=DeliveryState.PENDING,
+                last_failure=failure.value,
+                next_attempt_at=again,
+                may_repeat=delivery.may_repeat or end.may_repeat,
+            )
 
 
 def backoff(delivery_id: str, attempts: int) -> int:

@@ -319,7 +319,7 @@ class Notifier(RuleBasedStateMachine):
         return self.under_way.pop(min(self.under_way))
 
     def report(self, delivery: Delivery, outcome: Outcome) -> None:
-        end = DeliverySettled(self.now, delivery.delivery_id, outcome)
+        end = DeliverySettled(self.now, delivery.delivery_id, outcome, delivery.may_repeat)
         self.write(fold(INCIDENT, self.incident(), [end], self.plan))
 
     def once(self) -> list[Delivery]:
@@ -401,7 +401,18 @@ FALLBACKS = {"mail": "boss", "boss": "owner", "ana": "mail", "bob": "carla"}
 PEOPLE_AND_OWNER = dict.fromkeys((*ROTA, "mail", "boss", "owner"), "email")
 
 
-class NotifierWithFallbacks(Notifier):
+class NotifierWhoseTargetsDie(Notifier):
+    """Often all of them at once."""
+
+    @precondition(lambda self: self.under_way)
+    @rule()
+    def all_servers_refuse_for_a_while(self) -> None:
+        while refused := [d for d in self.under_way.values() if d.channel != FALLBACK_CHANNEL]:
+            self.report(self.under_way.pop(refused[0].delivery_id), Refused(Failure.CLIENT_ERROR))
+            self.deadlines_are_swept(0)
+
+
+class NotifierWithFallbacks(NotifierWhoseTargetsDie):
     """And where others are told instead of whoever cannot be reached; of what is lost there is always somebody."""
 
     plan = WATCHFUL._replace(
@@ -409,7 +420,7 @@ class NotifierWithFallbacks(Notifier):
     )
 
 
-class NotifierThatEscalatesWithFallbacks(Notifier):
+class NotifierThatEscalatesWithFallbacks(NotifierWhoseTargetsDie):
     """And where they may be told of it anyway, or be on call."""
 
     plan = ON_CALL._replace(

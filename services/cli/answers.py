@@ -1,4 +1,4 @@
-"""`puntual incidents ack`, `take-over`, `snooze`, `resolve` and `comment`: what people say to incidents."""
+"""`puntual incidents ack`, `take-over`, `snooze`, `resolve`, `comment` and `resend`: what people say to incidents."""
 
 import getpass
 import json
@@ -14,7 +14,7 @@ from google.protobuf.json_format import MessageToDict
 
 from puntual.notifier.v1 import incident_pb2 as pb
 from services.cli.exits import EXIT_CODES, Failure, NotFound, Unreachable
-from services.cli.incidents import clock, read_incidents
+from services.cli.incidents import clock, losses, read_incidents
 from services.cli.options import INSTANT, SpanType, json_option, kafka_option, prefix_option
 from services.cli.reading import follow
 from services.notifier.codec import unpack
@@ -50,6 +50,8 @@ class Said(NamedTuple):
     action: Action
     comment: str
     until: Instant = NONE
+    #: Whom to tell again; empty: all who could not be reached.
+    target: str = ""
 
 
 def _login() -> str:
@@ -147,17 +149,53 @@ def comment_(who: Respondent, incident: str, text: str) -> None:
     _answer(who, [incident], Said(Action.COMMENT, text))
 
 
-ANSWERS = (ack, take_over, snooze, resolve, comment_)
+@_command(
+    "resend",
+    "--all --target slack",
+    click.argument("incidents", nargs=-1, metavar="[INCIDENT...]"),
+    click.option("--all", "everything", is_flag=True, help="Every incident of which somebody could not be told."),
+    click.option("--target", default="", metavar="NAME", help="Only to this target.  [default: all that were missed]"),
+)
+def resend(who: Respondent, incidents: Sequence[str], everything: bool, target: str) -> None:
+    """Tell whoever could not be reached again of what is still open in INCIDENT, as it is now.
+
+    What is over by now, or somebody sees to, they are not told. `list --lost` says what could not be delivered to whom.
+    """
+    if everything == bool(incidents):
+        raise click.UsageError("name incidents, or all of them by --all: one of them")
+    records = _records(who)
+    if everything:
+        incidents = sorted(name for name, each in records.items() if losses(each, target))
+    for name in incidents:
+        if not losses(_open(records, name), target):
+            raise Failure(
+                f"Nothing that is open in {name!r} was lost{f' on the way to {target!r}' if target else ''}; nothing"
+                " was published. `puntual incidents list --lost` says what was lost."
+            )
+    if not incidents:
+        click.echo("Nothing that is open was lost.", err=True)
+        return
+    _answer(who, incidents, Said(Action.RESEND, "", target=target), records)
+
+
+ANSWERS = (ack, take_over, snooze, resolve, comment_, resend)
 
 
 def _after(span: int | None) -> Instant:
     return Instant(_NOW() + span) if span else NONE
 
 
-def _answer(who: Respondent, names: Sequence[str], said: Said) -> None:
-    """Publish what is said to each incident, wait until the notifier has taken it in, and say what came of it."""
+def _records(who: Respondent) -> Mapping[str, Incident]:
+    return {key.decode(): unpack(value) for key, value in read_incidents(who.kafka, who.prefix).items()}
+
+
+def _answer(who: Respondent, names: Sequence[str], said: Said, records: Mapping[str, Incident] | None = None) -> None:
+    """Publish what is said to each incident, wait until the notifier has taken it in, and say what came of it.
+
+    `records`: all incidents by name, where they were read already.
+    """
     names = list(dict.fromkeys(names))
-    records = {key.decode(): unpack(value) for key, value in read_incidents(who.kafka, who.prefix).items()}
+    records = records or _records(who)
     responses = {name: _response(_open(records, name), who.by, said) for name in names}
     taken_in = _taken_in(who, responses)
     now = _NOW()
@@ -167,7 +205,9 @@ def _answer(who: Respondent, names: Sequence[str], said: Said) -> None:
             message = MessageToDict(pb.Incident.FromString(value))
             click.echo(json.dumps({"responseId": response.response_id, **message}))
         else:
-            click.echo((f"{name}: " if len(names) > 1 else "") + outcome(unpack(value), response, now))
+            lost, after = losses(records[name], said.target), unpack(value)
+            became = resent(after, lost) if said.action == Action.RESEND else outcome(after, response, now)
+            click.echo((f"{name}: " if len(names) > 1 else "") + became)
     if left := [name for name in names if name not in taken_in]:
         raise Unreachable(
             f"No notifier has taken it in within {PATIENCE:g} s. It is published and counts as soon as one runs, for"
@@ -202,6 +242,7 @@ def _response(incident: Incident, by: str, said: Said) -> Response:
         until=said.until,
         comment=said.comment,
         via="cli",
+        target=said.target,
     )
     if fault := fault_of(to_message(incident.incident_id, response)):
         raise Failure(f"{fault}; nothing was published")
@@ -254,3 +295,14 @@ def outcome(incident: Incident, response: Response, now: Instant) -> str:
     if acknowledgement.snoozed:
         return f"Put off by {by} until {until}; nobody is told before."
     return f"Acknowledged by {by} until {until}; nobody further is told."
+
+
+def resent(incident: Incident, lost: Mapping[str, int]) -> str:
+    """What came of sending again, in a sentence. `lost`: of how much each target could not be told before."""
+    left = losses(incident)
+    again = sorted(target for target in lost if not left.get(target))
+    later = sorted(target for target in lost if left.get(target))
+    said = [f"Told again: {', '.join(again)}."] if again else []
+    if later:
+        said.append(f"Not yet: {', '.join(later)}; it is busy, held back, or somebody sees to it.")
+    return " ".join(said) or "Noted, but it is over already."

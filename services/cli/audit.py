@@ -29,6 +29,13 @@ _COLOURS: Mapping[int, str] = {
 }
 
 
+_OUTCOME = "NOTIFICATION_OUTCOME_"
+
+
+def _word(name: str, prefix: str) -> str:
+    return name.removeprefix(prefix).lower().replace("_", " ")
+
+
 @click.command(
     short_help="Show who was told what, when, by which rule.",
     epilog=f"""{EXIT_CODES}
@@ -37,6 +44,7 @@ _COLOURS: Mapping[int, str] = {
 Examples:
   puntual incidents audit --since 24h
   puntual incidents audit everything/kind=order_ready,site=Torino
+  puntual incidents audit --outcome dead --since 7d
   puntual incidents audit --record c-7/order_ready/o-1 --json
   puntual incidents audit --target pager --since 2026-11-26T09:00:00+01:00""",
 )
@@ -44,6 +52,11 @@ Examples:
 @click.option("--since", type=SINCE, help="Only from then on: 24h, 7d, 2026-11-26T17:00:00+01:00.  [default: all]")
 @click.option("--until", type=SINCE, help="Only what was before.  [default: now]")
 @click.option("--target", help="Only what was sent to this target.")
+@click.option(
+    "--outcome",
+    type=click.Choice([_word(name, _OUTCOME) for name in pb.NotificationOutcome.keys()[1:]]),
+    help="Only what ended like that; dead: given up.",
+)
 @click.option("--record", help="Only what was told of this promise or clock, as far as a message lists it (ten).")
 @kafka_option
 @prefix_option
@@ -53,6 +66,7 @@ def audit(
     since: Instant | None,
     until: Instant | None,
     target: str | None,
+    outcome: str | None,
     record: str | None,
     kafka: str,
     prefix: str,
@@ -64,7 +78,8 @@ def audit(
     knows what came of an attempt without an end, so another one was made. An incident is called after the route that
     led there and what was told together.
     """
-    sought = Sought(since or Instant(0), until or Instant(0), incident_id or "", target or "", record or "")
+    ended = pb.NotificationOutcome.Value(f"{_OUTCOME}{outcome.upper()}") if outcome else 0
+    sought = Sought(since or Instant(0), until or Instant(0), incident_id or "", target or "", record or "", ended)
     messages = read_since(kafka, AUDIT.under(prefix), sought.since, sought.key, "reading entries")
     entries = filter(None, map(AuditSearch(sought).take, messages))
     found = sorted(entries, key=lambda entry: (from_timestamp(entry.at), entry.entry_id))
@@ -87,7 +102,7 @@ def audit(
 
 def _notification(entry: pb.AuditEntry) -> tuple[Text, str]:
     told = entry.notification
-    outcome = _word(pb.NotificationOutcome.Name(told.outcome), "NOTIFICATION_OUTCOME_")
+    outcome = _outcome(entry)
     severity = _word(Severity.Name(told.severity), "SEVERITY_")
     kind = _word(NotificationKind.Name(told.kind), "NOTIFICATION_KIND_")
     became = f"{outcome}: {told.failure}" if told.failure else outcome
@@ -96,6 +111,10 @@ def _notification(entry: pb.AuditEntry) -> tuple[Text, str]:
         told_to.append(f"\n{told.provider_id}" if told.provider_id else ""),
         f"{severity} {kind}, {counted(told.item_count, 'item')}",
     )
+
+
+def _outcome(entry: pb.AuditEntry) -> str:
+    return _word(pb.NotificationOutcome.Name(entry.notification.outcome), _OUTCOME)
 
 
 def _colour(told: pb.AuditedNotification) -> str:
@@ -114,7 +133,3 @@ _ROWS: Mapping[str, Callable[[pb.AuditEntry], tuple[Text, str]]] = {
     "notification": _notification,
     "answer": _answer,
 }
-
-
-def _word(name: str, prefix: str) -> str:
-    return name.removeprefix(prefix).lower().replace("_", " ")

@@ -1,6 +1,7 @@
 """`puntual incidents`: what is open, who was told of it, and who sees to it."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -41,6 +42,7 @@ _SAID: Mapping[int, str] = {
     Action.SNOOZE: "put off",
     Action.RESOLVE: "closed",
     Action.COMMENT: "commented",
+    Action.RESEND: "sent again",
 }
 #: What the messages are called that have no noun for a name.
 _NEWS: Mapping[int, str] = {
@@ -77,17 +79,23 @@ for each in (silence, silences, unsilence):
 \b
 Examples:
   puntual incidents list
+  puntual incidents list --lost
   puntual incidents list --all --json | jq -r .incidentId""",
 )
 @click.option("--all", "everything", is_flag=True, help="Those of the last day that are over, too.")
+@click.option("--lost", is_flag=True, help="Only those of which somebody could not be told; `resend` tells them again.")
 @kafka_option
 @prefix_option
 @json_option
-def list_(everything: bool, kafka: str, prefix: str, as_json: bool) -> None:
+def list_(everything: bool, lost: bool, kafka: str, prefix: str, as_json: bool) -> None:
     """Show the open incidents: first those that nobody sees to, of those the worst, and of those the oldest."""
     records = {key: (unpack(value), value) for key, value in read_incidents(kafka, prefix).items()}
     found = sorted(
-        (each for each in records.values() if everything or each[0].state != IncidentState.RESOLVED),
+        (
+            each
+            for each in records.values()
+            if (everything or each[0].state != IncidentState.RESOLVED) and (losses(each[0]) or not lost)
+        ),
         key=lambda each: (_ORDER.index(each[0].state), -_severity(each[0]), each[0].since, each[0].incident_id),
     )
     if as_json:
@@ -140,7 +148,7 @@ def show(incident_id: str, file: Path | None, kafka: str, prefix: str, as_json: 
     now = wall_clock()
     opened = [f"opened at {_time(at)}"] if (at := incident.attention.opened_at) else []
     held = tuple(_what_holds(incident, file, kafka, prefix, now)) if file and incident.looked_at else ()
-    for line in (*opened, *_attention(incident, now, steps), *_waits(incident, held, now)):
+    for line in (*opened, *_attention(incident, now, steps), *_lost(incident), *_waits(incident, held, now)):
         console.print(Text(f"  {line}"), soft_wrap=True)
     coming = (item for item in incident.items if item.rises and item.follow_up)
     for item in sorted((*_open(incident), *coming), key=lambda item: (-item.severity, item.since)):
@@ -165,6 +173,18 @@ def clock(at: Instant, now: Instant) -> str:
     """An instant as people read it: "14:05Z"; on another day than `now`: "2026-11-27T14:05Z"."""
     day, time = format_instant(at)[:16].split("T")
     return f"{time}Z" if format_instant(now).startswith(day) else f"{day}T{time}Z"
+
+
+def losses(incident: Incident, target: str = "") -> Mapping[str, int]:
+    """Target → of how much that is open it could not be told; of one target only, if any is named."""
+    return Counter(
+        told.target for item in _open(incident) for told in item.told if told.lost and target in {"", told.target}
+    )
+
+
+def _lost(incident: Incident) -> Iterator[str]:
+    if lost := losses(incident):
+        yield f"not delivered: {', '.join(f'{count:,} to {target}' for target, count in sorted(lost.items()))}"
 
 
 def _open(incident: Incident) -> Iterator[Item]:
@@ -227,7 +247,7 @@ def _why(found: HeldBack, now: Instant) -> str:
 def _row(incident: Incident) -> tuple[str | Text, ...]:
     severity = _severity(incident)
     told = ", ".join(f"{delivery.target} {_word(DeliveryState, delivery.state)}" for delivery in incident.deliveries)
-    how = "\n".join(filter(None, (told, *_attention(incident, wall_clock(), {}))))
+    how = "\n".join(filter(None, (told, *_attention(incident, wall_clock(), {}), *_lost(incident))))
     return (
         _time(incident.since),
         Text(_word(Severity, severity) if severity else "over", _COLOURS.get(severity, "dim")),
@@ -239,7 +259,7 @@ def _row(incident: Incident) -> tuple[str | Text, ...]:
 
 def _item(item: Item) -> str:
     """One line of what is open."""
-    told = ", ".join(told.target for told in item.told)
+    told = ", ".join(f"{told.target}{' (not delivered)' if told.lost else ''}" for told in item.told)
     answered = ", answered" if item.handling == Handling.ANSWERED else ""
     rises = "".join(f", {_word(Severity, rise.severity)} from {_time(rise.at)}" for rise in item.rises)
     return (

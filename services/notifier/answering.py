@@ -139,6 +139,7 @@ class Answering:
             opened_at=claim.opened_at,
             comment=comment,
             via="page",
+            target="",
             **({"until": choice.until(now, who.zone)} if choice.until else {}),
         )
 

@@ -18,6 +18,8 @@ class Sought(NamedTuple):
     target: str = ""
     #: A promise or clock, as far as a message lists it.
     record_id: str = ""
+    #: How an attempt ended, as a number.
+    outcome: int = 0
 
     @property
     def key(self) -> bytes | None:
@@ -49,5 +51,6 @@ def _answers(entry: AuditEntry, sought: Sought) -> bool:
         sought.since <= at
         and (not sought.until or at < sought.until)
         and sought.target in {"", told.target}
+        and sought.outcome in {0, told.outcome}
         and (not sought.record_id or sought.record_id in {each.record_id for each in told.records})
     )

@@ -59,6 +59,10 @@ class Receivers(NamedTuple):
     people: Sequence[str] = ()
     #: Person → the way there, by `others`, each of which is one person's at most. No target is named like a person.
     contacts: Mapping[str, Contact] = {}
+    #: Target → who is told instead where it cannot be reached, one of `targets` or `others`; without a circle.
+    fallbacks: Mapping[str, str] = {}
+    #: Schedule → until when whoever is on call at an instant is so at least.
+    shifts: Mapping[str, Callable[[Instant], Instant]] = {}
 
     @property
     def groups(self) -> Sequence["Receivers | Step"]:
@@ -92,6 +96,8 @@ class Role(NamedTuple):
     escalated: bool
     #: Of what it hears.
     severities: frozenset[int] = EVERY
+    #: Only of what this one could not be told.
+    instead_of: str = ""
 
 
 #: Target → its roles; none: it hears only how it goes on with what it was told.
@@ -131,6 +137,10 @@ def hearers(items: Iterable[Item], receivers: Receivers, steps_taken: int, now: 
         for schedule, who in group.on_call.items():
             for target, severities in receivers.contact(who(now)).items():
                 found.setdefault(target, []).append(Role(schedule, step > 0, severities))
+    owing = {told.target for item in items for told in item.told if told.is_owed}
+    for target in sorted(owing & receivers.fallbacks.keys()):
+        other = receivers.fallbacks[target]
+        found.setdefault(other, []).append(Role(other, escalated=False, instead_of=target))
     if receivers.others:
         told = {told.target for item in items for told in item.told}
         found |= {target: [] for target in sorted(told & receivers.others.keys() - found.keys())}
@@ -150,6 +160,8 @@ def news(item: Item, target: str, roles: Sequence[Role], receivers: Receivers) -
 
 
 def _news_as(role: Role, item: Item) -> Kind | None:
+    if role.instead_of and not any(told.is_owed for told in heard(item, role.instead_of)):
+        return None
     kind = NEWS.get((belief(item, role.name), item.face))
     return (_CALLS_LATER if role.escalated else _CALLS).get(kind) if kind else None
 
@@ -197,12 +209,12 @@ def hand_on(items: Items, duty: Mapping[str, Contact], known: Hearers) -> None:
 
 
 def _handed_on(item: Item, duty: Mapping[str, Contact], known: Hearers) -> Item:
-    people = [told for told in item.told if told.target in known]
+    people = [told for told in item.told if told.target in known or told.is_owed]
     schedules: list[Told] = []
     for schedule, contact in duty.items():
         believed = belief(item, schedule)
         called = {target for target, severities in contact.items() if item.severity in severities}
-        knowing = [told for told in people if told.target in called and told.standing == item.face]
+        knowing = [told for told in people if told.target in called and told.standing == item.face and not told.lost]
         if knowing and len(knowing) == len(called) and believed != item.face:
             schedules.append(knowing[0]._replace(target=schedule))
         elif people and believed and NEWS.get((believed, item.face)) != Kind.RESOLVED:

@@ -51,7 +51,7 @@ def machine(plan: Plan, prefix: str = "puntual.", now: Now = wall_clock) -> Mach
 
 def _folded(key: bytes, old: Incident | None, facts: Sequence[Fact], plan: Plan, now: Instant) -> Incident | None:
     incident = domain.fold(key.decode(), old, facts, plan)
-    return domain.begun(old, incident, now, plan) if incident else None
+    return domain.attempted_at_once(old, incident, now, plan) if incident else None
 
 
 def _step(plan: Plan, key: bytes, old: Incident | None, new: Incident | None) -> Step:
@@ -182,6 +182,7 @@ def _unpack_response(answered: pb.Answered) -> Response:
         by=answered.by,
         comment=answered.comment,
         via=answered.via,
+        target="",
         **{name: from_timestamp(getattr(answered, name)) for name in _RESPONSE_TIMES},
     )
 
@@ -227,6 +228,7 @@ def _pack_item(message: pb.Item, item: Item) -> None:
             standing=pb.Standing.ValueType(told.standing),
             delivery_id=told.delivery_id,
             thread=told.thread,
+            lost=told.lost,
         )
     for rise in item.rises:
         _set(message.rises.add(severity=pb.Severity.ValueType(rise.severity)), "at", rise.at)
@@ -266,7 +268,8 @@ def _unpack_item(message: pb.Item) -> Item:
 
 
 def _unpack_told(message: pb.Told) -> Told:
-    return Told(message.target, _known(message.standing, Standing.BROKEN), message.delivery_id, message.thread)
+    standing = _known(message.standing, Standing.BROKEN)
+    return Told(message.target, standing, message.delivery_id, message.thread, message.lost)
 
 
 def _unpack_details(message: pb.Item) -> Details:

@@ -11,6 +11,7 @@ from services.notifier.beliefs import Receivers
 from services.notifier.channels import CHANNELS, CLOSING, RATES
 from services.notifier.channels.channel import Channel
 from services.notifier.escalations import Escalation, Groups, read_escalations
+from services.notifier.fallbacks import circle
 from services.notifier.heartbeat import Heartbeat
 from services.notifier.holds import Holds, Until
 from services.notifier.incident import Plan
@@ -69,6 +70,8 @@ class Rules(NamedTuple):
     #: When a breach counts as repeated; None: nobody counts them.
     repeated: Repeated | None = None
     people: Mapping[str, Person] = {}
+    #: Target → who is told where it cannot be reached.
+    fallbacks: Mapping[str, str] = {}
 
 
 class Config(NamedTuple):
@@ -169,7 +172,8 @@ def load_plan(file: Path) -> Plan:
 
 def _receivers(rules: Rules, on_call: Mapping[str, Duty]) -> Mapping[str, Receivers]:
     contacts = {name: person.contact for name, person in rules.people.items()}
-    return Groups(rules.channels, on_call, contacts).all(rules.routing.routes, rules.escalations)
+    groups = Groups(rules.channels, on_call, contacts, rules.fallbacks)
+    return groups.all(rules.routing.routes, rules.escalations)
 
 
 def _rules(fields: Fields, channels: Mapping[str, str], quiet: Mapping[str, Until], folder: Path) -> Rules:
@@ -184,7 +188,9 @@ def _rules(fields: Fields, channels: Mapping[str, str], quiet: Mapping[str, Unti
     inhibitions = read_inhibitions(fields.sections("inhibit"), [route.group_by for route in routes])
     holds = Holds(windows, inhibitions, {**quiet, **quiet_hours(people.values())})
     routing, repeated = Routing(severities, routes), read_repeated(fields)
-    return Rules(channels, routing, schedules, escalations, holds, repeated, people)
+    return Rules(
+        channels, routing, schedules, escalations, holds, repeated, people, _fallbacks(fields.section("targets"))
+    )
 
 
 def _people(document: Fields, channels: Mapping[str, str]) -> Mapping[str, Person]:
@@ -217,6 +223,18 @@ def _targets(fields: Fields) -> Mapping[str, Target]:
     return {name: _target(name, fields) for name in fields.names() if _is_name(name, name, fields)}
 
 
+def _fallbacks(targets: Fields) -> Mapping[str, str]:
+    sections = {name: targets.section(name) for name in targets.names()}
+    named = {name: section.text("fallback", "", one_of=sections) for name, section in sections.items()}
+    fallbacks = {name: other for name, other in named.items() if other}
+    for name in fallbacks:
+        if found := circle(name, fallbacks):
+            sections[name].problem(
+                "fallback", f"leads back to where it began, {' → '.join(found)}; leave one of them out"
+            )
+    return fallbacks
+
+
 def _target(name: str, targets: Fields) -> Target:
     fields = targets.section(name)
     channel_name = fields.text("channel", one_of=CHANNELS)
@@ -236,6 +254,7 @@ def _target(name: str, targets: Fields) -> Target:
     every = canary.span("every", "1h") if "canary" in fields else 0
     canary.done()
     rate = _rate(fields, channel_name)
+    fields.text("fallback", "")  # read with the rules
     fields.done()
     return Target(name, channel_name, channel, style, quiet_hours, every, rate)
 

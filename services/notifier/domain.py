@@ -14,7 +14,7 @@ target believes (`beliefs`), so a repeated or missed record changes nothing, and
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from services.notifier import beliefs, pace
+from services.notifier import beliefs, fallbacks, pace
 from services.notifier.beliefs import Items, Receivers, concerns, is_live
 from services.notifier.holds import Scene
 from services.notifier.incident import Fact, Incident, IncidentState, ItemSeen, Plan, Transition
@@ -28,7 +28,6 @@ from services.notifier.outbox import (
     Refused,
     attempt,
     is_hopeless,
-    settle,
 )
 from services.notifier.responses import Attention, Response, answer, lapsed
 from services.notifier.rising import rise
@@ -60,7 +59,7 @@ def fold(incident_id: str, old: Incident | None, facts: Sequence[Fact], plan: Pl
         return None
     rise(items, before, now, receivers)
     ends = [fact for fact in facts if isinstance(fact, DeliverySettled)]
-    incident = incident._replace(deliveries=settle(incident.deliveries, ends))
+    incident = incident._replace(deliveries=fallbacks.end(incident.deliveries, items, ends, receivers))
     _note_threads(items, ends)
     if any(is_live(item, receivers) for item in items.values()):
         incident = _answered(_begun(incident, now), items, facts, receivers)
@@ -76,22 +75,17 @@ def due(incident: Incident, now: Instant, plan: Plan) -> Incident | None:
     if forget_at is not None and now >= forget_at:
         return None
     incident = _passed(incident, now, plan)
-    hopeless = (
-        DeliverySettled(now, delivery.delivery_id, Refused(Failure.EXPIRED))
-        for delivery in incident.deliveries
-        if is_hopeless(delivery, now)
-    )
     return incident._replace(
         deliveries=tuple(
             attempt(delivery, now, plan.patience[delivery.severity])
             if delivery.state in UNSETTLED and delivery.next_attempt_at <= now
             else delivery
-            for delivery in settle(incident.deliveries, hopeless)
+            for delivery in incident.deliveries
         )
     )
 
 
-def begun(known: Incident | None, incident: Incident, now: Instant, plan: Plan) -> Incident:
+def attempted_at_once(known: Incident | None, incident: Incident, now: Instant, plan: Plan) -> Incident:
     """The incident with an attempt at each message that was decided since `known`, where its news is fresh.
 
     The write that decides it then says SENDING, too, and a message takes one write less. What is not fresh waits until
@@ -180,16 +174,23 @@ def _answered(incident: Incident, items: Items, facts: Iterable[Fact], receivers
 
 
 def _passed(incident: Incident, now: Instant, plan: Plan) -> Incident:
-    """The incident once an acknowledgement has lapsed, or a step of the escalation is taken, where it is time."""
+    """The incident once an acknowledgement has lapsed, a step of the escalation is taken, or a message is given up."""
     acknowledgement = incident.attention.acknowledgement
     has_lapsed = acknowledgement is not None and acknowledgement.until <= now
     escalates = NONE < incident.next_step_at <= now
-    if not (has_lapsed or escalates or NONE < incident.next_look_at <= now or _is_outdated(incident, plan)):
+    hopeless = [
+        DeliverySettled(now, delivery.delivery_id, Refused(Failure.EXPIRED))
+        for delivery in incident.deliveries
+        if is_hopeless(delivery, now)
+    ]
+    looks = NONE < incident.next_look_at <= now or _is_outdated(incident, plan)
+    if not (has_lapsed or escalates or hopeless or looks):
         return incident
     items, receivers = beliefs.of(incident.items), plan.routes.get(incident.route, _NOBODY)
     rise(items, dict(items), now, receivers)
     if any(is_live(item, receivers) for item in items.values()):
         incident = _begun(incident, now)
+    incident = incident._replace(deliveries=fallbacks.end(incident.deliveries, items, hopeless, receivers))
     scene = plan.scene(incident, items, now)
     if has_lapsed:
         incident = incident._replace(attention=lapsed(incident.attention, items))

@@ -75,6 +75,8 @@ class Groups(NamedTuple):
     channels: Mapping[str, str]
     on_call: Mapping[str, Duty]
     contacts: Mapping[str, Contact]
+    #: Target → who is told where it cannot be reached.
+    fallbacks: Mapping[str, str] = {}
 
     def all(self, routes: Iterable[Route], escalations: Mapping[str, Escalation]) -> Mapping[str, Receivers]:
         """Route → who is told on it, at once and step by step."""
@@ -84,7 +86,7 @@ class Groups(NamedTuple):
         turns = escalation.turns if escalation else ()
         first = self._step(0, route.targets)
         steps = tuple(self._step(turn.after, turn.targets or route.targets) for turn in turns)
-        others = self.channels if first.on_call or first.people or steps else {}
+        others = self.channels if first.on_call or first.people or steps or self.fallbacks else {}
         receivers = Receivers(
             first.targets,
             route.at_risk,
@@ -94,6 +96,8 @@ class Groups(NamedTuple):
             pace=route.pace,
             people=first.people,
             contacts=self.contacts,
+            fallbacks=self.fallbacks,
+            shifts={f"{PREFIX}{name}": duty.until for name, duty in self.on_call.items()},
         )
         return receivers._replace(attention=escalation.attention) if escalation else receivers
 

@@ -9,6 +9,8 @@ from services.shared.instant import Instant
 NONE = Instant(0)
 #: Earlier than any present.
 AT_ONCE = Instant(1)
+#: How the id of a message ends that the console says in place of a target.
+ON_CONSOLE = "-console"
 
 
 class Standing(IntEnum):
@@ -67,6 +69,18 @@ class Told(NamedTuple):
     delivery_id: str
     #: What the provider calls the thread that the message stands in; empty where there is none.
     thread: str = ""
+    #: The message that said so was given up.
+    lost: bool = False
+
+    @property
+    def origin(self) -> str:
+        """The delivery that said so to the target, or should have."""
+        return self.delivery_id.removesuffix(ON_CONSOLE)
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether somebody else has to be told, as the console does not say it."""
+        return self.lost and not self.delivery_id.endswith(ON_CONSOLE)
 
 
 class Rise(NamedTuple):
@@ -139,4 +153,4 @@ def weight(item: Item) -> int:
     # Without details the id and the kind; with them the customer and the subject, too, which are parts of the id.
     ids = (3 if item.details else 2) * len(item.record_id)
     texts = sum(len(text) for text in item.details if isinstance(text, str)) if item.details else 0
-    return 128 + ids + 4 * texts + 24 * len(item.rises) + sum(92 + len(told.thread) for told in item.told)
+    return 128 + ids + 4 * texts + 24 * len(item.rises) + sum(102 + len(told.thread) for told in item.told)

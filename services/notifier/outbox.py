@@ -1,11 +1,11 @@
 """Messages on their way: each to one target, tried until it is accepted or given up. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from enum import IntEnum, StrEnum
 from hashlib import blake2b
 from typing import NamedTuple
 
-from services.notifier.items import AT_ONCE, NONE, Item, slim
+from services.notifier.items import AT_ONCE, NONE, ON_CONSOLE, Item, slim
 from services.shared.instant import SECOND, Instant
 
 #: Where a message falls that could not be delivered: the channel that always works.
@@ -31,6 +31,9 @@ class Kind(IntEnum):
 PRECEDENCE: Sequence[Kind] = (
     Kind.BREACH, Kind.ESCALATION, Kind.REMINDER, Kind.AT_RISK, Kind.RESOLVED, Kind.ACKNOWLEDGED, Kind.SNOOZED,
 )  # fmt: skip
+
+#: What asks for something, so that it can be held back, and is told to somebody else where its target is out of reach.
+CALLS = frozenset({Kind.BREACH, Kind.AT_RISK, Kind.ESCALATION, Kind.REMINDER})
 
 #: What gathers, and is not said too often.
 PACED = frozenset({Kind.BREACH, Kind.AT_RISK})
@@ -128,6 +131,8 @@ class DeliverySettled(NamedTuple):
     occurred_at: Instant
     delivery_id: str
     outcome: Outcome
+    #: Whoever made the attempt, or did not, cannot know how the one before ended.
+    may_repeat: bool = False
 
     @property
     def heard_at(self) -> Instant:
@@ -137,17 +142,23 @@ class DeliverySettled(NamedTuple):
 UNSETTLED = frozenset({DeliveryState.PENDING, DeliveryState.SENDING})
 
 
-def settle(deliveries: Iterable[Delivery], ends: Iterable[DeliverySettled]) -> tuple[Delivery, ...]:
-    """The deliveries after attempts ended. What cannot be delivered is said on the console: no alert ends unseen."""
+def settle(
+    deliveries: Iterable[Delivery], ends: Iterable[DeliverySettled], fallbacks: Container[str] = ()
+) -> tuple[Delivery, ...]:
+    """The deliveries after attempts ended. What cannot be delivered is said on the console: no alert ends unseen.
+
+    `fallbacks`: the targets in whose place another one is told, of what is a call.
+    """
     by_id = {delivery.delivery_id: delivery for delivery in deliveries}
     for end in ends:
         delivery = by_id.get(end.delivery_id)
         if delivery is None or delivery.state not in UNSETTLED:
             continue
         ended = by_id[end.delivery_id] = settled(delivery, end)
-        if ended.state == DeliveryState.DEAD and ended.channel != FALLBACK_CHANNEL:
+        passed_on = ended.kind in CALLS and ended.target in fallbacks
+        if ended.state == DeliveryState.DEAD and ended.channel != FALLBACK_CHANNEL and not passed_on:
             spoken = ended._replace(
-                delivery_id=f"{ended.delivery_id}-{FALLBACK_CHANNEL}",
+                delivery_id=f"{ended.delivery_id}{ON_CONSOLE}",
                 channel=FALLBACK_CHANNEL,
                 state=DeliveryState.PENDING,
                 attempts=0,
@@ -172,7 +183,12 @@ def settled(delivery: Delivery, end: DeliverySettled) -> Delivery:
             again = Instant(end.occurred_at + wait)
             if again > delivery.give_up_at:
                 return settled(delivery, end._replace(outcome=Refused(Failure.EXPIRED)))
-            return delivery._replace(state=DeliveryState.PENDING, last_failure=failure.value, next_attempt_at=again)
+            return delivery._replace(
+                state=DeliveryState.PENDING,
+                last_failure=failure.value,
+                next_attempt_at=again,
+                may_repeat=delivery.may_repeat or end.may_repeat,
+            )
 
 
 def backoff(delivery_id: str, attempts: int) -> int:

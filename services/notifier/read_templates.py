@@ -36,8 +36,9 @@ _LINE = Line(
     where="workshop, Madrid",
     flaps=True,
     breaches=3,
+    instead="ana",
 )
-_BARE = Line("order_ready", "A-1", "", "", "", "broken", "", "", "", flaps=False, breaches=0)
+_BARE = Line("order_ready", "A-1", "", "", "", "broken", "", "", "", flaps=False, breaches=0, instead="")
 _FULL = Notice(
     kind="breach",
     by="ana",
@@ -48,6 +49,7 @@ _FULL = Notice(
     link="https://puntual.example.com/a/1",
     missed="",
     failure="",
+    instead="",
     may_repeat=False,
     together=0,
     kinds={},

@@ -17,8 +17,8 @@ _FAULTS: Mapping[str, Callable[[pb.Response], bool]] = {
         not (response.response_id and response.incident_id and response.by and response.action)
     ),
     "its action is unknown to this notifier; bring it up to date": lambda response: response.action not in _ACTIONS,
-    f"response_id, by and via can have {MAX_NAME} characters at most": lambda response: (
-        max(map(len, (response.response_id, response.by, response.via))) > MAX_NAME
+    f"response_id, by, via and target can have {MAX_NAME} characters at most": lambda response: (
+        max(map(len, (response.response_id, response.by, response.via, response.target))) > MAX_NAME
     ),
     f"comment can have {MAX_COMMENT} characters at most": lambda response: len(response.comment) > MAX_COMMENT,
     "a snooze must say until when": lambda response: (
@@ -26,6 +26,9 @@ _FAULTS: Mapping[str, Callable[[pb.Response], bool]] = {
     ),
     "a comment must say something": lambda response: (
         response.action == pb.RESPONSE_ACTION_COMMENT and not response.comment
+    ),
+    "only a resend can have a target": lambda response: (
+        bool(response.target) and response.action != pb.RESPONSE_ACTION_RESEND
     ),
 }
 
@@ -46,6 +49,7 @@ def decode_response(value: bytes, is_json: bool, heard_at: Instant) -> list[tupl
         comment=message.comment,
         via=message.via,
         heard_at=heard_at,
+        target=message.target,
     )
     return [(message.incident_id.encode(), response)]
 
@@ -64,6 +68,7 @@ def to_message(incident_id: str, response: Response) -> pb.Response:
         by=response.by,
         comment=response.comment,
         via=response.via,
+        target=response.target,
     )
     for name in ("opened_at", "responded_at", "until"):
         if at := getattr(response, name):

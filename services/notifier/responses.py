@@ -26,6 +26,7 @@ class Action(IntEnum):
     SNOOZE = 3
     RESOLVE = 4
     COMMENT = 5
+    RESEND = 6
 
 
 class Response(NamedTuple):
@@ -42,6 +43,8 @@ class Response(NamedTuple):
     via: str = ""
     #: When it was heard, by the clock on the wall.
     heard_at: Instant = NONE
+    #: Resend: who is to be told again; empty: all who could not be reached. Once heard, its comment says so.
+    target: str = ""
 
     @property
     def occurred_at(self) -> Instant:
@@ -79,12 +82,16 @@ def answer(attention: Attention, items: Items, response: Response, receivers: Re
         response.opened_at or response.responded_at < attention.opened_at
     ):
         return attention
-    attention = attention._replace(responses=(*attention.responses, response._replace(opened_at=NONE))[-MAX_RESPONSES:])
+    kept = response._replace(opened_at=NONE, target="", comment=response.comment or response.target)
+    attention = attention._replace(responses=(*attention.responses, kept)[-MAX_RESPONSES:])
     match response.action:
         case Action.RESOLVE:
             _handle(items, Handling.CLOSED)
             return attention._replace(acknowledgement=None)
         case Action.COMMENT:
+            return attention
+        case Action.RESEND:
+            _resent(items, response.target)
             return attention
         case _:
             return _acknowledged(attention, items, response, receivers)
@@ -132,6 +139,20 @@ def _known_to(item: Item, himself: Collection[str], *, others_too: bool) -> Item
         else:
             told.append(each)
     return item._replace(told=tuple(told))
+
+
+def _resent(items: Items, target: str) -> None:
+    """Whoever could not be reached is to hear anew of what is still open: of a risk as if never told."""
+    for key, item in items.items():
+        lost = [each for each in item.told if each.lost and target in {"", each.target}]
+        told = [each for each in item.told if each not in lost]
+        if item.is_unanswered:
+            items[key] = item._replace(
+                told=tuple(sorted((*told, *(each._replace(standing=Standing.UNANSWERED) for each in lost))))
+            )
+        elif item.face == Standing.AT_RISK and not item.follow_up:
+            told += [each for each in lost if each.standing != Standing.AT_RISK]
+            items[key] = item._replace(told=tuple(sorted(told)))
 
 
 def _handle(items: Items, handling: Handling) -> None:

@@ -177,6 +177,11 @@ class Duty:
             self._shift = self.schedule.shifts(at, Instant(at + _DAY))[0]
         return self._shift.who or self.schedule.fallback
 
+    def until(self, at: Instant) -> Instant:
+        """Until when that is so at least: after a day it has to be asked again."""
+        self(at)
+        return self._shift.end
+
 
 def at_wall(wall: datetime, zone: ZoneInfo) -> Instant:
     """When the clocks of a zone show a time: the first time, or that much later where they skip it."""

@@ -280,7 +280,7 @@ class Sender:
         outcome = await self._outcome(place.key.decode(), delivery)
         if outcome is None:
             return None
-        end = DeliverySettled(self._now(), delivery.delivery_id, outcome)
+        end = DeliverySettled(self._now(), delivery.delivery_id, outcome, delivery.may_repeat)
         self._report(delivery, end, time.monotonic() - started)
         return end
 

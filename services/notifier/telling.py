@@ -1,16 +1,16 @@
 """What everybody must hear by now: whoever is free and has news gets one message; what the record keeps. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from hashlib import blake2b
 from itertools import islice
 from typing import NamedTuple
 
-from services.notifier import beliefs, pace
+from services.notifier import beliefs, fallbacks, pace
 from services.notifier.beliefs import Hearers, Items, Receivers, Role, believing, heard, is_live, news
 from services.notifier.holds import Scene
 from services.notifier.incident import Incident, IncidentState
-from services.notifier.items import NONE, Handling, Item, Standing, identity, slim, weight
-from services.notifier.outbox import PRECEDENCE, UNSETTLED, Delivery, Kind, pruned
+from services.notifier.items import NONE, ON_CONSOLE, Handling, Item, Standing, identity, slim, weight
+from services.notifier.outbox import CALLS, FALLBACK_CHANNEL, PRECEDENCE, UNSETTLED, Delivery, Failure, Kind, pruned
 from services.notifier.responses import Action, Attention, is_acknowledged
 from services.notifier.rising import next_rise
 from services.shared.instant import Instant
@@ -51,6 +51,13 @@ def _decide(incident: Incident, items: Items, receivers: Receivers, known: Heare
     deliveries, duty = list(incident.deliveries), receivers.duty(now)
     looks = {incident.next_look_at} if incident.next_look_at > now else set[Instant]()
     beliefs.hand_on(items, duty, known)
+    for (target, lost), told in fallbacks.orphans(items.values(), receivers).items():
+        if target not in busy:
+            busy.add(target)
+            spoken = _spoken(incident, target, lost, told, now)
+            incident = incident._replace(next_sequence=incident.next_sequence + 1)
+            deliveries.append(spoken)
+            items.update({identity(item): fallbacks.said(item, target, spoken.delivery_id) for item in told})
     for target in [target for target in known if target not in busy]:
         to_tell, later = _news(items.values(), target, known[target], receivers, scene)
         last = pace.last_told(incident.deliveries, target)
@@ -61,13 +68,15 @@ def _decide(incident: Incident, items: Items, receivers: Receivers, known: Heare
             continue
         again = to_tell.get(Kind.REMINDER, []) if kind == Kind.ESCALATION else []
         told = _answerable([*to_tell[kind], *again], target)
-        delivery = _compose(incident, kind, (target, receivers.channel(target)), told, now)
+        others = {each for each, other in receivers.fallbacks.items() if other == target and kind in CALLS}
+        delivery = _compose(incident, kind, (target, receivers.channel(target)), told, now, others)
         incident = incident._replace(next_sequence=incident.next_sequence + 1)
         for item in told:
             items[identity(item)] = believing(item, delivery)
-        still = {earlier.delivery_id for item in items.values() for earlier in heard(item, target)}
+        still = {earlier.origin for item in items.values() for earlier in heard(item, target)}
         deliveries.append(delivery._replace(over=tuple(over for over in delivery.answers if over not in still)))
     beliefs.hand_on(items, duty, known)
+    looks |= fallbacks.handed_over_at(items.values(), duty, receivers, now)
     return incident._replace(
         items=tuple(items.values()),
         deliveries=tuple(deliveries),
@@ -92,14 +101,12 @@ def _held_until(item: Item, kind: Kind, target: str, scene: Scene) -> Instant:
     """Until when news of an item is not for a target; what is past, or NONE: it is."""
     if kind == Kind.RESOLVED:
         return pace.settles_at(item)
-    held = scene.held(item, target) if kind in _CALLS else None
+    held = scene.held(item, target) if kind in CALLS else None
     if held is None:
         return NONE
     return held.until or NEVER
 
 
-#: What asks for something, so that it can be held back.
-_CALLS = frozenset({Kind.BREACH, Kind.AT_RISK, Kind.ESCALATION, Kind.REMINDER})
 #: Later than any instant.
 NEVER = Instant(2**63 - 1)
 
@@ -109,17 +116,25 @@ def _answerable(items: Iterable[Item], target: str) -> list[Item]:
     chosen: list[Item] = []
     answers: set[str] = set()
     for item in sorted(items, key=_worst_first):
-        earlier = {told.delivery_id for told in heard(item, target)}
+        earlier = {told.origin for told in heard(item, target)}
         if len(answers | earlier) <= MAX_ANSWERED:
             answers |= earlier
             chosen.append(item)
     return chosen
 
 
-def _compose(incident: Incident, kind: Kind, to: tuple[str, str], items: Sequence[Item], now: Instant) -> Delivery:
+def _compose(
+    incident: Incident,
+    kind: Kind,
+    to: tuple[str, str],
+    items: Sequence[Item],
+    now: Instant,
+    instead_of: Collection[str] = (),
+) -> Delivery:
     target, channel = to
     attention, sequence = incident.attention, incident.next_sequence
-    listed = _fitting((item._replace(told=(), rises=()) for item in items), MAX_LISTED, MAX_LISTED_BYTES)
+    items_to_list = (item._replace(told=fallbacks.missed(item, instead_of), rises=()) for item in items)
+    listed = _fitting(items_to_list, MAX_LISTED, MAX_LISTED_BYTES)
     earlier = [told for item in items for told in heard(item, target)]
     closed = any(item.face == Standing.CLOSED for item in items)
     if kind == Kind.ACKNOWLEDGED and attention.acknowledgement and attention.acknowledgement.snoozed:
@@ -137,10 +152,19 @@ def _compose(incident: Incident, kind: Kind, to: tuple[str, str], items: Sequenc
         item_count=len(items),
         # What people or the clock brought about was not announced before.
         decided_at=now if closed or kind in _OWN else max(item.announced_at for item in items),
-        answers=tuple(sorted({told.delivery_id for told in earlier})),
+        answers=tuple(sorted({told.origin for told in earlier})),
         threads=tuple(sorted({told.thread for told in earlier if told.thread})),
         by=_spoken_by(attention, kind, closed=closed),
         opened_at=attention.opened_at,
+    )
+
+
+def _spoken(incident: Incident, target: str, lost: str, items: Sequence[Item], now: Instant) -> Delivery:
+    """What the console says in place of a target, of a message that was given up."""
+    kind = Kind.BREACH if any(item.face == Standing.BROKEN for item in items) else Kind.AT_RISK
+    failures = (each.last_failure for each in incident.deliveries if each.delivery_id == lost)
+    return _compose(incident, kind, (target, FALLBACK_CHANNEL), items, now)._replace(
+        delivery_id=f"{lost}{ON_CONSOLE}", answers=(), threads=(), last_failure=next(failures, Failure.OTHER.value)
     )
 
 
@@ -167,8 +191,9 @@ def _tidy(incident: Incident, receivers: Receivers, known: Hearers) -> Incident:
     for item in incident.items:
         kept = item
         if any(told.target not in names for told in item.told):
-            # A target that was taken out of the route can be told nothing more.
-            kept = item._replace(told=tuple(told for told in item.told if told.target in names))
+            # A target that was taken out of the route can be told nothing more; what is owed somebody else is.
+            told = (t for t in item.told if t.target in names or fallbacks.is_owed(item, t, receivers))
+            kept = item._replace(told=tuple(told))
         if not is_live(kept, receivers):
             # The events say that it is broken: without the word of whoever closed it, it would be told anew.
             (closed if kept.handling == Handling.CLOSED else coming if kept.rises else over).append(kept)

@@ -6,7 +6,7 @@ ever filled in, never interpreted.
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from shlex import quote
@@ -79,6 +79,8 @@ class Line(NamedTuple):
     flaps: bool
     #: Which broken promise to the customer it is of late, where those are too many; else 0.
     breaches: int
+    #: In whose place it is told, as they could not be reached.
+    instead: str
 
 
 class Notice(NamedTuple):
@@ -99,6 +101,8 @@ class Notice(NamedTuple):
     #: On the console in place of a target that could not be reached: its name, and why.
     missed: str
     failure: str
+    #: In whose place all that is listed is told.
+    instead: str
     #: Whether to say that it may have been said before.
     may_repeat: bool
     #: How many notifications it stands for, if for several, and of which kinds are how many of their items.
@@ -135,6 +139,7 @@ def word(delivery: Delivery, incident_id: str, style: Style, occasion: Occasion 
         link=occasion.link if delivery.kind in _ANSWERABLE else "",
         missed=delivery.target if occasion.instead else "",
         failure=delivery.last_failure if occasion.instead else "",
+        instead=_all_instead(delivery.items),
         may_repeat=delivery.may_repeat and not occasion.copies_known,
         together=len(occasion.stands_for),
         kinds=kinds(occasion.stands_for),
@@ -260,7 +265,17 @@ def _line(item: Item, style: Style) -> Line:
         where=", ".join(filter(None, (clean(details.team), clean(details.site)))),
         flaps=bool(settles_at(item)),
         breaches=details.breaches or 0,
+        instead=_instead([item]),
     )
+
+
+def _instead(items: Iterable[Item]) -> str:
+    """In whose place a message tells of them."""
+    return ", ".join(sorted({told.target for item in items for told in item.told}))
+
+
+def _all_instead(items: Sequence[Item]) -> str:
+    return _instead(items) if all(item.told for item in items) else ""
 
 
 def _subject(item: Item) -> str:
@@ -334,6 +349,7 @@ def _item(item: Item, style: Style) -> Mapping[str, object]:
         "site": clean(details.site),
         "team": clean(details.team),
         "breaches": details.breaches,
+        "instead_of": _instead([item]),
         "customer_name": clean(details.customer_name) if style.show_customer else "",
     }
     return {name: value for name, value in fields.items() if value}

@@ -19,9 +19,10 @@ from puntual.notifier.v1.incident_pb2 import (
     INCIDENT_STATE_RESOLVED,
     SEVERITY_CRITICAL,
     SEVERITY_WARNING,
+    STANDING_BROKEN,
     Incident,
 )
-from puntual.notifier.v1.response_pb2 import Response
+from puntual.notifier.v1.response_pb2 import RESPONSE_ACTION_RESEND, Response
 from services.cli.__main__ import main
 from services.cli.dead_letters import dead_letters
 from services.cli.incidents import incidents
@@ -159,6 +160,7 @@ def test_who_was_told_what_is_shown(kafka: str, prefix: str, site: tuple[str, ..
     assert found("--since", "2025-11-28T12:30:00.9+01:00") == everything[1:]
     assert found("--until", "2025-11-28T12:30:00+01:00") == everything[:1]
     assert found("--target", "pager") == everything[:2]
+    assert found("--outcome", "retry") == everything[:1]
     assert found("--record", "c-7/order_ready/o-1", "rest") == ["d:2:dead"]
     assert json.loads(run("incidents", "audit", "--json", *site).stdout.splitlines()[1]) == said
     shown = CliRunner(env={"COLUMNS": "80"}).invoke(main, ["incidents", "audit", *site])
@@ -265,6 +267,37 @@ schedules:
 escalations: {up: {steps: [{after: 5min, targets: [desk]}, {after: 5min, targets: ["on-call:shop", boss]}]}}
 routes: [{name: everything, targets: [desk], escalation: up}]
 """
+
+
+def test_what_was_lost_is_listed_and_asked_for_again(
+    kafka: str, prefix: str, site: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what is open counts; of one target if it is named; where nothing was lost nothing is published."""
+    monkeypatch.setattr("services.cli.answers.PATIENCE", 0.5)
+    lost = ParseDict(json.loads((EXAMPLES / "incidents.v1" / "open.json").read_text()), Incident())
+    whole = Incident.FromString(lost.SerializeToString())
+    whole.incident_id = "whole"
+    del lost.items[0].told[:]
+    lost.items[0].told.add(target="pager", standing=STANDING_BROKEN, delivery_id="d-1", lost=True)
+    put(kafka, prefix, lost, whole)
+    (found,) = map(json.loads, run("incidents", "list", "--lost", "--json", *site).stdout.splitlines())
+    assert found["incidentId"] == lost.incident_id
+    shown = run("incidents", "show", lost.incident_id, *site).stdout
+    assert "  not delivered: 1 to pager\n" in shown
+    assert "told: pager (not delivered)\n" in shown
+    for arguments, words in (
+        (["whole"], "Nothing that is open in 'whole' was lost; nothing was published."),
+        ([lost.incident_id, "--target", "ana"], "was lost on the way to 'ana'; nothing was published."),
+    ):
+        refused = run("incidents", "resend", *arguments, *site)
+        assert (refused.exit_code, words in refused.stderr) == (1, True), refused.stderr
+    none = run("incidents", "resend", "--all", "--target", "ana", *site)
+    assert (none.exit_code, none.stderr) == (0, "Nothing that is open was lost.\n")
+    assert read_topic(kafka, RESPONSES.under(prefix)) == []
+    assert run("incidents", "resend", "--all", "--target", "pager", "--by", "ana", *site).exit_code == 4
+    (entry,) = read_topic(kafka, RESPONSES.under(prefix))
+    response = Response.FromString(entry.value or b"")
+    assert (response.action, response.target, response.by) == (RESPONSE_ACTION_RESEND, "pager", "ana")
 
 
 def test_what_nobody_takes_in_is_said_to_be_published(
@@ -473,6 +506,7 @@ COMMANDS_ON_KAFKA: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("incidents ack", "incidents take-over", "incidents resolve"), ("everything",)),
     "incidents snooze": ("everything", "--for", "1h"),
     "incidents comment": ("everything", "why"),
+    "incidents resend": ("everything",),
     "standards backtest": ("--events", "topic", "--standards", str(BUILT_IN)),
 }
 

@@ -8,12 +8,14 @@ from hypothesis import given, strategies as st
 from kafka.partitioner import DefaultPartitioner
 
 from services.cli.__main__ import main
-from services.cli.answers import outcome
+from services.cli.answers import outcome, resent
 from services.cli.incidents import clock
 from services.notifier.incident import Incident, IncidentState
+from services.notifier.items import Standing, Told
 from services.notifier.responses import Acknowledgement, Action, Attention, Response
 from services.shared.instant import Instant, parse_instant
 from services.shared.partitioner import partition_of
+from tests.unit.notifier.builders import an_item
 
 NOW = parse_instant("2026-11-26T12:00:00Z")
 LATER = parse_instant("2026-11-26T14:05:00Z")
@@ -62,6 +64,22 @@ def test_what_came_of_it_is_said_in_a_line(action: Action, acknowledgement: Ackn
     assert outcome(after(acknowledgement), Response("r", action, "ana", NOW), NOW) == words
 
 
+@pytest.mark.parametrize(
+    ("lost", "left", "words"),
+    [
+        ({"pager": 2, "slack": 1}, {}, "Told again: pager, slack."),
+        ({"pager": 2, "slack": 1}, {"pager"}, "Told again: slack. Not yet: pager; it is busy, held back, or somebody"),
+        ({"pager": 2}, {"pager", "mail"}, "Not yet: pager; it is busy, held back, or somebody sees to it."),
+        ({}, set(), "Noted, but it is over already."),
+    ],
+)
+def test_who_is_told_again_is_said(lost: dict[str, int], left: set[str], words: str) -> None:
+    """By what the record says is still lost."""
+    told = tuple(Told(target, Standing.BROKEN, "d", lost=True) for target in sorted(left))
+    incident = after(None)._replace(items=(an_item()._replace(told=told),))
+    assert resent(incident, lost).startswith(words)
+
+
 def test_times_of_today_are_short() -> None:
     """The day is said where it is another, before or after."""
     yesterday = Instant(NOW - 86_400_000_000)
@@ -84,6 +102,8 @@ SOON = "2999-01-01T00:00:00Z"
         (["snooze", "ops", "--until", "2020-01-01T00:00:00Z"], "--until is not in the coming 7 days"),
         (["snooze", "ops", "--for", "8d"], "8d is not more than nothing and at most 7d"),
         (["ack", "ops", "--for", "soon"], "'soon' is no duration"),
+        (["resend"], "name incidents, or all of them by --all"),
+        (["resend", "ops", "--all"], "one of them"),
         (["ack"], "Missing argument 'INCIDENT...'"),
         (["comment", "ops"], "Missing argument 'TEXT'"),
     ],

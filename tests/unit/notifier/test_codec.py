@@ -9,7 +9,9 @@ from puntual.notifier.v1 import incident_pb2 as pb
 from services.notifier.codec import decode, machine, pack, pack_dispatch, unpack
 from services.notifier.incident import Incident, IncidentState, ItemSeen
 from services.notifier.items import AT_ONCE, Rise, Severity, Standing, weight
-from services.notifier.outbox import Accepted, DeliveryState, Failure, TryAgain
+from services.notifier.outbox import Accepted, DeliveryState, Failure, Refused, TryAgain
+from services.notifier.response_codec import decode_response, fault_of, to_message
+from services.notifier.responses import Action, Response
 from services.notifier.routing import Address
 from services.notifier.wording import Style, word
 from services.shared.engine.machine import Step
@@ -31,6 +33,7 @@ RISES = (Rise(at(60), Severity.WARNING), Rise(at(240), Severity.CRITICAL))
         settle(see(broken(), seen(Standing.FULFILLED_LATE, 2)), Accepted("1", thread="1")),
         settle(see(broken(), seen(Standing.FULFILLED_LATE, 2)), Accepted()),
         settle(broken(), TryAgain(Failure.NETWORK)),
+        settle(broken(), Refused(Failure.AUTH)),
         broken()._replace(deliveries=(broken().deliveries[0]._replace(may_repeat=True),)),
         see(None, ItemSeen("ops", an_item()._replace(rises=RISES))),
         Incident("ops", "ops"),
@@ -50,6 +53,17 @@ def test_a_message_not_tried_yet_has_no_time_for_it() -> None:
     message = pb.Incident.FromString(pack(broken()))
     assert not message.deliveries[0].HasField("next_attempt_at")
     assert unpack(pack(broken())).deliveries[0].next_attempt_at == AT_ONCE
+
+
+def test_who_is_to_be_told_again_comes_back() -> None:
+    """Nobody else's response names a target."""
+    again = Response("r", Action.RESEND, "ana", at(1), target="pager", heard_at=at(2))
+    value = to_message(INCIDENT, again).SerializeToString()
+    assert decode_response(value, False, at(2)) == [(INCIDENT.encode(), again)]
+    assert (
+        fault_of(to_message(INCIDENT, again._replace(action=Action.ACKNOWLEDGE))) == "only a resend can have a target"
+    )
+    assert "at most" in fault_of(to_message(INCIDENT, again._replace(target="x" * 121)))
 
 
 def test_a_dispatch_comes_back_as_it_was() -> None:

@@ -479,3 +479,46 @@ def test_a_rate_that_cannot_be_kept_is_refused(channel: str, settings: str, rate
     """A message of those that close alerts by id can stand for no other."""
     with pytest.raises(DocumentError, match=f"line 1: targets.desk.rate: {re.escape(said)}"):
         parse(paced(channel, settings, f", rate: {rate}"), "notifier.yaml")
+
+
+FALLING_BACK = """
+targets:
+  a: {channel: console, fallback: b}
+  b: {channel: console, fallback: c}
+  c: {channel: console}
+routes: [{name: all, targets: [a]}]
+"""
+
+
+def test_targets_have_fallbacks_and_those_have_theirs() -> None:
+    """Each of them can then be told on every route."""
+    receivers = parse(FALLING_BACK, "notifier.yaml").plan.routes["all"]
+    assert receivers.fallbacks == {"a": "b", "b": "c"}
+    assert receivers.others == dict.fromkeys("abc", "console")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("fallback: c", "fallback: d", ["targets.b.fallback: 'd' is unknown; write one of a, b, c"]),
+        ("fallback: b", "fallback: on-call:b", ["targets.a.fallback: 'on-call:b' is unknown; write one of a, b, c"]),
+        (
+            "fallback: c",
+            "fallback: a",
+            [
+                "targets.a.fallback: leads back to where it began, a → b → a; leave one of them out",
+                "targets.b.fallback: leads back to where it began, b → a → b; leave one of them out",
+            ],
+        ),
+        (
+            "fallback: c",
+            "fallback: b",
+            ["targets.b.fallback: leads back to where it began, b → b; leave one of them out"],
+        ),
+    ],
+)
+def test_a_fallback_that_is_none_is_refused(old: str, new: str, said: list[str]) -> None:
+    """Nobody would ever say on the console what goes round in a circle."""
+    with pytest.raises(DocumentError) as problem:
+        parse(FALLING_BACK.replace(old, new), "notifier.yaml")
+    assert [line.partition(": line ")[2].partition(": ")[2] for line in str(problem.value).splitlines()] == said

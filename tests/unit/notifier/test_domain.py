@@ -4,7 +4,7 @@ import pytest
 
 from services.notifier.beliefs import Receivers
 from services.notifier.codec import pack
-from services.notifier.domain import FRESH, REMEMBERED, begun, due, fold, next_deadline, transition
+from services.notifier.domain import FRESH, REMEMBERED, attempted_at_once, due, fold, next_deadline, transition
 from services.notifier.incident import Incident, IncidentState, ItemSeen, Plan, Transition
 from services.notifier.items import AT_ONCE, Details, Severity, Standing, slim
 from services.notifier.outbox import (
@@ -385,8 +385,8 @@ def attempted(incident: Incident, minutes: float, plan: Plan = MAIL) -> Incident
 
 def test_fresh_news_is_attempted_by_the_write_that_decides_it() -> None:
     """Once, and none that was decided before, or is old: what is unread may say more of it."""
-    fresh = begun(None, broken(), at(1), MAIL)
+    fresh = attempted_at_once(None, broken(), at(1), MAIL)
     assert [(d.state, d.attempts) for d in fresh.deliveries] == [(DeliveryState.SENDING, 1)]
-    assert begun(None, broken(), Instant(at(1) + FRESH + 1), MAIL) == broken()
-    assert begun(broken(), broken(), at(1), MAIL) == broken()
-    assert begun(None, fresh, at(1), MAIL) == fresh
+    assert attempted_at_once(None, broken(), Instant(at(1) + FRESH + 1), MAIL) == broken()
+    assert attempted_at_once(broken(), broken(), at(1), MAIL) == broken()
+    assert attempted_at_once(None, fresh, at(1), MAIL) == fresh

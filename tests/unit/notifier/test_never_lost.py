@@ -8,10 +8,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from services.notifier.beliefs import Step
 from services.notifier.codec import pack, unpack
-from services.notifier.domain import begun, due, fold, next_deadline
+from services.notifier.domain import attempted_at_once, due, fold, next_deadline
 from services.notifier.incident import Fact, Incident, IncidentState, ItemSeen
 from services.notifier.items import ANNOUNCED, NONE, TROUBLE, Handling, Item, Rise, Severity, Standing
 from services.notifier.outbox import (
+    CALLS,
     FALLBACK_CHANNEL,
     UNSETTLED,
     Accepted,
@@ -91,6 +92,8 @@ class Notifier(RuleBasedStateMachine):
         self.record: bytes | None = None
         self.under_way: dict[str, Delivery] = {}
         self.heard: list[Delivery] = []
+        #: What was given up, by its id. What of that somebody else hears, not the console, is in `heard`, too.
+        self.given_up: dict[str, Delivery] = {}
         #: What was seen to wait since the sender lives: of nothing else it knows that no attempt was made.
         self.waiting: set[str] = set()
 
@@ -285,15 +288,23 @@ class Notifier(RuleBasedStateMachine):
         incident = self.incident()
         assert not incident or incident.state != IncidentState.ACKNOWLEDGED
         believed = {subject: dict[str, Standing]() for subject in SUBJECTS}
+        #: Who, by what was heard last, has to be told by somebody else.
+        passed_on = {subject: dict[str, bool]() for subject in SUBJECTS}
         for delivery in self.once():
             for subject in _subjects(delivery):
                 believed[subject][delivery.target] = BELIEFS[Kind(delivery.kind)]
+                if self.is_as_if_never_told(delivery) and self.stands(subject) != Standing.AT_RISK:
+                    del believed[subject][delivery.target]
+                passed_on[subject][delivery.target] = delivery.state == DeliveryState.DEAD
+        fallbacks = self.plan.routes["ops"].fallbacks
         closed = {_subject(item.record_id) for item in (incident.items if incident else ()) if item.handling}
         for subject in SUBJECTS:
             stands = self.stands(subject)
             told = stands == Standing.BROKEN or (stands == Standing.AT_RISK and self.plan.routes["ops"].at_risk)
             if told and subject not in closed:
                 self.is_known(stands, believed[subject], self.newest_of(subject).severity)
+                for target in [target for target, is_so in passed_on[subject].items() if is_so]:
+                    assert believed[subject].get(fallbacks[target]) == stands
             else:
                 assert set(believed[subject].values()) <= {Standing.FINE}
 
@@ -313,6 +324,14 @@ class Notifier(RuleBasedStateMachine):
         for delivery in incident.deliveries if incident else ():
             if delivery.delivery_id not in known and delivery.channel != FALLBACK_CHANNEL:
                 self.is_decided(delivery)
+        ids = {delivery.delivery_id for delivery in incident.deliveries} if incident else set()
+        for delivery in incident.deliveries if incident else ():
+            if delivery.state == DeliveryState.DEAD and delivery.delivery_id not in self.given_up:
+                self.given_up[delivery.delivery_id] = delivery
+                if f"{delivery.delivery_id}-{FALLBACK_CHANNEL}" not in ids:
+                    assert delivery.kind in CALLS
+                    assert delivery.target in self.plan.routes["ops"].fallbacks
+                    self.heard.append(delivery._replace(may_repeat=True))
         self.record = pack(incident) if incident else None
         for delivery in incident.deliveries if incident else ():
             if delivery.state == DeliveryState.PENDING or delivery.delivery_id not in known:
@@ -352,17 +371,23 @@ class Notifier(RuleBasedStateMachine):
         receivers = self.plan.routes["ops"]
         return any(target in receivers.contact(who) for who in ROTA) and any(g.on_call for g in receivers.groups)
 
+    def is_as_if_never_told(self, delivery: Delivery) -> bool:
+        """Whether it is a risk that did not reach its target, and was perhaps to be sent again."""
+        is_lost = delivery.delivery_id.removesuffix(f"-{FALLBACK_CHANNEL}") in self.given_up
+        again = any(response.action == Action.RESEND for response in self.answers)
+        return delivery.kind == Kind.AT_RISK and is_lost and again
+
     def end_one(self) -> Delivery:
         return self.under_way.pop(min(self.under_way))
 
     def report(self, delivery: Delivery, outcome: Outcome) -> None:
-        end = DeliverySettled(self.now, delivery.delivery_id, outcome)
+        end = DeliverySettled(self.now, delivery.delivery_id, outcome, delivery.may_repeat)
         self.fold([end])
 
     def fold(self, facts: list[Fact]) -> None:
         before = self.incident()
         after = fold(INCIDENT, before, facts, self.plan)
-        self.write(after and begun(before, after, self.now, self.plan))
+        self.write(after and attempted_at_once(before, after, self.now, self.plan))
 
     def once(self) -> list[Delivery]:
         """What was heard, without the copies that carry a known id. Said on the console, it is the same message."""
@@ -406,7 +431,8 @@ class NotifierOnCall(Notifier):
     def a_breach_alerts_one_person(self) -> None:
         for subject in SUBJECTS:
             alerts = [d for d in self.once() if d.kind == Kind.BREACH and subject in _subjects(d)]
-            assert len(alerts) <= self.breaches(subject)
+            lost = [d for d in self.given_up.values() if subject in _subjects(d)]
+            assert len(alerts) <= self.breaches(subject) + len(lost)
 
 
 def _subject(record_id: str) -> str:
@@ -514,7 +540,50 @@ class NotifierThatEscalatesToPeople(NotifierOfPeopleOnCall):
     )
 
 
+FALLBACKS = {"mail": "boss", "boss": "owner", "ana": "mail", "bob": "carla"}
+PEOPLE_AND_OWNER = dict.fromkeys((*ROTA, "mail", "boss", "owner"), "email")
+
+
+class NotifierWhoseTargetsDie(Notifier):
+    """Often all of them at once."""
+
+    @precondition(lambda self: self.under_way)
+    @rule()
+    def all_servers_refuse_for_a_while(self) -> None:
+        while refused := [d for d in self.under_way.values() if d.channel != FALLBACK_CHANNEL]:
+            self.report(self.under_way.pop(refused[0].delivery_id), Refused(Failure.CLIENT_ERROR))
+            self.deadlines_are_swept(0)
+
+
+class NotifierWithFallbacks(NotifierWhoseTargetsDie):
+    """And where others are told instead of whoever cannot be reached; of what is lost there is always somebody."""
+
+    plan = WATCHFUL._replace(
+        routes={"ops": WATCHFUL.routes["ops"]._replace(others=PEOPLE_AND_OWNER, fallbacks=FALLBACKS)}
+    )
+
+
+class NotifierThatEscalatesWithFallbacks(NotifierWhoseTargetsDie):
+    """And where they may be told of it anyway, or be on call."""
+
+    plan = ON_CALL._replace(
+        routes={
+            "ops": ON_CALL.routes["ops"]._replace(
+                targets={"mail": "email"},
+                at_risk=True,
+                others=PEOPLE_AND_OWNER,
+                steps=(Step(7 * MINUTE, {}, {"on-call:rota": on_call}), *STEPS),
+                attention=60 * MINUTE,
+                fallbacks=FALLBACKS,
+                shifts={"on-call:rota": lambda now: Instant(now + MINUTE)},
+            )
+        }
+    )
+
+
 CASES = (
+    NotifierWithFallbacks,
+    NotifierThatEscalatesWithFallbacks,
     Notifier,
     PromptNotifier,
     WatchfulNotifierOnCall,
@@ -527,6 +596,8 @@ CASES = (
     NotifierThatEscalatesToPeople,
 )
 (
+    TestNeverLostWithFallbacks,
+    TestNeverLostEscalatingWithFallbacks,
     TestNeverLost,
     TestNeverLostPrompt,
     TestNeverLostWatchfulOnCall,

@@ -40,6 +40,13 @@ def test_a_message_may_repeat_once_an_attempt_was_not_heard_of() -> None:
     assert ended(second, 12, Accepted()).may_repeat
 
 
+def test_that_it_may_repeat_is_remembered_by_whoever_made_no_attempt() -> None:
+    """As the breaker was open: the one before may have arrived all the same."""
+    end = DeliverySettled(at(11), PENDING.delivery_id, UNMADE, may_repeat=True)
+    waiting = settled(attempted(PENDING, 10), end)
+    assert attempted(waiting, 20).may_repeat
+
+
 def test_a_message_does_not_repeat_where_every_end_was_heard() -> None:
     """However often it was tried."""
     delivery = PENDING

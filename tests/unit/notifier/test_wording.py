@@ -6,7 +6,7 @@ import pytest
 
 from services.notifier.beliefs import NEWS
 from services.notifier.digest import merged
-from services.notifier.items import Details, Item, Severity, Standing
+from services.notifier.items import Details, Item, Severity, Standing, Told
 from services.notifier.outbox import Delivery, Kind
 from services.notifier.wording import LANGUAGES, Occasion, Style, _words, clean, word
 from services.shared.instant import parse_instant
@@ -262,6 +262,32 @@ def test_on_the_console_in_place_of_a_target_it_says_so() -> None:
     message = word(a_delivery(), "ops", ENGLISH, Occasion(instead=True))
     assert message.subject.startswith("[not delivered to desk] Promise broken")
     assert message.text.startswith("desk could not be reached (expired).")
+
+
+@pytest.mark.parametrize(
+    ("language", "short", "long"),
+    [
+        (
+            "en",
+            "[instead of pager] Promise broken",
+            "; told here because pager could not be reached [workshop, Madrid]",
+        ),
+        ("es", "[en lugar de pager] Promesa", "; se avisa aquí porque no se pudo avisar a pager [workshop, Madrid]"),
+        ("it", "[al posto di pager] Promessa", "; avvisiamo qui perché non è stato possibile avvisare pager ["),
+    ],
+)
+def test_in_place_of_another_target_it_says_of_each_item(language: str, short: str, long: str) -> None:
+    """The heading does only where it is so of all of them."""
+    missed = an_item(details=DETAILS)._replace(told=(Told("pager", Standing.BROKEN, "d-1", lost=True),))
+    own = an_item(details=DETAILS, subject="B-1")
+    alone, both = (word(a_delivery(*items), "ops", Style(language)) for items in ([missed], [missed, own]))
+    assert alone.subject.startswith(short)
+    assert long in alone.text
+    assert "pager" not in both.subject
+    assert [("pager" in line) for line in both.text.splitlines()[:2]] == [True, False]
+    data = both.payload["data"]
+    assert isinstance(data, dict)
+    assert [item.get("instead_of") for item in data["items"]] == ["pager", None]
 
 
 def test_machines_get_the_same_with_ids_and_instants() -> None:

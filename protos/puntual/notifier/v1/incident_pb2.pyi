@@ -585,14 +585,19 @@ class Told(_message.Message):
     STANDING_FIELD_NUMBER: _builtins.int
     DELIVERY_ID_FIELD_NUMBER: _builtins.int
     THREAD_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
     target: _builtins.str
     """A target; or a schedule as its route names it ("on-call:nights"), for which whoever was on call was told."""
     standing: Global___Standing.ValueType
     """At risk, broken, answered or unanswered."""
     delivery_id: _builtins.str
-    """The delivery that said so: what comes later answers it, and stands in the same thread."""
+    """The delivery that said so: what comes later answers it, and stands in the same thread. "...-console": the console
+    said so, as the target could not be reached.
+    """
     thread: _builtins.str
     """The thread, as the provider calls it, where it has any."""
+    lost: _builtins.bool
+    """The message that said so was given up: the target's fallback is told instead, or the console."""
     def __init__(
         self,
         *,
@@ -600,10 +605,11 @@ class Told(_message.Message):
         standing: Global___Standing.ValueType = ...,
         delivery_id: _builtins.str = ...,
         thread: _builtins.str = ...,
+        lost: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "standing", b"standing", "target", b"target", "thread", b"thread"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "lost", b"lost", "standing", b"standing", "target", b"target", "thread", b"thread"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -660,7 +666,9 @@ class Delivery(_message.Message):
     """Acknowledged: who sees to it. Resolved: who says that it is dealt with, where that is why."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Item]:
-        """What is told: the items as they stood when it was decided, at most the worst ten."""
+        """What is told: the items as they stood when it was decided, at most the worst ten. An item's `told` names those in
+        whose place the target is told of it.
+        """
 
     @_builtins.property
     def next_attempt_at(self) -> _timestamp_pb2.Timestamp:

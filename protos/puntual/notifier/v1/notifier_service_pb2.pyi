@@ -336,11 +336,14 @@ class ListAuditRequest(_message.Message):
     INCIDENT_ID_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
     RECORD_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
     incident_id: _builtins.str
     target: _builtins.str
     """Only what was sent to this target."""
     record_id: _builtins.str
     """Only what was told of this promise or clock, as far as a message lists it (ten)."""
+    outcome: _audit_pb2.NotificationOutcome.ValueType
+    """Only what ended like that."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -355,10 +358,11 @@ class ListAuditRequest(_message.Message):
         incident_id: _builtins.str = ...,
         target: _builtins.str = ...,
         record_id: _builtins.str = ...,
+        outcome: _audit_pb2.NotificationOutcome.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["incident_id", b"incident_id", "record_id", b"record_id", "since", b"since", "target", b"target", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incident_id", b"incident_id", "outcome", b"outcome", "record_id", b"record_id", "since", b"since", "target", b"target", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"puntual/notifier/v1/response.proto\x12\x13puntual.notifier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x02\n\x08Response\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\x13\n\x0bincident_id\x18\x02 \x01(\t\x12-\n\topened_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32#.puntual.notifier.v1.ResponseAction\x12\n\n\x02\x62y\x18\x05 \x01(\t\x12\x30\n\x0cresponded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63omment\x18\x08 \x01(\t\x12\x0b\n\x03via\x18\t \x01(\t*\xc7\x01\n\x0eResponseAction\x12\x1f\n\x1bRESPONSE_ACTION_UNSPECIFIED\x10\x00\x12\x1f\n\x1bRESPONSE_ACTION_ACKNOWLEDGE\x10\x01\x12\x1d\n\x19RESPONSE_ACTION_TAKE_OVER\x10\x02\x12\x1a\n\x16RESPONSE_ACTION_SNOOZE\x10\x03\x12\x1b\n\x17RESPONSE_ACTION_RESOLVE\x10\x04\x12\x1b\n\x17RESPONSE_ACTION_COMMENT\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"puntual/notifier/v1/response.proto\x12\x13puntual.notifier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x02\n\x08Response\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\x13\n\x0bincident_id\x18\x02 \x01(\t\x12-\n\topened_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32#.puntual.notifier.v1.ResponseAction\x12\n\n\x02\x62y\x18\x05 \x01(\t\x12\x30\n\x0cresponded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63omment\x18\x08 \x01(\t\x12\x0b\n\x03via\x18\t \x01(\t\x12\x0e\n\x06target\x18\n \x01(\t*\xe3\x01\n\x0eResponseAction\x12\x1f\n\x1bRESPONSE_ACTION_UNSPECIFIED\x10\x00\x12\x1f\n\x1bRESPONSE_ACTION_ACKNOWLEDGE\x10\x01\x12\x1d\n\x19RESPONSE_ACTION_TAKE_OVER\x10\x02\x12\x1a\n\x16RESPONSE_ACTION_SNOOZE\x10\x03\x12\x1b\n\x17RESPONSE_ACTION_RESOLVE\x10\x04\x12\x1b\n\x17RESPONSE_ACTION_COMMENT\x10\x05\x12\x1a\n\x16RESPONSE_ACTION_RESEND\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'puntual.notifier.v1.response_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RESPONSEACTION']._serialized_start=383
-  _globals['_RESPONSEACTION']._serialized_end=582
+  _globals['_RESPONSEACTION']._serialized_start=399
+  _globals['_RESPONSEACTION']._serialized_end=626
   _globals['_RESPONSE']._serialized_start=93
-  _globals['_RESPONSE']._serialized_end=380
+  _globals['_RESPONSE']._serialized_end=396
 # @@protoc_insertion_point(module_scope)

@@ -34,6 +34,8 @@ class _ResponseActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Respon
     RESPONSE_ACTION_RESOLVE: _ResponseAction.ValueType  # 4
     """What is open is dealt with, whatever the events say; what breaks from now on is told."""
     RESPONSE_ACTION_COMMENT: _ResponseAction.ValueType  # 5
+    RESPONSE_ACTION_RESEND: _ResponseAction.ValueType  # 6
+    """Whoever could not be reached is told again of what is still open, as it is now."""
 
 class ResponseAction(_ResponseAction, metaclass=_ResponseActionEnumTypeWrapper): ...
 
@@ -47,6 +49,8 @@ RESPONSE_ACTION_SNOOZE: ResponseAction.ValueType  # 3
 RESPONSE_ACTION_RESOLVE: ResponseAction.ValueType  # 4
 """What is open is dealt with, whatever the events say; what breaks from now on is told."""
 RESPONSE_ACTION_COMMENT: ResponseAction.ValueType  # 5
+RESPONSE_ACTION_RESEND: ResponseAction.ValueType  # 6
+"""Whoever could not be reached is told again of what is still open, as it is now."""
 Global___ResponseAction: _TypeAlias = ResponseAction  # noqa: Y015
 
 @_typing.final
@@ -64,6 +68,7 @@ class Response(_message.Message):
     UNTIL_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     VIA_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
     response_id: _builtins.str
     """Made up by whoever publishes it: the same one twice counts once."""
     incident_id: _builtins.str
@@ -76,6 +81,8 @@ class Response(_message.Message):
     """At most 500 characters. Comment: required."""
     via: _builtins.str
     """Through what: "cli", "grpc", "page"."""
+    target: _builtins.str
+    """Resend: who is to be told again; empty: all who could not be reached. A target of notifier.yaml."""
     @_builtins.property
     def opened_at(self) -> _timestamp_pb2.Timestamp:
         """Incident.opened_at as the respondent knows it: a response to an earlier run of the incident changes nothing.
@@ -100,10 +107,11 @@ class Response(_message.Message):
         until: _timestamp_pb2.Timestamp | None = ...,
         comment: _builtins.str = ...,
         via: _builtins.str = ...,
+        target: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["opened_at", b"opened_at", "responded_at", b"responded_at", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "by", b"by", "comment", b"comment", "incident_id", b"incident_id", "opened_at", b"opened_at", "responded_at", b"responded_at", "response_id", b"response_id", "until", b"until", "via", b"via"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "by", b"by", "comment", b"comment", "incident_id", b"incident_id", "opened_at", b"opened_at", "responded_at", b"responded_at", "response_id", b"response_id", "target", b"target", "until", b"until", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,4 +1,4 @@
-"""`puntual incidents audit`: who was told what, when, by which rule, and what the provider said."""
+"""`puntual incidents audit`: what broke, who was told of it, when, by which rule, and what the provider said."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from puntual.notifier.v1 import audit_pb2 as pb
-from puntual.notifier.v1.incident_pb2 import NotificationKind, Severity
+from puntual.notifier.v1.incident_pb2 import STANDING_AT_RISK, STANDING_BROKEN, NotificationKind, Severity, Standing
 from services.cli.exits import EXIT_CODES, NotFound
 from services.cli.options import SINCE, json_option, kafka_option, prefix_option
 from services.cli.reading import read_since
@@ -26,15 +26,17 @@ _COLOURS: Mapping[int, str] = {
     pb.NOTIFICATION_OUTCOME_RETRY: "yellow",
     pb.NOTIFICATION_OUTCOME_DEAD: "bold red",
 }
+_STANDINGS: Mapping[int, str] = {STANDING_AT_RISK: "yellow", STANDING_BROKEN: "red"}
 
 
 @click.command(
-    short_help="Show who was told what, when, by which rule.",
+    short_help="Show what broke and who was told of it, when, by which rule.",
     epilog=f"""{EXIT_CODES}
 
 \b
 Examples:
   puntual incidents audit --since 24h
+  puntual incidents audit --since 24h --breaches
   puntual incidents audit everything/kind=order_ready,site=Torino
   puntual incidents audit --record c-7/order_ready/o-1 --json
   puntual incidents audit --target pager --since 2026-11-26T09:00:00+01:00""",
@@ -42,7 +44,8 @@ Examples:
 @click.argument("incident_id", required=False, metavar="[INCIDENT]")
 @click.option("--since", type=SINCE, help="Only from then on: 24h, 7d, 2026-11-26T17:00:00+01:00.  [default: all]")
 @click.option("--target", help="Only what was sent to this target.")
-@click.option("--record", help="Only what was told of this promise or clock, as far as a message lists it (ten).")
+@click.option("--record", help="Only of this promise or clock: that it broke, and what lists it (each message ten).")
+@click.option("--breaches", is_flag=True, help="Of all incidents, too, what broke or was at risk, and that it is over.")
 @kafka_option
 @prefix_option
 @json_option
@@ -51,22 +54,26 @@ def audit(
     since: Instant | None,
     target: str | None,
     record: str | None,
+    breaches: bool,
     kafka: str,
     prefix: str,
     as_json: bool,
 ) -> None:
     """Show every attempt to tell somebody, and how it ended: accepted, to be tried again, or given up (dead).
 
-    The entries of 400 days, in the order of time, of all incidents or of one. Nobody
-    knows what came of an attempt without an end, so another one was made. An incident is called after the route that
-    led there and what was told together.
+    Of one incident, or of one promise or clock, also what broke or was at risk, and that it is over: every one, those
+    too that the incident has no room to follow. Of all incidents --breaches shows that.
+
+    The entries of 400 days, in the order of time. Nobody knows what came of an attempt without an end, so another one
+    was made. An incident is called after the route that led there and what was told together.
     """
     found = sorted(
         (
             entry
             for entry in _read(kafka, prefix, incident_id, since or Instant(0))
             if target in {None, entry.notification.target}
-            and (record is None or record in {each.record_id for each in entry.notification.records})
+            and (record is None or record in _records(entry))
+            and (breaches or incident_id or record or not entry.HasField("item"))
         ),
         key=lambda entry: (from_timestamp(entry.at), entry.entry_id),
     )
@@ -99,6 +106,10 @@ def _read(kafka: str, prefix: str, incident_id: str | None, since: Instant) -> I
                 yield entry
 
 
+def _records(entry: pb.AuditEntry) -> set[str]:
+    return {entry.item.record_id, *(each.record_id for each in entry.notification.records)}
+
+
 def _notification(entry: pb.AuditEntry) -> tuple[Text, str]:
     told = entry.notification
     outcome = _word(pb.NotificationOutcome.Name(told.outcome), "NOTIFICATION_OUTCOME_")
@@ -120,6 +131,14 @@ def _answer(entry: pb.AuditEntry) -> tuple[Text, str]:
     return Text(f"{entry.answer.by} by {entry.answer.via}\n{entry.answer.action}"), entry.answer.comment
 
 
+def _item(entry: pb.AuditEntry) -> tuple[Text, str]:
+    item = entry.item
+    standing = _word(Standing.Name(item.standing), "STANDING_")
+    severity = _word(Severity.Name(item.severity), "SEVERITY_")
+    due = f", due {format_instant(from_timestamp(item.due_at))[:19]}Z" if item.HasField("due_at") else ""
+    return Text(standing, _STANDINGS.get(item.standing, "")), f"{severity} {item.record_id}{due}"
+
+
 def _unknown(_entry: pb.AuditEntry) -> tuple[Text, str]:
     return Text("?"), "something newer than this command"
 
@@ -127,6 +146,7 @@ def _unknown(_entry: pb.AuditEntry) -> tuple[Text, str]:
 _ROWS: Mapping[str, Callable[[pb.AuditEntry], tuple[Text, str]]] = {
     "notification": _notification,
     "answer": _answer,
+    "item": _item,
 }
 
 

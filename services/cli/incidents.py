@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 
 import click
 from google.protobuf.json_format import MessageToDict
@@ -75,7 +76,10 @@ Examples:
 @prefix_option
 @json_option
 def list_(everything: bool, kafka: str, prefix: str, as_json: bool) -> None:
-    """Show the open incidents: first those that nobody sees to, of those the worst, and of those the oldest."""
+    """Show the open incidents: first those that nobody sees to, of those the worst, and of those the oldest.
+
+    Below what is open, after a plus: how many more came to it at most than it has room to follow.
+    """
     records = {key: (unpack(value), value) for key, value in read_incidents(kafka, prefix).items()}
     found = sorted(
         (each for each in records.values() if everything or each[0].state != IncidentState.RESOLVED),
@@ -130,7 +134,7 @@ def show(incident_id: str, file: Path | None, kafka: str, prefix: str, as_json: 
     console.print(Text(f"{incident.incident_id}: {_word(IncidentState, incident.state)}", "bold"), soft_wrap=True)
     now = wall_clock()
     opened = [f"opened at {_time(at)}"] if (at := incident.attention.opened_at) else []
-    for line in (*opened, *_attention(incident, now, steps)):
+    for line in (*opened, *_attention(incident, now, steps), *_unfollowed(incident)):
         console.print(Text(f"  {line}"), soft_wrap=True)
     for item in sorted(_open(incident), key=lambda item: (-item.severity, item.since)):
         console.print(Text(_item(item), _COLOURS.get(item.severity, "")), soft_wrap=True)
@@ -182,6 +186,12 @@ def _attention(incident: Incident, now: Instant, steps: Mapping[str, Sequence[Se
         yield f"all steps taken ({taken})"
 
 
+def _unfollowed(incident: Incident) -> Iterator[str]:
+    if incident.unfollowed:
+        command = f"puntual incidents audit {quote(incident.incident_id)}"
+        yield f"and up to {incident.unfollowed:,} more, which it has no room to follow; each is on record: {command}"
+
+
 def _row(incident: Incident) -> tuple[str | Text, ...]:
     severity = _severity(incident)
     told = ", ".join(f"{delivery.target} {_word(DeliveryState, delivery.state)}" for delivery in incident.deliveries)
@@ -189,7 +199,7 @@ def _row(incident: Incident) -> tuple[str | Text, ...]:
     return (
         _time(incident.since),
         Text(_word(Severity, severity) if severity else "over", _COLOURS.get(severity, "dim")),
-        f"{sum(1 for _ in _open(incident)):,}",
+        f"{sum(1 for _ in _open(incident)):,}" + (f"\n+ {incident.unfollowed:,}" if incident.unfollowed else ""),
         how,
         incident.incident_id,
     )

@@ -31,6 +31,7 @@ from services.notifier.outbox import (
 )
 from services.notifier.responses import Attention, Response, answer, lapsed
 from services.notifier.telling import tell
+from services.notifier.turns import joins
 from services.shared.instant import SECOND, Instant
 
 #: A resolved incident is forgotten after a day, when nobody can have doubts about it any more.
@@ -47,8 +48,8 @@ def fold(incident_id: str, old: Incident | None, facts: Sequence[Fact], plan: Pl
     incident = old or Incident(incident_id, seen[0].route if seen else "")
     receivers = plan.routes.get(incident.route, _NOBODY)
     items = beliefs.of(incident.items)
-    for fact in seen:
-        _see(items, fact, receivers)
+    ends = sum([_see(items, fact, receivers, lost=incident.unfollowed > 0) for fact in seen])
+    incident = incident._replace(unfollowed=max(incident.unfollowed - ends, 0))
     if old is None and not items:
         return None
     now = max(fact.heard_at for fact in facts)
@@ -57,7 +58,7 @@ def fold(incident_id: str, old: Incident | None, facts: Sequence[Fact], plan: Pl
     _note_threads(items, ends)
     if any(is_live(item, receivers) for item in items.values()):
         if incident.state == IncidentState.RESOLVED:
-            incident = incident._replace(attention=Attention(now))
+            incident = incident._replace(attention=Attention(now), unfollowed=0)
         incident = _answered(incident, items, facts, receivers)
     return _told(incident, items, receivers, plan.scene(incident, items, now))
 
@@ -120,19 +121,21 @@ def transition(old: Incident | None, new: Incident) -> Transition:
 # --- what facts and time bring about
 
 
-def _see(items: Items, fact: ItemSeen, receivers: Receivers) -> None:
-    """Takes in how an item stands, unless that is old or no news."""
+def _see(items: Items, fact: ItemSeen, receivers: Receivers, *, lost: bool) -> bool:
+    """Takes in how an item stands, unless that is old or no news. True: it is over, and was one of those lost."""
     seen = fact.item
     key = identity(seen)
     known = items.get(key)
     if known is None:
-        if concerns(seen, receivers):
+        if joins(seen, receivers, lost=lost):
             items[key] = seen
+            return not concerns(seen, receivers)
     elif seen.offset > known.offset and _gist(seen) != _gist(known):
         # What somebody answered was the trouble as it was.
         same = (seen.standing, seen.due_at) == (known.standing, known.due_at)
         handling = known.handling if same else Handling.UNSPECIFIED
         items[key] = pace.flipped(known, seen, fact.heard_at)._replace(told=known.told, handling=handling)
+    return False
 
 
 def _gist(item: Item) -> tuple[object, ...]:

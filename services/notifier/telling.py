@@ -180,8 +180,9 @@ def _tidy(incident: Incident, receivers: Receivers, known: Hearers) -> Incident:
         *sorted(informed, key=_newest_first),
         *sorted(closed, key=_newest_first),
     )
+    followed = _fitting((*waiting[:MAX_DETAILED], *map(slim, quiet)), MAX_ITEMS - MAX_OVER, MAX_BYTES)
     items = [
-        *_fitting((*waiting[:MAX_DETAILED], *map(slim, quiet)), MAX_ITEMS - MAX_OVER, MAX_BYTES),
+        *followed,
         *_fitting(map(slim, sorted(over, key=_newest_first)), MAX_OVER, MAX_OVER_BYTES),
     ]
     live = waiting + informed
@@ -192,6 +193,7 @@ def _tidy(incident: Incident, receivers: Receivers, known: Hearers) -> Incident:
         items=tuple(sorted(items, key=identity)),
         deliveries=pruned(d for d in incident.deliveries if d.state in UNSETTLED or d.target in known),
         attention=attention,
+        unfollowed=incident.unfollowed + max(len(live) - len(followed), 0),
     )
 
 

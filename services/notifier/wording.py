@@ -31,7 +31,7 @@ _TEMPLATES = Path(__file__).with_name("templates")
 LANGUAGES = frozenset(path.stem for path in _TEMPLATES.glob("*.yaml"))
 
 _NO_DETAILS = Details()
-_LONGEST = 120
+_LONGEST, _LONGEST_ID = 120, 1_000
 _FALLBACK_LANGUAGE = "en"
 
 
@@ -96,6 +96,9 @@ class Notice(NamedTuple):
     may_repeat: bool
     #: How many notifications it stands for, if for several, and of which kinds are how many of their items.
     together: int
+    #: How many are open at most, where there are more than can be followed, and the command that shows every one.
+    in_all: int
+    audit: str
     kinds: Mapping[str, int]
 
 
@@ -130,6 +133,8 @@ def word(delivery: Delivery, incident_id: str, style: Style, occasion: Occasion 
         failure=delivery.last_failure if occasion.instead else "",
         may_repeat=delivery.may_repeat and not occasion.copies_known,
         together=len(occasion.stands_for),
+        in_all=delivery.in_all,
+        audit=f"puntual incidents audit {quote(clean(incident_id, _LONGEST_ID)) if incident_id else '--breaches'}",
         kinds=kinds(occasion.stands_for),
     )
     try:
@@ -280,6 +285,7 @@ def _payload(
             "subject": subject,
             "text": text,
             "item_count": delivery.item_count,
+            **({"in_all": delivery.in_all} if delivery.in_all else {}),
             "items": [_item(item, style) for item in delivery.items],
         },
     }

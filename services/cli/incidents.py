@@ -78,7 +78,7 @@ Examples:
 def list_(everything: bool, kafka: str, prefix: str, as_json: bool) -> None:
     """Show the open incidents: first those that nobody sees to, of those the worst, and of those the oldest.
 
-    Below what is open, after a plus: how many more came to it at most than it has room to follow.
+    Below what is open, after a plus: about how many more are open than it has room to follow.
     """
     records = {key: (unpack(value), value) for key, value in read_incidents(kafka, prefix).items()}
     found = sorted(
@@ -189,7 +189,7 @@ def _attention(incident: Incident, now: Instant, steps: Mapping[str, Sequence[Se
 def _unfollowed(incident: Incident) -> Iterator[str]:
     if incident.unfollowed:
         command = f"puntual incidents audit {quote(incident.incident_id)}"
-        yield f"and up to {incident.unfollowed:,} more, which it has no room to follow; each is on record: {command}"
+        yield f"and about {incident.unfollowed:,} more, which it has no room to follow; each is on record: {command}"
 
 
 def _row(incident: Incident) -> tuple[str | Text, ...]:

@@ -103,7 +103,7 @@ class Page(NamedTuple):
     notice: str = ""
     rows: tuple[Row, ...] = ()
     more: int = 0
-    #: How many are open at most, where there are more than can be followed, and the command that shows every one.
+    #: About how many are open, where there are more than can be followed, and the command that shows every one.
     in_all: int = 0
     audit: str = ""
     next: str = ""

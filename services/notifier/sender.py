@@ -437,7 +437,7 @@ def _unsettled(record: bytes | None) -> Mapping[str, pb.Delivery]:
 
 
 def _in_all(record: bytes | None) -> int:
-    """How many are open in a packed incident at most, where it cannot follow all of them; 0: it can."""
+    """About how many are open in a packed incident, where it cannot follow all of them; 0: it can."""
     incident = pb.Incident.FromString(record or b"")
     followed = sum(item.standing in TROUBLE and not item.follow_up for item in incident.items)
     return incident.unfollowed and incident.unfollowed + followed

@@ -9,9 +9,10 @@ from services.notifier import beliefs, pace
 from services.notifier.beliefs import Hearers, Items, Receivers, Role, believing, heard, is_live, news
 from services.notifier.holds import Scene
 from services.notifier.incident import Incident, IncidentState
-from services.notifier.items import NONE, Handling, Item, Standing, identity, slim, weight
+from services.notifier.items import NONE, TROUBLE, Handling, Item, Standing, identity, slim, weight
 from services.notifier.outbox import PRECEDENCE, UNSETTLED, Delivery, Kind, pruned
 from services.notifier.responses import Action, Attention, is_acknowledged
+from services.notifier.turns import calm
 from services.shared.instant import Instant
 
 #: How many items a record follows, and bytes of them. With the messages to five targets it fits into one Kafka message
@@ -49,9 +50,12 @@ def _decide(incident: Incident, items: Items, receivers: Receivers, known: Heare
     busy = {delivery.target for delivery in incident.deliveries if delivery.state in UNSETTLED}
     deliveries, duty = list(incident.deliveries), receivers.duty(now)
     looks = {incident.next_look_at} if incident.next_look_at > now else set[Instant]()
+    calm_at = calm(incident, items.values(), receivers)
     beliefs.hand_on(items, duty, known)
     for target in [target for target in known if target not in busy]:
         to_tell, later = _news(items.values(), target, known[target], receivers, scene)
+        if calm_at > now and to_tell.pop(Kind.RESOLVED, None):
+            looks.add(calm_at)
         last = pace.last_told(incident.deliveries, target)
         ready = {kind: pace.ready_at(receivers.pace, kind, told, last) for kind, told in to_tell.items()}
         looks |= later | {at for at in ready.values() if at > now}
@@ -174,18 +178,20 @@ def _tidy(incident: Incident, receivers: Receivers, known: Hearers) -> Incident:
             waiting.append(kept)
         else:
             informed.append(kept)
-    waiting.sort(key=_worst_first)
+    waiting.sort(key=_most_needed)
     quiet = (
         *waiting[MAX_DETAILED:],
         *sorted(informed, key=_newest_first),
         *sorted(closed, key=_newest_first),
     )
-    followed = _fitting((*waiting[:MAX_DETAILED], *map(slim, quiet)), MAX_ITEMS - MAX_OVER, MAX_BYTES)
+    wanted = (*waiting[:MAX_DETAILED], *map(slim, quiet))
+    followed = _fitting(wanted, MAX_ITEMS - MAX_OVER, MAX_BYTES)
     items = [
         *followed,
         *_fitting(map(slim, sorted(over, key=_newest_first)), MAX_OVER, MAX_OVER_BYTES),
     ]
     live = waiting + informed
+    lost = sum(item.standing in TROUBLE for item in wanted[len(followed) : len(live)])
     attention = incident.attention if live else incident.attention._replace(acknowledgement=None)
     return incident._replace(
         state=_state(live, attention),
@@ -193,7 +199,7 @@ def _tidy(incident: Incident, receivers: Receivers, known: Hearers) -> Incident:
         items=tuple(sorted(items, key=identity)),
         deliveries=pruned(d for d in incident.deliveries if d.state in UNSETTLED or d.target in known),
         attention=attention,
-        unfollowed=incident.unfollowed + max(len(live) - len(followed), 0),
+        unfollowed=incident.unfollowed + lost,
     )
 
 
@@ -206,6 +212,11 @@ def _state(live: Iterable[Item], attention: Attention) -> IncidentState:
 
 def _worst_first(item: Item) -> tuple[object, ...]:
     return item.details is None, -item.severity, item.since, item.record_id
+
+
+def _most_needed(item: Item) -> tuple[object, ...]:
+    """Of what is as bad, first what nobody was told of: one target that is down must not keep it from the others."""
+    return item.details is None, -item.severity, bool(item.told), item.since, item.record_id
 
 
 def _newest_first(item: Item) -> tuple[object, ...]:

@@ -96,7 +96,7 @@ class Notice(NamedTuple):
     may_repeat: bool
     #: How many notifications it stands for, if for several, and of which kinds are how many of their items.
     together: int
-    #: How many are open at most, where there are more than can be followed, and the command that shows every one.
+    #: About how many are open, where there are more than can be followed, and the command that shows every one.
     in_all: int
     audit: str
     kinds: Mapping[str, int]

@@ -291,7 +291,10 @@ def test_every_one_of_a_storm_is_written_down_and_how_it_ends() -> None:
     size = MAX_ITEMS // 5
     for standing, offset in ((Standing.BROKEN, 1), (Standing.FULFILLED_LATE, 2)):
         for start in range(0, len(subjects), size):
-            facts = [seen(standing, offset, subject=subject) for subject in subjects[start : start + size]]
+            over = standing != Standing.BROKEN
+            facts = [
+                seen(standing, offset, subject=subject, follow_up=over) for subject in subjects[start : start + size]
+            ]
             book.fold(*facts)
             book.fold(*facts[-9:])
             book.due(at(2))

@@ -197,7 +197,8 @@ Global___AuditedRecord: _TypeAlias = AuditedRecord  # noqa: Y015
 class AuditedItem(_message.Message):
     """A promise or clock that came to be at risk or broken, as far as the route tells of that, or that is over since. Of each
     there is an entry, also of those that the incident has no room to follow (Incident.unfollowed): one of them that is
-    announced as broken once more is written down once more, and that it is over where its time had passed by then.
+    announced as broken once more is written down once more, and that it is over where its time had passed by then. While
+    there are such, so is the end of what may have been told here and broke elsewhere: nobody can tell them apart.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

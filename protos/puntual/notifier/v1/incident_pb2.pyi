@@ -276,9 +276,10 @@ class Incident(_message.Message):
     steps_taken: _builtins.int
     """How many steps of the route's escalation were taken, and when the next will be; absent: none will."""
     unfollowed: _builtins.int
-    """How many more of this run are open than it has room to follow: those dropped from `items` before they were over, less
-    those seen to be over since. What is announced once more, or read again after a crash, counts again; what was only
-    at risk, or got a new time, is never taken off. Each of them is in the audit topic.
+    """About how many more of this run are open than it has room to follow: those dropped from `items` before they were
+    over, less those seen to be over since. Exact while nothing is over. Too many where something is announced once
+    more or read again after a crash, was only at risk or got a new time; too few where something is over that broke in
+    another incident but may have been told here. Each of them is in the audit topic.
     """
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:

@@ -48,8 +48,8 @@ def fold(incident_id: str, old: Incident | None, facts: Sequence[Fact], plan: Pl
     incident = old or Incident(incident_id, seen[0].route if seen else "")
     receivers = plan.routes.get(incident.route, _NOBODY)
     items = beliefs.of(incident.items)
-    ends = sum([_see(items, fact, receivers, lost=incident.unfollowed > 0) for fact in seen])
-    incident = incident._replace(unfollowed=max(incident.unfollowed - ends, 0))
+    gone = sum([_see(items, fact, receivers, lost=incident.unfollowed > 0) for fact in seen])
+    incident = incident._replace(unfollowed=max(incident.unfollowed - gone, 0))
     if old is None and not items:
         return None
     now = max(fact.heard_at for fact in facts)

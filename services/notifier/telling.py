@@ -54,7 +54,7 @@ def _decide(incident: Incident, items: Items, receivers: Receivers, known: Heare
     beliefs.hand_on(items, duty, known)
     for target in [target for target in known if target not in busy]:
         to_tell, later = _news(items.values(), target, known[target], receivers, scene)
-        if calm_at > now and to_tell.pop(Kind.RESOLVED, None):
+        if calm_at > now and to_tell.pop(Kind.RESOLVED, []):
             looks.add(calm_at)
         last = pace.last_told(incident.deliveries, target)
         ready = {kind: pace.ready_at(receivers.pace, kind, told, last) for kind, told in to_tell.items()}

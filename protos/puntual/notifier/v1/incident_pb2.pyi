@@ -287,8 +287,8 @@ class Incident(_message.Message):
 
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Item]:
-        """Ordered by service and record_id, at most 2,500: what is not told yet comes first, the worst of it, then what is
-        newest. Once all who should know do, an item is cut down to
+        """Ordered by service and record_id, at most 2,500 and 500,000 bytes: what is not told yet comes first, the worst
+        of it, then what is newest. Once all who should know do, an item is cut down to
         its id, service, kind, standing, told, severity, due_at, since, offset and announced_at. What is over stays for a
         while, so that an older record read again is known as such.
         """

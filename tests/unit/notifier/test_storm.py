@@ -40,11 +40,13 @@ class Book:
         self.incident: Incident | None = None
 
     def hear(self, standing: Standing, subjects: Sequence[str] = STORM, offset: int = 1) -> Incident:
-        """These orders stand so, as batches of them come in; whoever is up takes what there is for him after each."""
-        for start in range(0, len(subjects), BATCH):
+        """These orders stand so, as batches of them come in; whoever is up is free after every third."""
+        for number, start in enumerate(range(0, len(subjects), BATCH)):
             facts = [_said(standing, offset, subject) for subject in subjects[start : start + BATCH]]
             self.incident = see(self.incident, *facts, plan=BOTH)
-            self.deliver(offset)
+            if number % 3 == 2:
+                self.deliver(offset)
+        self.deliver(offset)
         assert self.incident
         return self.incident
 

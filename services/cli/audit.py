@@ -1,4 +1,4 @@
-"""`puntual incidents audit`: who was told what, when, by which rule, and what the provider said."""
+"""`puntual incidents audit`: what broke, who was told of it, when, by which rule, and what the provider said."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from puntual.notifier.v1 import audit_pb2 as pb
-from puntual.notifier.v1.incident_pb2 import NotificationKind, Severity
+from puntual.notifier.v1.incident_pb2 import STANDING_AT_RISK, STANDING_BROKEN, NotificationKind, Severity, Standing
 from services.cli.exits import EXIT_CODES, NotFound
 from services.cli.options import SINCE, json_option, kafka_option, prefix_option
 from services.cli.reading import read_since
@@ -27,6 +27,7 @@ _COLOURS: Mapping[int, str] = {
     pb.NOTIFICATION_OUTCOME_RETRY: "yellow",
     pb.NOTIFICATION_OUTCOME_DEAD: "bold red",
 }
+_STANDINGS: Mapping[int, str] = {STANDING_AT_RISK: "yellow", STANDING_BROKEN: "red"}
 
 
 _OUTCOME = "NOTIFICATION_OUTCOME_"
@@ -37,12 +38,13 @@ def _word(name: str, prefix: str) -> str:
 
 
 @click.command(
-    short_help="Show who was told what, when, by which rule.",
+    short_help="Show what broke and who was told of it, when, by which rule.",
     epilog=f"""{EXIT_CODES}
 
 \b
 Examples:
   puntual incidents audit --since 24h
+  puntual incidents audit --since 24h --breaches
   puntual incidents audit everything/kind=order_ready,site=Torino
   puntual incidents audit --outcome dead --since 7d
   puntual incidents audit --record c-7/order_ready/o-1 --json
@@ -57,7 +59,8 @@ Examples:
     type=click.Choice([_word(name, _OUTCOME) for name in pb.NotificationOutcome.keys()[1:]]),
     help="Only what ended like that; dead: given up.",
 )
-@click.option("--record", help="Only what was told of this promise or clock, as far as a message lists it (ten).")
+@click.option("--record", help="Only of this promise or clock: that it broke, and what lists it (each message ten).")
+@click.option("--breaches", is_flag=True, help="Of all incidents, too, what broke or was at risk, and that it is over.")
 @kafka_option
 @prefix_option
 @json_option
@@ -68,18 +71,29 @@ def audit(
     target: str | None,
     outcome: str | None,
     record: str | None,
+    breaches: bool,
     kafka: str,
     prefix: str,
     as_json: bool,
 ) -> None:
     """Show every attempt to tell somebody, and how it ended: accepted, to be tried again, or given up (dead).
 
-    The entries of 400 days, in the order of time, of all incidents or of one. Nobody
-    knows what came of an attempt without an end, so another one was made. An incident is called after the route that
-    led there and what was told together.
+    Of one incident, or of one promise or clock, also what broke or was at risk, and that it is over: every one, those
+    too that the incident has no room to follow. Of all incidents --breaches shows that.
+
+    The entries of 400 days, in the order of time. Nobody knows what came of an attempt without an end, so another one
+    was made. An incident is called after the route that led there and what was told together.
     """
     ended = pb.NotificationOutcome.Value(f"{_OUTCOME}{outcome.upper()}") if outcome else 0
-    sought = Sought(since or Instant(0), until or Instant(0), incident_id or "", target or "", record or "", ended)
+    sought = Sought(
+        since=since or Instant(0),
+        until=until or Instant(0),
+        incident_id=incident_id or "",
+        target=target or "",
+        record_id=record or "",
+        outcome=ended,
+        breaches=breaches,
+    )
     messages = read_since(kafka, AUDIT.under(prefix), sought.since, sought.key, "reading entries")
     entries = filter(None, map(AuditSearch(sought).take, messages))
     found = sorted(entries, key=lambda entry: (from_timestamp(entry.at), entry.entry_id))
@@ -125,6 +139,14 @@ def _answer(entry: pb.AuditEntry) -> tuple[Text, str]:
     return Text(f"{entry.answer.by} by {entry.answer.via}\n{entry.answer.action}"), entry.answer.comment
 
 
+def _item(entry: pb.AuditEntry) -> tuple[Text, str]:
+    item = entry.item
+    standing = _word(Standing.Name(item.standing), "STANDING_")
+    severity = _word(Severity.Name(item.severity), "SEVERITY_")
+    due = f", due {format_instant(from_timestamp(item.due_at))[:19]}Z" if item.HasField("due_at") else ""
+    return Text(standing, _STANDINGS.get(item.standing, "")), f"{severity} {item.record_id}{due}"
+
+
 def _unknown(_entry: pb.AuditEntry) -> tuple[Text, str]:
     return Text("?"), "something newer than this command"
 
@@ -132,4 +154,5 @@ def _unknown(_entry: pb.AuditEntry) -> tuple[Text, str]:
 _ROWS: Mapping[str, Callable[[pb.AuditEntry], tuple[Text, str]]] = {
     "notification": _notification,
     "answer": _answer,
+    "item": _item,
 }

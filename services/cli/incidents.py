@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 
 import click
 from google.protobuf.json_format import MessageToDict
@@ -88,7 +89,10 @@ Examples:
 @prefix_option
 @json_option
 def list_(everything: bool, lost: bool, kafka: str, prefix: str, as_json: bool) -> None:
-    """Show the open incidents: first those that nobody sees to, of those the worst, and of those the oldest."""
+    """Show the open incidents: first those that nobody sees to, of those the worst, and of those the oldest.
+
+    Below what is open, after a plus: about how many more are open than it has room to follow.
+    """
     records = {key: (unpack(value), value) for key, value in read_incidents(kafka, prefix).items()}
     found = sorted(
         (
@@ -148,7 +152,13 @@ def show(incident_id: str, file: Path | None, kafka: str, prefix: str, as_json: 
     now = wall_clock()
     opened = [f"opened at {_time(at)}"] if (at := incident.attention.opened_at) else []
     held = tuple(_what_holds(incident, file, kafka, prefix, now)) if file and incident.looked_at else ()
-    for line in (*opened, *_attention(incident, now, steps), *_lost(incident), *_waits(incident, held, now)):
+    for line in (
+        *opened,
+        *_attention(incident, now, steps),
+        *_lost(incident),
+        *_waits(incident, held, now),
+        *_unfollowed(incident),
+    ):
         console.print(Text(f"  {line}"), soft_wrap=True)
     coming = (item for item in incident.items if item.rises and item.follow_up)
     for item in sorted((*_open(incident), *coming), key=lambda item: (-item.severity, item.since)):
@@ -244,6 +254,12 @@ def _why(found: HeldBack, now: Instant) -> str:
     return f"by {what[reason]} until {clock(until, now)}"
 
 
+def _unfollowed(incident: Incident) -> Iterator[str]:
+    if incident.unfollowed:
+        command = f"puntual incidents audit {quote(incident.incident_id)}"
+        yield f"and about {incident.unfollowed:,} more, which it has no room to follow; each is on record: {command}"
+
+
 def _row(incident: Incident) -> tuple[str | Text, ...]:
     severity = _severity(incident)
     told = ", ".join(f"{delivery.target} {_word(DeliveryState, delivery.state)}" for delivery in incident.deliveries)
@@ -251,7 +267,7 @@ def _row(incident: Incident) -> tuple[str | Text, ...]:
     return (
         _time(incident.since),
         Text(_word(Severity, severity) if severity else "over", _COLOURS.get(severity, "dim")),
-        f"{sum(1 for _ in _open(incident)):,}",
+        f"{sum(1 for _ in _open(incident)):,}" + (f"\n+ {incident.unfollowed:,}" if incident.unfollowed else ""),
         how,
         incident.incident_id,
     )

@@ -20,6 +20,8 @@ class Sought(NamedTuple):
     record_id: str = ""
     #: How an attempt ended, as a number.
     outcome: int = 0
+    #: Whether it is asked for what broke in all incidents, too: of one, or of one promise or clock, it always is.
+    breaches: bool = False
 
     @property
     def key(self) -> bytes | None:
@@ -52,5 +54,6 @@ def _answers(entry: AuditEntry, sought: Sought) -> bool:
         and (not sought.until or at < sought.until)
         and sought.target in {"", told.target}
         and sought.outcome in {0, told.outcome}
-        and (not sought.record_id or sought.record_id in {each.record_id for each in told.records})
+        and sought.record_id in {"", entry.item.record_id, *(each.record_id for each in told.records)}
+        and (sought.breaches or bool(sought.incident_id or sought.record_id) or not entry.HasField("item"))
     )

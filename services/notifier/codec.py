@@ -45,7 +45,7 @@ def machine(plan: Plan, prefix: str = "puntual.", now: Now = wall_clock) -> Mach
         next_deadline=lambda incident: domain.next_deadline(incident, plan),
         step=partial(_step, plan),
         labels=partial(_labels, plan),
-        journal=journal(prefix),
+        journal=journal(prefix, plan),
     )
 
 
@@ -108,6 +108,7 @@ def pack(incident: Incident) -> bytes:
         route=incident.route,
         state=pb.IncidentState.ValueType(incident.state),
         next_sequence=incident.next_sequence,
+        unfollowed=incident.unfollowed,
     )
     _set(message, "since", incident.since)
     _pack_attention(message, incident.attention)
@@ -138,6 +139,7 @@ def unpack(value: bytes) -> Incident:
         next_step_at=from_timestamp(message.next_step_at),
         next_look_at=from_timestamp(message.next_look_at),
         looked_at=from_timestamp(message.looked_at),
+        unfollowed=message.unfollowed,
     )
 
 

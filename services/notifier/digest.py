@@ -14,6 +14,7 @@ LISTED = 10
 def merged(deliveries: Sequence[Delivery]) -> Delivery:
     """It speaks of all their items, and answers all that they answer. Its id is the same for the same deliveries."""
     items = sorted((item for delivery in deliveries for item in delivery.items), key=_worst_first)
+    storm = any(delivery.in_all for delivery in deliveries)
     ids = "\n".join(sorted(delivery.delivery_id for delivery in deliveries))
     return deliveries[0]._replace(
         delivery_id=blake2b(ids.encode(), digest_size=8).hexdigest(),
@@ -25,6 +26,7 @@ def merged(deliveries: Sequence[Delivery]) -> Delivery:
         over=_all(delivery.over for delivery in deliveries),
         threads=_all(delivery.threads for delivery in deliveries),
         may_repeat=any(delivery.may_repeat for delivery in deliveries),
+        in_all=sum(delivery.in_all or delivery.item_count for delivery in deliveries) if storm else 0,
     )
 
 

@@ -15,7 +15,7 @@ target believes (`beliefs`), so a repeated or missed record changes nothing, and
 from collections.abc import Iterable, Mapping, Sequence
 
 from services.notifier import beliefs, fallbacks, pace
-from services.notifier.beliefs import Items, Receivers, concerns, is_live
+from services.notifier.beliefs import Items, Receivers, is_live
 from services.notifier.holds import Scene
 from services.notifier.incident import Fact, Incident, IncidentState, ItemSeen, Plan, Transition
 from services.notifier.items import AT_ONCE, NONE, Handling, Item, identity
@@ -32,6 +32,7 @@ from services.notifier.outbox import (
 from services.notifier.responses import Attention, Response, answer, lapsed
 from services.notifier.rising import rise
 from services.notifier.telling import tell
+from services.notifier.turns import is_end, joins
 from services.shared.instant import SECOND, Instant
 
 #: A resolved incident is forgotten after a day, when nobody can have doubts about it any more.
@@ -53,8 +54,8 @@ def fold(incident_id: str, old: Incident | None, facts: Sequence[Fact], plan: Pl
     items = beliefs.of(incident.items)
     before = dict(items)
     now = max(fact.heard_at for fact in facts)
-    for fact in seen:
-        _see(items, fact, receivers)
+    gone = sum([_see(items, fact, receivers, lost=incident.unfollowed > 0) for fact in seen])
+    incident = incident._replace(unfollowed=max(incident.unfollowed - gone, 0))
     if old is None and not items:
         return None
     rise(items, before, now, receivers)
@@ -138,20 +139,22 @@ def transition(old: Incident | None, new: Incident) -> Transition:
 # --- what facts and time bring about
 
 
-def _see(items: Items, fact: ItemSeen, receivers: Receivers) -> None:
-    """Takes in how an item stands, unless that is old or no news."""
+def _see(items: Items, fact: ItemSeen, receivers: Receivers, *, lost: bool) -> bool:
+    """Takes in how an item stands, unless that is old or no news. True: it is over, and was one of those lost."""
     seen = fact.item
     key = identity(seen)
     known = items.get(key)
     if known is None:
-        if concerns(seen, receivers) or seen.rises:
+        if joins(seen, receivers, lost=lost) or seen.rises:
             items[key] = seen
+            return is_end(seen)
     elif seen.offset > known.offset and _gist(seen) != _gist(known):
         # What somebody answered was the trouble as it was.
         same = (seen.standing, seen.due_at) == (known.standing, known.due_at)
         handling = known.handling if same else Handling.UNSPECIFIED
         told = beliefs.kept(known, seen.severity, receivers)
         items[key] = pace.flipped(known, seen, fact.heard_at)._replace(told=told, handling=handling)
+    return False
 
 
 def _gist(item: Item) -> tuple[object, ...]:
@@ -161,7 +164,9 @@ def _gist(item: Item) -> tuple[object, ...]:
 
 def _begun(incident: Incident, now: Instant) -> Incident:
     """The incident where something is open: what was over begins anew."""
-    return incident._replace(attention=Attention(now)) if incident.state == IncidentState.RESOLVED else incident
+    if incident.state != IncidentState.RESOLVED:
+        return incident
+    return incident._replace(attention=Attention(now), unfollowed=0)
 
 
 def _answered(incident: Incident, items: Items, facts: Iterable[Fact], receivers: Receivers) -> Incident:

@@ -49,6 +49,8 @@ class Incident(NamedTuple):
     next_look_at: Instant = NONE
     #: When it was last decided what to tell; NONE where nothing is held back.
     looked_at: Instant = NONE
+    #: About how many more of this run are open than it has room to follow.
+    unfollowed: int = 0
 
 
 class ItemSeen(NamedTuple):

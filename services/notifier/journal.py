@@ -1,13 +1,17 @@
-"""What is written down of an incident's steps for good: each attempt to tell somebody, and how it ended."""
+"""What is written down of an incident's steps for good: all that broke, and each attempt to tell somebody of it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from hashlib import blake2b
 from typing import NamedTuple
 
 from puntual.notifier.v1 import audit_pb2 as pb
 from puntual.notifier.v1.incident_pb2 import NotificationKind, Severity, Standing
-from services.notifier.incident import Fact, Incident
+from services.notifier.beliefs import Receivers
+from services.notifier.incident import Fact, Incident, ItemSeen, Plan
 from services.notifier.outbox import Delivery, DeliverySettled, DeliveryState, settle
 from services.notifier.responses import Action, Response
+from services.notifier.turns import turns
 from services.shared.clock import set_timestamp
 from services.shared.engine.machine import Journal
 from services.shared.instant import Instant
@@ -23,6 +27,7 @@ OUTCOMES: Mapping[int, pb.NotificationOutcome.ValueType] = {
 }
 _FAILED = frozenset({DeliveryState.PENDING, DeliveryState.DEAD})
 _UNTRIED = DeliveryState.PENDING, 0
+_NOBODY = Receivers({})
 
 
 class Note(NamedTuple):
@@ -32,9 +37,9 @@ class Note(NamedTuple):
     delivery: Delivery
 
 
-def journal(prefix: str) -> Journal[Incident, Fact]:
+def journal(prefix: str, plan: Plan) -> Journal[Incident, Fact]:
     """The notifier's. `prefix` goes before the topic's name."""
-    return Journal(prefix + AUDIT, _entries)
+    return Journal(prefix + AUDIT, partial(_entries, plan))
 
 
 def notes(old: Incident | None, new: Incident, facts: Sequence[Fact], now: Instant) -> Iterator[Note]:
@@ -97,14 +102,44 @@ def pack_answer(incident: Incident, response: Response) -> bytes:
     return entry.SerializeToString()
 
 
+def pack_item(incident: Incident, fact: ItemSeen) -> bytes:
+    """The bytes of what came to the incident, or is over."""
+    item = fact.item
+    said = incident.incident_id, item.service, item.record_id, str(item.cycle), str(item.offset), str(item.standing)
+    entry = pb.AuditEntry(
+        entry_id=blake2b("\n".join(said).encode(), digest_size=12).hexdigest(),
+        incident_id=incident.incident_id,
+        route=incident.route,
+        item=pb.AuditedItem(
+            record_id=item.record_id,
+            service=item.service,
+            kind=item.kind,
+            cycle=item.cycle,
+            standing=Standing.ValueType(item.standing),
+            severity=Severity.ValueType(item.severity),
+        ),
+    )
+    set_timestamp(entry.at, fact.heard_at)
+    for field, at in ((entry.item.due_at, item.due_at), (entry.item.since, item.since)):
+        if at:
+            set_timestamp(field, at)
+    return entry.SerializeToString()
+
+
 def _entries(
-    _key: bytes, old: Incident | None, new: Incident | None, facts: Sequence[Fact], now: Instant
+    plan: Plan, _key: bytes, old: Incident | None, new: Incident | None, facts: Sequence[Fact], now: Instant
 ) -> Iterable[bytes]:
     if new is None:
         return ()
+    seen = [fact for fact in facts if isinstance(fact, ItemSeen)]
+    turned = turns(old, seen, plan.routes.get(new.route, _NOBODY))
     heard = {response.response_id for response in old.attention.responses} if old else set()
     said = (response for response in new.attention.responses if response.response_id not in heard)
-    return [*(pack(new, note) for note in notes(old, new, facts, now)), *(pack_answer(new, each) for each in said)]
+    return [
+        *(pack_item(new, fact) for fact in turned),
+        *(pack(new, note) for note in notes(old, new, facts, now)),
+        *(pack_answer(new, each) for each in said),
+    ]
 
 
 def _progress(delivery: Delivery) -> tuple[int, int]:

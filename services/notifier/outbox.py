@@ -123,6 +123,8 @@ class Delivery(NamedTuple):
     opened_at: Instant = NONE
     #: Of an earlier attempt nobody heard how it ended: the message may have arrived already.
     may_repeat: bool = False
+    #: Only on the way to its words: about how many are open in its incident, where that cannot follow all of them.
+    in_all: int = 0
 
 
 class DeliverySettled(NamedTuple):

@@ -103,6 +103,9 @@ class Page(NamedTuple):
     notice: str = ""
     rows: tuple[Row, ...] = ()
     more: int = 0
+    #: About how many are open, where there are more than can be followed, and the command that shows every one.
+    in_all: int = 0
+    audit: str = ""
     next: str = ""
     told: tuple[Line, ...] = ()
     said: tuple[Line, ...] = ()
@@ -204,6 +207,8 @@ class _Writer:
             notice=self._notice(answered) if answered else "",
             rows=tuple(map(self._row, self._open[:_ITEMS])) if tone != "over" else (),
             more=max(len(self._open) - _ITEMS, 0),
+            in_all=self._incident.unfollowed and self._incident.unfollowed + len(self._open),
+            audit=f"puntual incidents audit {quote(self._incident.incident_id)}",
             next=self._next() if tone != "over" else "",
             told=tuple(map(self._told, self._incident.deliveries)),
             said=tuple(map(self._said, reversed(self._incident.attention.responses[-_RESPONSES:]))),

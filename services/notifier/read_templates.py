@@ -53,6 +53,8 @@ _FULL = Notice(
     may_repeat=False,
     together=0,
     kinds={},
+    in_all=0,
+    audit="puntual incidents audit everything",
 )
 #: With all that there can be, and with as little.
 _SAMPLES = (_FULL, _FULL._replace(by="", total=1, lines=(_BARE,), link=""))

@@ -121,7 +121,15 @@ class _Incidents(NotifierServiceServicer):
 
     async def ListAudit(self, request: ListAuditRequest, context: object) -> AsyncIterator[ListAuditResponse]:
         since, until = from_timestamp(request.since), from_timestamp(request.until)
-        sought = Sought(since, until, request.incident_id, request.target, request.record_id, request.outcome)
+        sought = Sought(
+            since,
+            until,
+            request.incident_id,
+            request.target,
+            request.record_id,
+            request.outcome,
+            request.breaches,
+        )
         search = AuditSearch(sought)
         async with aclosing(self._desk.read_audit(sought.key, since, until)) as messages:
             async for message in messages:

@@ -22,7 +22,7 @@ from services.notifier.channels.console import Console
 from services.notifier.codec import unpack_deliveries
 from services.notifier.config import Target
 from services.notifier.digest import merged
-from services.notifier.items import Severity
+from services.notifier.items import TROUBLE, Severity
 from services.notifier.meter import Meter
 from services.notifier.outbox import (
     FALLBACK_CHANNEL,
@@ -257,7 +257,8 @@ class Sender:
             if now is None or (now.state, now.attempts) != (asked.state, asked.attempts):
                 return
         (delivery,) = unpack_deliveries([asked])
-        attempt = self._tasks.create_task(self._attempt(place, delivery._replace(may_repeat=may_repeat)))
+        delivery = delivery._replace(may_repeat=may_repeat, in_all=_in_all(latest))
+        attempt = self._tasks.create_task(self._attempt(place, delivery))
         self._attempts[delivery.delivery_id] = attempt
         attempt.add_done_callback(lambda _: self._attempts.pop(delivery.delivery_id, None))
 
@@ -454,6 +455,13 @@ def _unsettled(record: bytes | None) -> Mapping[str, pb.Delivery]:
     """The deliveries of a packed incident that are not settled, by id."""
     deliveries = pb.Incident.FromString(record).deliveries if record else ()
     return {delivery.delivery_id: delivery for delivery in deliveries if delivery.state not in _SETTLED}
+
+
+def _in_all(record: bytes | None) -> int:
+    """About how many are open in a packed incident, where it cannot follow all of them; 0: it can."""
+    incident = pb.Incident.FromString(record or b"")
+    followed = sum(item.standing in TROUBLE and not item.follow_up for item in incident.items)
+    return incident.unfollowed and incident.unfollowed + followed
 
 
 #: Of a state that only a newer version knows the codec says that it waits.

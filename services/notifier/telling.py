@@ -9,10 +9,11 @@ from services.notifier import beliefs, fallbacks, pace
 from services.notifier.beliefs import Hearers, Items, Receivers, Role, believing, heard, is_live, news
 from services.notifier.holds import Scene
 from services.notifier.incident import Incident, IncidentState
-from services.notifier.items import NONE, ON_CONSOLE, Handling, Item, Standing, identity, slim, weight
+from services.notifier.items import NONE, ON_CONSOLE, TROUBLE, Handling, Item, Standing, identity, slim, weight
 from services.notifier.outbox import CALLS, FALLBACK_CHANNEL, PRECEDENCE, UNSETTLED, Delivery, Failure, Kind, pruned
 from services.notifier.responses import Action, Attention, is_acknowledged
 from services.notifier.rising import next_rise
+from services.notifier.turns import calm
 from services.shared.instant import Instant
 
 #: How many items a record follows, and bytes of them. With the messages to five targets it fits into one Kafka message
@@ -50,6 +51,7 @@ def _decide(incident: Incident, items: Items, receivers: Receivers, known: Heare
     busy = {delivery.target for delivery in incident.deliveries if delivery.state in UNSETTLED}
     deliveries, duty = list(incident.deliveries), receivers.duty(now)
     looks = {incident.next_look_at} if incident.next_look_at > now else set[Instant]()
+    calm_at = calm(incident, items.values(), receivers)
     beliefs.hand_on(items, duty, known)
     for (target, lost), told in fallbacks.orphans(items.values(), receivers).items():
         if target not in busy:
@@ -60,6 +62,8 @@ def _decide(incident: Incident, items: Items, receivers: Receivers, known: Heare
             items.update({identity(item): fallbacks.said(item, target, spoken.delivery_id) for item in told})
     for target in [target for target in known if target not in busy]:
         to_tell, later = _news(items.values(), target, known[target], receivers, scene)
+        if calm_at > now and to_tell.pop(Kind.RESOLVED, []):
+            looks.add(calm_at)
         last = pace.last_told(incident.deliveries, target)
         ready = {kind: pace.ready_at(receivers.pace, kind, told, last) for kind, told in to_tell.items()}
         looks |= later | {at for at in ready.values() if at > now}
@@ -202,17 +206,20 @@ def _tidy(incident: Incident, receivers: Receivers, known: Hearers) -> Incident:
         else:
             informed.append(kept)
     rising = (item for item in (*coming, *informed) if item.rises)
-    detailed = [*sorted(waiting, key=_worst_first), *sorted(rising, key=_next_first)]
+    detailed = [*sorted(waiting, key=_most_needed), *sorted(rising, key=_next_first)]
     quiet = (
         *detailed[MAX_DETAILED:],
         *sorted((item for item in informed if not item.rises), key=_newest_first),
         *sorted(closed, key=_newest_first),
     )
+    wanted = (*detailed[:MAX_DETAILED], *map(slim, quiet))
+    followed = _fitting(wanted, MAX_ITEMS - MAX_OVER, MAX_BYTES)
     items = [
-        *_fitting((*detailed[:MAX_DETAILED], *map(slim, quiet)), MAX_ITEMS - MAX_OVER, MAX_BYTES),
+        *followed,
         *_fitting(map(slim, sorted(over, key=_newest_first)), MAX_OVER, MAX_OVER_BYTES),
     ]
     live = waiting + informed
+    lost = sum(item.standing in TROUBLE and is_live(item, receivers) for item in wanted[len(followed) :])
     attention = incident.attention if live else incident.attention._replace(acknowledgement=None)
     return incident._replace(
         state=_state(live, attention),
@@ -220,6 +227,7 @@ def _tidy(incident: Incident, receivers: Receivers, known: Hearers) -> Incident:
         items=tuple(sorted(items, key=identity)),
         deliveries=pruned(d for d in incident.deliveries if d.state in UNSETTLED or d.target in known),
         attention=attention,
+        unfollowed=incident.unfollowed + lost,
     )
 
 
@@ -236,6 +244,11 @@ def _worst_first(item: Item) -> tuple[object, ...]:
 
 def _next_first(item: Item) -> tuple[object, ...]:
     return item.rises, item.record_id
+
+
+def _most_needed(item: Item) -> tuple[object, ...]:
+    """Of what is as bad, first what nobody was told of: one target that is down must not keep it from the others."""
+    return item.details is None, -item.severity, bool(item.told), item.since, item.record_id
 
 
 def _newest_first(item: Item) -> tuple[object, ...]:

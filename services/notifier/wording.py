@@ -32,7 +32,7 @@ _TEMPLATES = Path(__file__).with_name("templates")
 LANGUAGES = frozenset(path.stem for path in _TEMPLATES.glob("*.yaml"))
 
 _NO_DETAILS = Details()
-_LONGEST = 120
+_LONGEST, _LONGEST_ID = 120, 1_000
 #: Of a subject in a target's own words.
 _LONGEST_SUBJECT = 250
 _FALLBACK_LANGUAGE = "en"
@@ -107,6 +107,9 @@ class Notice(NamedTuple):
     may_repeat: bool
     #: How many notifications it stands for, if for several, and of which kinds are how many of their items.
     together: int
+    #: About how many are open, where there are more than can be followed, and the command that shows every one.
+    in_all: int
+    audit: str
     kinds: Mapping[str, int]
 
 
@@ -142,6 +145,8 @@ def word(delivery: Delivery, incident_id: str, style: Style, occasion: Occasion 
         instead=_all_instead(delivery.items),
         may_repeat=delivery.may_repeat and not occasion.copies_known,
         together=len(occasion.stands_for),
+        in_all=delivery.in_all,
+        audit=f"puntual incidents audit {quote(clean(incident_id, _LONGEST_ID)) if incident_id else '--breaches'}",
         kinds=kinds(occasion.stands_for),
     )
     words_of = _words(_language(delivery, style))
@@ -327,6 +332,7 @@ def _payload(
             "subject": subject,
             "text": text,
             "item_count": delivery.item_count,
+            **({"in_all": delivery.in_all} if delivery.in_all else {}),
             "items": [_item(item, style) for item in delivery.items],
         },
     }

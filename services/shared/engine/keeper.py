@@ -171,11 +171,13 @@ class _Batch(Generic[R, F]):
             return problem
         try:
             new = self._machine.fold(key, old, facts)
-            if new is old or new == old:
-                return None
-            value = None if new is None else self._machine.pack(new)
+            same = new is old or new == old
+            value = None if same or new is None else self._machine.pack(new)
         except Exception as error:  # noqa: BLE001 - no fact may stop those of other records
             return error
+        if same:
+            self._note(key, old, new, facts)
+            return None
         if value is not None and len(value) > MAX_RECORD_BYTES:
             return Unusable(
                 DeadLetterReason.TOO_LARGE, "the record has too many facts; it stays as it was without this one"
@@ -218,14 +220,17 @@ class _Batch(Generic[R, F]):
             self._expect(key, None if look_again or old is None else machine.next_deadline(old), new)
         headers = [_transition_header(step.name), ("transition-id", step.id), self._announced_at]
         self.writes.append(Write(machine.records, self._partition, key, value, headers))
-        journal = machine.journal
-        if journal is not None:
-            for entry in journal.entries(key, old, new, facts, self._now):
-                self._ahead.append(Write(journal.topic, self._partition, key, entry, []))
+        self._note(key, old, new, facts)
         if step.margin is not None and step.after is not None:
             self._settled[step.after].append(step.margin)
         if step.breached_at is not None:
             self._breached.append(step.breached_at)
+
+    def _note(self, key: bytes, old: R | None, new: R | None, facts: Sequence[F]) -> None:
+        journal = self._machine.journal
+        if journal is not None:
+            for entry in journal.entries(key, old, new, facts, self._now):
+                self._ahead.append(Write(journal.topic, self._partition, key, entry, []))
 
     def result(self, event_time: Instant | None, looked: int = 0) -> Result:
         """All of it, measured."""

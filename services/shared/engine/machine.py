@@ -54,7 +54,7 @@ class Journal(Generic[R, F]):
 
     topic: str
     #: Key, old record, new record, the facts that were folded (none: its deadline came) and when → values. They are
-    #: written under the key of the record and on its partition.
+    #: written under the key of the record and on its partition. Facts that change nothing are no step, yet it is asked.
     entries: Callable[[bytes, R | None, R | None, Sequence[F], Instant], Iterable[bytes]]
 
 

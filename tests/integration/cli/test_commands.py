@@ -130,9 +130,9 @@ def test_incidents_are_listed_and_shown(kafka: str, prefix: str, site: tuple[str
 def test_who_was_told_what_is_shown(kafka: str, prefix: str, site: tuple[str, ...]) -> None:
     """Each entry once and in the order of time, of all incidents or one, as far back as asked, in 80 columns."""
     said = json.loads((EXAMPLES / "audit.v1" / "accepted.json").read_text())
-    accepted, answered = (
+    accepted, answered, broken = (
         ParseDict(json.loads((EXAMPLES / "audit.v1" / f"{name}.json").read_text()), AuditEntry())
-        for name in ("accepted", "answered")
+        for name in ("accepted", "answered", "broken")
     )
     tried, newer, unknown = AuditEntry(), AuditEntry(), AuditEntry(entry_id="4", incident_id="rest", route="rest")
     for each, incident, name in ((tried, said["incidentId"], "d:1:retry"), (newer, "rest", "d:2:dead")):
@@ -144,7 +144,7 @@ def test_who_was_told_what_is_shown(kafka: str, prefix: str, site: tuple[str, ..
     newer.notification.target, newer.notification.records[0].record_id = "desk", "c-7/order_ready/o-1"
     set_timestamp(unknown.at, Instant(wall_clock() + SECOND))
     with closing(KafkaProducer(bootstrap_servers=kafka)) as producer:
-        for each in (answered, accepted, accepted, newer, tried, unknown):
+        for each in (answered, accepted, accepted, newer, tried, unknown, broken):
             key = each.incident_id.encode()
             where = partition_of(key, PARTITIONS)
             producer.send(AUDIT.under(prefix), each.SerializeToString(), key, partition=where).get(timeout=10)
@@ -155,7 +155,9 @@ def test_who_was_told_what_is_shown(kafka: str, prefix: str, site: tuple[str, ..
 
     everything = [tried.entry_id, accepted.entry_id, answered.entry_id, newer.entry_id, unknown.entry_id]
     assert found() == everything
-    assert found(said["incidentId"]) == everything[:3]
+    assert found("--breaches") == [broken.entry_id, *everything]
+    assert found(said["incidentId"]) == [broken.entry_id, *everything[:3]]
+    assert found("--record", broken.item.record_id) == [broken.entry_id, *everything[:2]]
     assert found("--since", "24h") == everything[3:]
     assert found("--since", "2025-11-28T12:30:00.9+01:00") == everything[1:]
     assert found("--until", "2025-11-28T12:30:00+01:00") == everything[:1]
@@ -171,6 +173,8 @@ def test_who_was_told_what_is_shown(kafka: str, prefix: str, site: tuple[str, ..
     assert any(row.startswith("retry: rate_limited") for row in rows)
     assert any(row.startswith("puntual-0b5e6a0c9d3f4a71") for row in rows)
     assert "2025-11-28T11:34:10Z ana by slack calling the customer" in rows
+    all_of_it = run("incidents", "audit", "--breaches", *site).stdout
+    assert "2025-11-28T11:28:00Z broken critical c-1042/appointment/ap-31" in " ".join(all_of_it.split())
     missing = run("incidents", "audit", "gone", *site)
     assert (missing.exit_code, "written down of incident 'gone'" in missing.stderr) == (3, True)
     wrong = run("incidents", "audit", "--since", "yesterday", *site)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from puntual.notifier.v1.audit_pb2 import AuditEntry, NotificationOutcome
-from puntual.notifier.v1.incident_pb2 import DELIVERY_STATE_ACCEPTED, Incident
+from puntual.notifier.v1.incident_pb2 import DELIVERY_STATE_ACCEPTED, STANDING_BROKEN, STANDING_FULFILLED_LATE, Incident
 from services.shared.partitioner import partition_of
 from services.shared.topics import AUDIT, INCIDENTS
 from tests.integration.engine.reading import latest
@@ -61,7 +61,9 @@ def test_what_was_told_is_written_down_exactly(site: Site) -> None:
         ("accepted", 1, "", ""),
     ]
     written = entries(site)
-    assert len({entry.entry_id for entry in written}) == len(written) == 10
+    assert len({entry.entry_id for entry in written}) == len(written) == 12
+    came = [(entry.item.record_id, entry.item.standing) for entry in written if entry.HasField("item")]
+    assert came == [("ana/order_ready/A-1", STANDING_BROKEN), ("ana/order_ready/A-1", STANDING_FULFILLED_LATE)]
     times = [entry.at.ToNanoseconds() for entry in written]
     assert times == sorted(times)
     assert {(entry.incident_id, entry.route) for entry in written} == {(INCIDENT, "everything")}
@@ -100,7 +102,10 @@ def test_however_often_workers_die_nothing_is_missing(real_site: Site) -> None:
     with site.worker() as worker:
         wait_for(lambda: len({m["id"] for m in site.web.received}) >= 40 and not _unsettled(site), 120, worker.output)
         assert worker.terminate() == 0
-    written = {entry.entry_id for entry in entries(site)}
+    found = entries(site)
+    written = {entry.entry_id for entry in found}
+    broken = {entry.entry_id: entry.item.record_id for entry in found if entry.HasField("item")}
+    assert sorted(broken.values()) == sorted(f"ana/order_ready/A-{number}" for number in range(subject))
     attempts = Counter(entry_id.split(":")[0] for entry_id in written if entry_id.endswith(":attempted"))
     received = Counter(message["id"] for message in site.web.received)
     assert received.keys() == attempts.keys()

@@ -357,11 +357,13 @@ def test_every_step_is_journalled_with_what_made_it() -> None:
     assert {write.topic for step in steps for write in step.writes} == {RECORDS}
 
 
-def test_what_changes_nothing_and_what_is_refused_is_not_journalled() -> None:
-    """Nor is anything where there is no journal."""
+def test_the_journal_is_asked_of_what_changes_nothing_but_not_of_what_is_refused() -> None:
+    """A record may have no room for what has to be on record. Where there is no journal nothing is written."""
     keeper = a_keeper(machine=DIARIST)
     process(keeper, a_message(0, ("a", said("done"))))
-    assert process(keeper, a_message(1, ("a", said("done")))).ahead == []
+    again = process(keeper, a_message(1, ("a", said("done"))))
+    assert [write.value for write in again.ahead] == [f"done-done by done at {NOW}".encode()]
+    assert again.writes == []
     assert process(keeper, a_message(2, ("a", said("impossible")))).ahead == []
     assert process(a_keeper(), a_message(0, ("a", said("done")))).ahead == []
 

@@ -22,9 +22,23 @@ from services.notifier.outbox import (
     TryAgain,
 )
 from services.notifier.responses import Action, Response
+from services.notifier.telling import MAX_ITEMS
 from services.shared.clock import from_timestamp
 from services.shared.instant import Instant
-from tests.unit.notifier.builders import BOTH, DETAILS, INCIDENT, MAIL, NOON, ON_CALL, an_item, at, broken, see, seen
+from tests.unit.notifier.builders import (
+    BOTH,
+    DETAILS,
+    INCIDENT,
+    MAIL,
+    NOON,
+    ON_CALL,
+    WATCHFUL,
+    an_item,
+    at,
+    broken,
+    see,
+    seen,
+)
 
 LATE = at(100_000)
 
@@ -36,7 +50,9 @@ class Book:
         """`now`: by the clock on the wall; LATE: all news is old, so that nothing is attempted before it is due."""
         self._machine = machine(plan, "p.", lambda: now)
         self.incident: Incident | None = None
+        #: What was done, and what came.
         self.entries: list[AuditEntry] = []
+        self.items: list[AuditEntry] = []
 
     def fold(self, *facts: Fact, minutes: float = 1) -> None:
         """Facts at so many minutes after noon."""
@@ -59,7 +75,8 @@ class Book:
         assert journal
         assert journal.topic == "p.audit.v1"
         found = journal.entries(INCIDENT.encode(), self.incident, new, facts, now)
-        self.entries += [AuditEntry.FromString(entry) for entry in found]
+        for entry in map(AuditEntry.FromString, found):
+            (self.items if entry.HasField("item") else self.entries).append(entry)
         self.incident = new
 
     def said(self) -> list[tuple[str, str, int, str, str]]:
@@ -243,3 +260,58 @@ def test_whom_a_route_lost_is_not_lost_from_the_book(outcome: Outcome) -> None:
     without.incident = book.incident
     without.end(outcome, 3)
     assert sorted(said[0] for said in without.said()) == ["hook", "mail"]
+
+
+def came(book: Book) -> list[tuple[str, Standing]]:
+    """Of each entry about an item: the order, and how it stands."""
+    told = [entry.item for entry in book.items]
+    return [(item.record_id.rpartition("/")[2], Standing(item.standing)) for item in told]
+
+
+def test_what_breaks_is_written_down_and_that_it_is_over() -> None:
+    """Once each, however often it is announced; what never broke is not, and no risk that nobody is told of."""
+    book = Book()
+    book.fold(seen(Standing.AT_RISK), seen(Standing.FINE, subject="A-2"))
+    assert book.items == []
+    book.fold(seen(Standing.BROKEN, 2), seen(Standing.BROKEN, 3))
+    book.fold(seen(Standing.BROKEN, 2))
+    book.fold(seen(Standing.BROKEN, 4, subject="A-3", follow_up=True))
+    book.fold(seen(Standing.FULFILLED_LATE, 5), seen(Standing.FULFILLED_LATE, 6))
+    assert came(book) == [("A-1", Standing.BROKEN), ("A-1", Standing.FULFILLED_LATE)]
+    entry = book.items[0]
+    assert (entry.incident_id, entry.route, from_timestamp(entry.at)) == (INCIDENT, "ops", at(2))
+    item = entry.item
+    assert (item.service, item.kind, item.cycle) == ("promises", "order_ready", 1)
+    assert (item.severity, from_timestamp(item.due_at), from_timestamp(item.since)) == (3, NOON, at(2))
+
+
+def test_a_risk_is_written_down_where_the_route_tells_of_it() -> None:
+    """And each turn from one trouble to another."""
+    book = Book(WATCHFUL)
+    standings = (Standing.AT_RISK, Standing.BROKEN, Standing.AT_RISK, Standing.FINE)
+    for offset, standing in enumerate(standings):
+        book.fold(seen(standing, offset + 1))
+    assert came(book) == [("A-1", standing) for standing in standings]
+    assert len({entry.entry_id for entry in book.items}) == 4
+
+
+def test_every_one_of_a_storm_is_written_down_and_how_it_ends() -> None:
+    """Thrice as many as the incident follows, in batches: each broken once and over once, read again or not."""
+    book, subjects = Book(BOTH), [f"A-{number}" for number in range(3 * MAX_ITEMS)]
+    size = MAX_ITEMS // 5
+    for standing, offset in ((Standing.BROKEN, 1), (Standing.FULFILLED_LATE, 2)):
+        for start in range(0, len(subjects), size):
+            over = standing != Standing.BROKEN
+            facts = [
+                seen(standing, offset, subject=subject, follow_up=over) for subject in subjects[start : start + size]
+            ]
+            book.fold(*facts)
+            book.fold(*facts[-9:])
+            book.due(at(2))
+            book.end(Accepted("1"))
+            assert book.incident
+            assert len(book.incident.items) <= MAX_ITEMS
+    ids = {entry.entry_id: turn for entry, turn in zip(book.items, came(book), strict=True)}
+    assert sorted(ids.values()) == sorted(
+        (subject, standing) for subject in subjects for standing in (Standing.BROKEN, Standing.FULFILLED_LATE)
+    )

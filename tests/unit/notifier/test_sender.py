@@ -211,6 +211,16 @@ async def test_a_message_whose_own_words_fail_is_sent_in_the_built_in_ones(caplo
     assert (vars(said)["target"], vars(said)["error"]) == ("mail", "UndefinedError")
 
 
+async def test_a_message_of_an_incident_that_cannot_follow_all_says_how_many_are_open() -> None:
+    """Those that it follows and those that it only counts."""
+    mail = Recorder()
+    stage = Stage(mail=mail)
+    async with running(stage):
+        stage.keep(sending()._replace(unfollowed=9_999))
+        await until(lambda: bool(mail.sent))
+    assert "(about 10000 open in all)" in mail.sent[0].subject
+
+
 async def test_a_sender_that_is_to_stop_ends_what_is_under_way_and_begins_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -52,8 +52,8 @@ Global___NotificationOutcome: _TypeAlias = NotificationOutcome  # noqa: Y015
 
 @_typing.final
 class AuditEntry(_message.Message):
-    """What was done about an incident, by which rule: written once and never changed, so that it can be shown later who was
-    told what and when. Topic: puntual.audit.v1, keyed by incident_id, kept for 400 days.
+    """What came to an incident and what was done about it, by which rule: written once and never changed, so that it can be
+    shown later what broke, and who was told what and when. Topic: puntual.audit.v1, keyed by incident_id, kept for 400 days.
 
     An entry is in the log before the step that it speaks of is taken. After a crash in between it may stand there twice:
     the first one with an entry_id counts.
@@ -67,6 +67,7 @@ class AuditEntry(_message.Message):
     ROUTE_FIELD_NUMBER: _builtins.int
     NOTIFICATION_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
+    ITEM_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
     """The same whenever the same is said."""
     incident_id: _builtins.str
@@ -78,6 +79,8 @@ class AuditEntry(_message.Message):
     def notification(self) -> Global___AuditedNotification: ...
     @_builtins.property
     def answer(self) -> Global___AuditedAnswer: ...
+    @_builtins.property
+    def item(self) -> Global___AuditedItem: ...
     def __init__(
         self,
         *,
@@ -87,12 +90,13 @@ class AuditEntry(_message.Message):
         route: _builtins.str = ...,
         notification: Global___AuditedNotification | None = ...,
         answer: Global___AuditedAnswer | None = ...,
+        item: Global___AuditedItem | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "answer", b"answer", "at", b"at", "notification", b"notification"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "answer", b"answer", "at", b"at", "item", b"item", "notification", b"notification"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "answer", b"answer", "at", b"at", "entry_id", b"entry_id", "incident_id", b"incident_id", "notification", b"notification", "route", b"route"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "answer", b"answer", "at", b"at", "entry_id", b"entry_id", "incident_id", b"incident_id", "item", b"item", "notification", b"notification", "route", b"route"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_about: _TypeAlias = _typing.Literal["notification", "answer"]  # noqa: Y015
+    _WhichOneofReturnType_about: _TypeAlias = _typing.Literal["notification", "answer", "item"]  # noqa: Y015
     _WhichOneofArgType_about: _TypeAlias = _typing.Literal["about", b"about"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_about) -> _WhichOneofReturnType_about | None: ...
 
@@ -188,6 +192,60 @@ class AuditedRecord(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuditedRecord: _TypeAlias = AuditedRecord  # noqa: Y015
+
+@_typing.final
+class AuditedItem(_message.Message):
+    """A promise or clock that came to be at risk or broken, as far as the route tells of that, or that is over since. Of each
+    there is an entry, also of those that the incident has no room to follow (Incident.unfollowed): one of them that is
+    announced as broken once more is written down once more, and that it is over where its time had passed by then. While
+    there are such, so is the end of what may have been told here and broke elsewhere: nobody can tell them apart.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_ID_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CYCLE_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    DUE_AT_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    record_id: _builtins.str
+    """promise_id or clock_id."""
+    service: _builtins.str
+    """"promises" or "sla"."""
+    kind: _builtins.str
+    """For example "order_ready", "first_reply"."""
+    cycle: _builtins.int
+    """Which run of a clock; promises have one."""
+    standing: _incident_pb2.Standing.ValueType
+    severity: _incident_pb2.Severity.ValueType
+    @_builtins.property
+    def due_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """When the standing began, in event time."""
+
+    def __init__(
+        self,
+        *,
+        record_id: _builtins.str = ...,
+        service: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        cycle: _builtins.int = ...,
+        standing: _incident_pb2.Standing.ValueType = ...,
+        severity: _incident_pb2.Severity.ValueType = ...,
+        due_at: _timestamp_pb2.Timestamp | None = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cycle", b"cycle", "due_at", b"due_at", "kind", b"kind", "record_id", b"record_id", "service", b"service", "severity", b"severity", "since", b"since", "standing", b"standing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditedItem: _TypeAlias = AuditedItem  # noqa: Y015
 
 @_typing.final
 class AuditedAnswer(_message.Message):

@@ -267,6 +267,7 @@ class Incident(_message.Message):
     RESPONSES_FIELD_NUMBER: _builtins.int
     NEXT_LOOK_AT_FIELD_NUMBER: _builtins.int
     LOOKED_AT_FIELD_NUMBER: _builtins.int
+    UNFOLLOWED_FIELD_NUMBER: _builtins.int
     incident_id: _builtins.str
     route: _builtins.str
     state: Global___IncidentState.ValueType
@@ -274,13 +275,20 @@ class Incident(_message.Message):
     """The sequence of the next delivery."""
     steps_taken: _builtins.int
     """How many steps of the route's escalation were taken, and when the next will be; absent: none will."""
+    unfollowed: _builtins.int
+    """About how many more of this run are open than it has room to follow: those dropped from `items` before they were
+    over, less those seen to be over since. Exact while nothing is over. Too many where something is announced once
+    more or read again after a crash, was only at risk or got a new time; too few where something is over that broke in
+    another incident but may have been told here. Each of them is in the audit topic.
+    """
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
         """When the oldest open breach passed its limit, in event time."""
 
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Item]:
-        """Ordered by service and record_id, at most 2,500. Once all who should know do, an item is cut down to
+        """Ordered by service and record_id, at most 2,500 and 500,000 bytes: what is not told yet comes first, the worst
+        of it, then what is newest. Once all who should know do, an item is cut down to
         its id, service, kind, standing, told, severity, due_at, since, offset and announced_at. What is over stays for a
         while, so that an older record read again is known as such.
         """
@@ -330,10 +338,11 @@ class Incident(_message.Message):
         responses: _abc.Iterable[Global___Answered] | None = ...,
         next_look_at: _timestamp_pb2.Timestamp | None = ...,
         looked_at: _timestamp_pb2.Timestamp | None = ...,
+        unfollowed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "looked_at", b"looked_at", "next_look_at", b"next_look_at", "next_step_at", b"next_step_at", "opened_at", b"opened_at", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "deliveries", b"deliveries", "incident_id", b"incident_id", "items", b"items", "looked_at", b"looked_at", "next_look_at", b"next_look_at", "next_sequence", b"next_sequence", "next_step_at", b"next_step_at", "opened_at", b"opened_at", "responses", b"responses", "route", b"route", "since", b"since", "state", b"state", "steps_taken", b"steps_taken"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "deliveries", b"deliveries", "incident_id", b"incident_id", "items", b"items", "looked_at", b"looked_at", "next_look_at", b"next_look_at", "next_sequence", b"next_sequence", "next_step_at", b"next_step_at", "opened_at", b"opened_at", "responses", b"responses", "route", b"route", "since", b"since", "state", b"state", "steps_taken", b"steps_taken", "unfollowed", b"unfollowed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

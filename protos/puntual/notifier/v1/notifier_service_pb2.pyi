@@ -337,13 +337,18 @@ class ListAuditRequest(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     RECORD_ID_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
+    BREACHES_FIELD_NUMBER: _builtins.int
     incident_id: _builtins.str
     target: _builtins.str
     """Only what was sent to this target."""
     record_id: _builtins.str
-    """Only what was told of this promise or clock, as far as a message lists it (ten)."""
+    """Only of this promise or clock: that it broke, and what lists it (each message ten)."""
     outcome: _audit_pb2.NotificationOutcome.ValueType
     """Only what ended like that."""
+    breaches: _builtins.bool
+    """Of all incidents, too, what broke or was at risk, and that it is over. Of one incident, or of one promise or clock, it
+    is always told.
+    """
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -359,10 +364,11 @@ class ListAuditRequest(_message.Message):
         target: _builtins.str = ...,
         record_id: _builtins.str = ...,
         outcome: _audit_pb2.NotificationOutcome.ValueType = ...,
+        breaches: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["incident_id", b"incident_id", "outcome", b"outcome", "record_id", b"record_id", "since", b"since", "target", b"target", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaches", b"breaches", "incident_id", b"incident_id", "outcome", b"outcome", "record_id", b"record_id", "since", b"since", "target", b"target", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

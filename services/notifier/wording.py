@@ -24,7 +24,7 @@ from services.notifier.outbox import Delivery, Kind
 from services.notifier.own_words import OwnWords
 from services.notifier.pace import settles_at
 from services.shared.duration import format_duration
-from services.shared.instant import Instant, format_instant, to_datetime
+from services.shared.instant import SECOND, Instant, format_instant, to_datetime
 from services.shared.keys import customer_of, split_key
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -33,6 +33,8 @@ LANGUAGES = frozenset(path.stem for path in _TEMPLATES.glob("*.yaml"))
 
 _NO_DETAILS = Details()
 _LONGEST, _LONGEST_ID = 120, 1_000
+#: Microseconds for which something is late before that is said.
+_NOT_JUST_NOW, _MINUTE = 300 * SECOND, 60 * SECOND
 #: Of a subject in a target's own words.
 _LONGEST_SUBJECT = 250
 _FALLBACK_LANGUAGE = "en"
@@ -71,7 +73,7 @@ class Line(NamedTuple):
     first_due: str
     standing: str
     reason: str
-    #: Where it was fulfilled late: by how much.
+    #: By how much it was fulfilled late, or how late it is.
     late: str
     #: Team and site.
     where: str
@@ -137,8 +139,8 @@ def word(delivery: Delivery, incident_id: str, style: Style, occasion: Occasion 
         by=clean(delivery.by),
         service=services.pop() if len(services) == 1 else "both",
         total=delivery.item_count,
-        lines=tuple(_line(item, style) for item in delivery.items),
-        explain=f"puntual explain {quote(clean(delivery.items[0].record_id))}",
+        lines=tuple(_line(item, style, delivery.decided_at) for item in delivery.items),
+        explain=f"puntual explain {quote(clean(delivery.items[0].record_id, _LONGEST_ID))}",
         link=occasion.link if delivery.kind in _ANSWERABLE else "",
         missed=delivery.target if occasion.instead else "",
         failure=delivery.last_failure if occasion.instead else "",
@@ -254,10 +256,9 @@ def _language(delivery: Delivery, style: Style) -> str:
     return language if language in LANGUAGES else _FALLBACK_LANGUAGE
 
 
-def _line(item: Item, style: Style) -> Line:
+def _line(item: Item, style: Style, decided_at: Instant) -> Line:
     details = item.details or _NO_DETAILS
     original = details.original_due_at
-    late = item.since - original if item.standing == Standing.FULFILLED_LATE and original else 0
     return Line(
         kind=clean(item.kind),
         subject=clean(_subject(item)),
@@ -266,12 +267,20 @@ def _line(item: Item, style: Style) -> Line:
         first_due=_when(original, details, style) if original and original != item.due_at else "",
         standing=Standing(item.face).name.lower(),
         reason=clean(details.reason),
-        late=format_duration(late) if late > 0 else "",
+        late=_late(item, original, decided_at),
         where=", ".join(filter(None, (clean(details.team), clean(details.site)))),
         flaps=bool(settles_at(item)),
         breaches=details.breaches or 0,
         instead=_instead([item]),
     )
+
+
+def _late(item: Item, original: Instant, now: Instant) -> str:
+    """By how much it was fulfilled late, or how late what is broken is by now, where that is worth saying."""
+    if item.standing == Standing.FULFILLED_LATE and original:
+        return format_duration(item.since - original) if item.since > original else ""
+    late = now - item.due_at if item.standing == Standing.BROKEN and item.due_at else 0
+    return format_duration(late - late % _MINUTE) if late >= _NOT_JUST_NOW else ""
 
 
 def _instead(items: Iterable[Item]) -> str:

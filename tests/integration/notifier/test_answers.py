@@ -30,7 +30,7 @@ targets:
   shop: {{channel: webhook, settings: {{url: "http://{host}:{port}/shop", networks: [127.0.0.0/8]}}}}
   boss: {{channel: webhook, settings: {{url: "http://{host}:{port}/boss", networks: [127.0.0.0/8]}}}}
 escalations:
-  up: {{steps: [{{after: 2s, targets: [boss]}}], acknowledged_for: {counts}}}
+  up: {{steps: [{{after: 5s, targets: [boss]}}], acknowledged_for: {counts}}}
 routes: [{{name: everything, targets: [shop], group_by: [kind], escalation: up}}]
 """
 

@@ -85,6 +85,8 @@ def test_the_command_that_explains_can_be_pasted_into_a_shell() -> None:
     """Where the events name no customer the id begins with a tilde, which a shell would take for a home directory."""
     item = an_item()._replace(record_id="~A-1/order_ready/A-1")
     assert word(a_delivery(item), "ops", ENGLISH).text.endswith("Why: puntual explain '~A-1/order_ready/A-1'")
+    long = an_item()._replace(record_id=f"C-7/order_ready/{'A' * 240}")
+    assert word(a_delivery(long), "ops", ENGLISH).text.endswith(f"Why: puntual explain {long.record_id}")
 
 
 @pytest.mark.parametrize(
@@ -168,6 +170,17 @@ def test_a_late_fulfilment_says_how_late() -> None:
     message = word(a_delivery(item, kind=Kind.RESOLVED), "ops", ENGLISH)
     assert message.subject == "Done, but late: getting order A-1 ready"
     assert "2 h 05 min late" in message.text
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"), [(4.99, ""), (5, "5 min"), (125.9, "2 h 05 min")], ids=["just now", "a little", "by hours"]
+)
+def test_what_stays_broken_says_how_late_it_is(minutes: float, said: str) -> None:
+    """Counted from the time in force to when the message was decided, in whole minutes."""
+    item = an_item(details=DETAILS._replace(original_due_at=at(-60)))
+    reminder = a_delivery(item, kind=Kind.REMINDER)._replace(decided_at=at(minutes))
+    text = word(reminder, "ops", ENGLISH).text
+    assert (f", {said} late" in text, " late" in text) == ((True, True) if said else (False, False))
 
 
 @pytest.mark.parametrize("language", sorted(LANGUAGES))

@@ -174,4 +174,5 @@ def _told(told: Told) -> str:
     if told.quiet_until:
         quiet = f", once its quiet hours end, {format_instant(told.quiet_until)}"
     whose = f", {told.person}'s" if told.person else ""
-    return f"{told.target} by {told.channel}{whose}{duty}{quiet}"
+    instead = f", else {', then '.join(told.fallbacks)}" if told.fallbacks else ""
+    return f"{told.target} by {told.channel}{whose}{duty}{quiet}{instead}"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from services.notifier.items import Handling, Item, Severity, Standing, Told, identity
-from services.notifier.outbox import PRECEDENCE, Delivery, Kind
+from services.notifier.outbox import CALLS, PRECEDENCE, Delivery, Kind
 from services.notifier.pace import Pace
 from services.shared.instant import SECOND, Instant
 
@@ -121,8 +121,8 @@ NEWS: Mapping[tuple[int, int], Kind] = {
 }
 
 #: What is said to somebody who was not told of the item, instead of what there is to say: at once; in a later step.
-_CALLS = {kind: kind for kind in (Kind.BREACH, Kind.REMINDER, Kind.AT_RISK)}
-_CALLS_LATER = {Kind.BREACH: Kind.ESCALATION, Kind.REMINDER: Kind.REMINDER}
+_SAID_AT_ONCE = {kind: kind for kind in (Kind.BREACH, Kind.REMINDER, Kind.AT_RISK)}
+_SAID_LATER = {Kind.BREACH: Kind.ESCALATION, Kind.REMINDER: Kind.REMINDER}
 
 
 def hearers(items: Iterable[Item], receivers: Receivers, steps_taken: int, now: Instant) -> Hearers:
@@ -152,7 +152,7 @@ def news(item: Item, target: str, roles: Sequence[Role], receivers: Receivers) -
     called = [role for role in roles if item.severity in role.severities]
     if believed := belief(item, target):
         kind = NEWS.get((believed, item.face))
-        return None if kind in _CALLS and roles and not called else kind
+        return None if kind in CALLS and roles and not called else kind
     if not concerns(item, receivers):
         return None
     kinds = [kind for role in called if (kind := _news_as(role, item))]
@@ -163,7 +163,7 @@ def _news_as(role: Role, item: Item) -> Kind | None:
     if role.instead_of and not any(told.is_owed for told in heard(item, role.instead_of)):
         return None
     kind = NEWS.get((belief(item, role.name), item.face))
-    return (_CALLS_LATER if role.escalated else _CALLS).get(kind) if kind else None
+    return (_SAID_LATER if role.escalated else _SAID_AT_ONCE).get(kind) if kind else None
 
 
 def belief(item: Item, name: str) -> int:

@@ -70,12 +70,18 @@ def _remind(items: Items, dead: Delivery, other: str, told_since: Collection[str
             items[key] = item._replace(told=tuple(told))
 
 
+def way(target: str, fallbacks: Mapping[str, str]) -> Sequence[str]:
+    """From a target to its fallback, to that one's, and so on, as long as it goes on or until it comes round."""
+    passed = [target]
+    while (other := fallbacks.get(passed[-1])) and other not in passed:
+        passed.append(other)
+    return passed
+
+
 def circle(target: str, fallbacks: Mapping[str, str]) -> Sequence[str]:
-    """The way from a target to its fallback, to that one's, and so on, where that comes back to it; empty: it ends."""
-    way = [target]
-    while (other := fallbacks.get(way[-1])) and other not in way:
-        way.append(other)
-    return [*way, target] if other == target else []
+    """The way from a target to its fallbacks, where that comes back to it; empty: it ends."""
+    passed = way(target, fallbacks)
+    return [*passed, target] if fallbacks.get(passed[-1]) == target else []
 
 
 def orphans(items: Iterable[Item], receivers: Receivers) -> Mapping[tuple[str, str], list[Item]]:

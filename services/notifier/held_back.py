@@ -8,11 +8,8 @@ from services.notifier import beliefs
 from services.notifier.holds import Held, Reason
 from services.notifier.incident import Incident, Plan
 from services.notifier.items import Item, identity
-from services.notifier.outbox import Kind
+from services.notifier.outbox import CALLS
 from services.shared.instant import Instant
-
-#: What is told whatever is held back.
-_FREE = frozenset({Kind.RESOLVED, Kind.ACKNOWLEDGED, Kind.SNOOZED})
 
 
 class HeldBack(NamedTuple):
@@ -32,7 +29,7 @@ def held_back(incident: Incident, plan: Plan, now: Instant) -> Iterator[HeldBack
     for target, roles in beliefs.hearers(incident.items, receivers, incident.steps_taken, now).items():
         for item in incident.items:
             kind = beliefs.news(item, target, roles, receivers)
-            if kind and kind not in _FREE and (held := scene.held(item, target)):
+            if kind in CALLS and (held := scene.held(item, target)):
                 yield HeldBack(item, target, held)
 
 

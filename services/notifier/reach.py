@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from services.notifier.beliefs import EVERY
 from services.notifier.config import Rules
+from services.notifier.fallbacks import way
 from services.notifier.holds import Held, Inhibition, Reason
 from services.notifier.items import Item, Severity, Standing
 from services.notifier.on_call import PREFIX
@@ -57,6 +58,8 @@ class Told(NamedTuple):
     quiet_until: Instant | None = None
     #: Whose target it is, where a person is told.
     person: str = ""
+    #: Who is told instead where it cannot be reached; where they cannot, the next.
+    fallbacks: Sequence[str] = ()
 
 
 class Turn(NamedTuple):
@@ -207,7 +210,15 @@ def _told(item: Item, incident_id: str, name: str, rules: Rules, at: Instant) ->
     contact = rules.people[who].contact if is_person else {who: EVERY}
     for target in (target for target, severities in contact.items() if item.severity in severities):
         quiet = (held.until for held in scene.timed(item, target) if held.reason == Reason.QUIET_HOURS)
-        yield Told(target, rules.channels[target], schedule, shift, next(quiet, None), who if is_person else "")
+        yield Told(
+            target=target,
+            channel=rules.channels[target],
+            schedule=schedule,
+            shift=shift,
+            quiet_until=next(quiet, None),
+            person=who if is_person else "",
+            fallbacks=way(target, rules.fallbacks)[1:],
+        )
 
 
 def _shift(schedule: Schedule, at: Instant) -> Shift:

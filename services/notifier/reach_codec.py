@@ -97,7 +97,9 @@ def _route(taken: Taken, at: Instant) -> pb.ReachedRoute:
 
 
 def _target(told: Told) -> pb.ReachedTarget:
-    message = pb.ReachedTarget(target=told.target, channel=told.channel, schedule=told.schedule, person=told.person)
+    message = pb.ReachedTarget(
+        target=told.target, channel=told.channel, schedule=told.schedule, person=told.person, fallbacks=told.fallbacks
+    )
     if told.shift:
         message.is_fallback = not told.shift.who
         set_timestamp(message.on_call_until, told.shift.end)

@@ -114,8 +114,15 @@ def test_machines_are_told_the_same(file: Path) -> None:
                 "continues": False,
                 "incidentId": "shop/kind=order_ready",
                 "told": [
-                    {"target": "desk", "channel": "email", "schedule": "", "isFallback": False, "person": ""},
-                    {**on_call, "isFallback": False, "person": ""},
+                    {
+                        "target": "desk",
+                        "channel": "email",
+                        "schedule": "",
+                        "isFallback": False,
+                        "person": "",
+                        "fallbacks": [],
+                    },
+                    {**on_call, "isFallback": False, "person": "", "fallbacks": []},
                 ],
                 "steps": [],
                 "held": [],
@@ -298,3 +305,13 @@ def test_it_can_be_asked_of_what_is_repeated(file: Path) -> None:
     again, once = (run(file, "--standing", "broken", *flag).stdout for flag in (["--repeated"], []))
     assert "severity  critical, by rule 1: repeated is yes\n" in again
     assert "not rule 1: repeated is no, not yes\n" in once
+
+
+def test_who_is_told_instead_of_whom_cannot_be_reached_is_named(file: Path) -> None:
+    """One after the other; in the end it is the console."""
+    chained = DOCUMENT.replace("  ana: {", "  ana: {fallback: bob, ", 1).replace(
+        "  bob: {", "  bob: {fallback: desk, ", 1
+    )
+    file.write_text(chained)
+    said = run(file, "--standing", "broken", "--tier", "gold").stdout
+    assert "told      ana by slack, else bob, then desk\n" in said

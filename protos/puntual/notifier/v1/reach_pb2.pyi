@@ -203,6 +203,7 @@ class ReachedTarget(_message.Message):
     IS_FALLBACK_FIELD_NUMBER: _builtins.int
     QUIET_UNTIL_FIELD_NUMBER: _builtins.int
     PERSON_FIELD_NUMBER: _builtins.int
+    FALLBACKS_FIELD_NUMBER: _builtins.int
     target: _builtins.str
     channel: _builtins.str
     schedule: _builtins.str
@@ -219,6 +220,10 @@ class ReachedTarget(_message.Message):
     def quiet_until(self) -> _timestamp_pb2.Timestamp:
         """It hears of it only then, at the end of its quiet hours. Absent: at once."""
 
+    @_builtins.property
+    def fallbacks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who is told instead where it cannot be reached; where they cannot, the next, and in the end the console."""
+
     def __init__(
         self,
         *,
@@ -229,10 +234,11 @@ class ReachedTarget(_message.Message):
         is_fallback: _builtins.bool = ...,
         quiet_until: _timestamp_pb2.Timestamp | None = ...,
         person: _builtins.str = ...,
+        fallbacks: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["on_call_until", b"on_call_until", "quiet_until", b"quiet_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "is_fallback", b"is_fallback", "on_call_until", b"on_call_until", "person", b"person", "quiet_until", b"quiet_until", "schedule", b"schedule", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "fallbacks", b"fallbacks", "is_fallback", b"is_fallback", "on_call_until", b"on_call_until", "person", b"person", "quiet_until", b"quiet_until", "schedule", b"schedule", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

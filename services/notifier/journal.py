@@ -102,8 +102,8 @@ def pack_answer(incident: Incident, response: Response) -> bytes:
     return entry.SerializeToString()
 
 
-def pack_item(incident: Incident, fact: ItemSeen) -> bytes:
-    """The bytes of what came to the incident, or is over."""
+def pack_item(incident: Incident, fact: ItemSeen, now: Instant) -> bytes:
+    """The bytes of what came to the incident, or is over. `now`: when the step is taken, which tells of it at once."""
     item = fact.item
     said = incident.incident_id, item.service, item.record_id, str(item.cycle), str(item.offset), str(item.standing)
     entry = pb.AuditEntry(
@@ -119,7 +119,7 @@ def pack_item(incident: Incident, fact: ItemSeen) -> bytes:
             severity=Severity.ValueType(item.severity),
         ),
     )
-    set_timestamp(entry.at, fact.heard_at)
+    set_timestamp(entry.at, min(fact.heard_at, now))
     for field, at in ((entry.item.due_at, item.due_at), (entry.item.since, item.since)):
         if at:
             set_timestamp(field, at)
@@ -136,7 +136,7 @@ def _entries(
     heard = {response.response_id for response in old.attention.responses} if old else set()
     said = (response for response in new.attention.responses if response.response_id not in heard)
     return [
-        *(pack_item(new, fact) for fact in turned),
+        *(pack_item(new, fact, now) for fact in turned),
         *(pack(new, note) for note in notes(old, new, facts, now)),
         *(pack_answer(new, each) for each in said),
     ]

@@ -16,6 +16,10 @@ import grpc
 import pytest
 from kafka import KafkaProducer
 
+from puntual.notifier.v1.incident_pb2 import INCIDENT_STATE_OPEN
+from puntual.notifier.v1.notifier_service_pb2 import ListIncidentsRequest, RespondRequest
+from puntual.notifier.v1.notifier_service_pb2_grpc import NotifierServiceStub
+from puntual.notifier.v1.response_pb2 import RESPONSE_ACTION_ACKNOWLEDGE, Response
 from puntual.promises.v1.promise_service_pb2 import ListPromisesRequest
 from puntual.promises.v1.promise_service_pb2_grpc import PromiseServiceStub
 from services.cli.inputs import INPUTS
@@ -40,7 +44,7 @@ WHOLE_RUN = "5m"
 
 NOTIFIER = """
 targets:
-  console: {{channel: console}}
+  console: {{channel: console, canary: {{every: 1min}}}}
   crm: {{channel: webhook, settings: {{url: "http://127.0.0.1:{port}/", networks: [127.0.0.0/8]}}}}
 severity:
   - {{match: {{service: [promises]}}, severity: critical}}
@@ -96,6 +100,7 @@ def server(embedded_kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
         watching = stack.enter_context(prometheus(targets, DEPLOY / "prometheus" / "rules"))
         eventually(lambda: len(watching.query("puntual_ready == 1")) == len(workers), patience=20)
         live(embedded_kafka, prefix, workers["promises"].address)
+        answer(workers["notifier"].address)
         yield watching
 
 
@@ -111,6 +116,15 @@ def live(bootstrap: str, prefix: str, promises: str) -> None:
                 time.sleep(max(happening.at - wall_clock(), 0) / SECOND)
                 publisher.publish_json(INPUTS[happening.topic], happening.event)
                 stub.ListPromises(ListPromisesRequest(customer_id=CUSTOMERS[number % len(CUSTOMERS)].id), timeout=5)
+
+
+def answer(notifier: str) -> None:
+    """Let somebody see to one of the incidents."""
+    with grpc.insecure_channel(notifier) as channel:
+        stub = NotifierServiceStub(channel)
+        listed = stub.ListIncidents(ListIncidentsRequest(state=INCIDENT_STATE_OPEN), timeout=10)
+        response = Response(incident_id=listed.incidents[0].incident_id, action=RESPONSE_ACTION_ACKNOWLEDGE, by="ana")
+        stub.Respond(RespondRequest(response=response), timeout=10)
 
 
 def told(start: Instant) -> list[Happening]:

@@ -99,8 +99,10 @@ def test_the_command_line_and_grpc_read_the_same_audit(site: Site) -> None:
 
         # Two messages, each attempted and accepted, an answer, and that the other one hears of it.
         wait_for(lambda: len(list(stub.ListAudit(ListAuditRequest(), timeout=30))) == 7, 20, worker.output)
-        everything = read(ListAuditRequest())
-        assert len(everything) == 7
+        assert len(read(ListAuditRequest())) == 7
+        # And what broke.
+        everything = read(ListAuditRequest(breaches=True), "--breaches")
+        assert len(everything) == 8
         assert read(ListAuditRequest(incident_id=INCIDENT), INCIDENT) == everything
         assert not list(stub.ListAudit(ListAuditRequest(incident_id="gone"), timeout=30))
         boss = read(ListAuditRequest(target="boss"), "--target", "boss")

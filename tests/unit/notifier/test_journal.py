@@ -273,7 +273,7 @@ def test_what_breaks_is_written_down_and_that_it_is_over() -> None:
     book = Book()
     book.fold(seen(Standing.AT_RISK), seen(Standing.FINE, subject="A-2"))
     assert book.items == []
-    book.fold(seen(Standing.BROKEN, 2), seen(Standing.BROKEN, 3))
+    book.fold(seen(Standing.BROKEN, 2), seen(Standing.BROKEN, 3), minutes=3)
     book.fold(seen(Standing.BROKEN, 2))
     book.fold(seen(Standing.BROKEN, 4, subject="A-3", follow_up=True))
     book.fold(seen(Standing.FULFILLED_LATE, 5), seen(Standing.FULFILLED_LATE, 6))

@@ -236,7 +236,7 @@ class Sender:
         is_familiar = place.partition in self._familiar
         for delivery_id, delivery in deliveries.items():
             known = before.get(delivery_id)
-            if known is None and (is_familiar or delivery.attempts == 0):
+            if known is None and delivery.attempts <= 1:
                 self._meter.decided(*_words(*unpack_deliveries([delivery])))
             if delivery.state == pb.DELIVERY_STATE_SENDING and delivery_id not in self._attempts:
                 # Whoever had the record before may have made an attempt that nobody saw coming here.

@@ -110,14 +110,13 @@ def test_the_command_line_and_grpc_read_the_same_audit(site: Site) -> None:
         record = "ana/order_ready/A-1"
         told = read(ListAuditRequest(record_id=record), "--record", record)
         assert len(told) == len(everything) - 1  # the answer is of no record
-        first, *_, last = sorted(
-            from_timestamp(answer.entry.at) for answer in stub.ListAudit(ListAuditRequest(), timeout=30)
-        )
-        later, earlier = ListAuditRequest(), ListAuditRequest()
+        everywhere = ListAuditRequest(breaches=True)
+        first, *_, last = sorted(from_timestamp(answer.entry.at) for answer in stub.ListAudit(everywhere, timeout=30))
+        later, earlier = ListAuditRequest(breaches=True), ListAuditRequest(breaches=True)
         set_timestamp(later.since, Instant(first + 1))
         set_timestamp(earlier.until, last)
-        ended = read(earlier, "--until", format_instant(last))
-        begun = read(later, "--since", format_instant(Instant(first + 1)))
+        ended = read(earlier, "--breaches", "--until", format_instant(last))
+        begun = read(later, "--breaches", "--since", format_instant(Instant(first + 1)))
         assert len(ended) < len(everything) > len(begun)
         assert {*ended, *begun} == {*everything}
 

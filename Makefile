@@ -60,7 +60,7 @@ compile: $(COMPILED)/done  ## compile what runs for every event (needs a C compi
 
 .PHONY: test-compiled
 test-compiled: $(COMPILED)/done  ## the unit tests of what is compiled, over compiled code
-	$(BIN)/pytest --compiled -o pythonpath="$(COMPILED) . protos" $(addprefix tests/unit/,engine promises shared sla) $(ARGS)
+	$(BIN)/pytest --compiled -o pythonpath="$(COMPILED) . protos" $(addprefix tests/unit/,engine promises shared sla notifier) $(ARGS)
 
 .PHONY: chaos
 chaos: .venv/dev  ## faults of every kind, each judged by one oracle, on real Kafka (ARGS="--seed 7 --count 200")

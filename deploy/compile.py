@@ -23,6 +23,10 @@ MODULES = (
     *(f"services/shared/{name}.py" for name in ("instant", "facts", "wire", "clock", "contexts", "keys", "opener")),
     *(f"services/shared/engine/{name}.py" for name in ("deadlines", "keeper", "store")),
     *(f"services/{service}/{name}.py" for service in ("promises", "sla") for name in ("domain", "codec")),
+    *(
+        f"services/notifier/{name}.py"
+        for name in ("beliefs", "codec", "domain", "fallbacks", "pace", "rising", "telling", "turns")
+    ),
 )
 
 

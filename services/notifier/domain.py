@@ -25,6 +25,7 @@ from services.notifier.outbox import (
     DeliverySettled,
     DeliveryState,
     Failure,
+    Kind,
     Refused,
     attempt,
     is_hopeless,
@@ -42,6 +43,8 @@ CLOSED_REMEMBERED = 30 * REMEMBERED
 
 #: How old news may be, for a message to be attempted as soon as it is decided.
 FRESH = 3 * SECOND
+#: What is as new as the clock says, and so never tells whether what is unread takes it back.
+_BY_THE_CLOCK = frozenset({Kind.ESCALATION, Kind.REMINDER})
 
 _NOBODY = Receivers({})
 
@@ -89,8 +92,8 @@ def due(incident: Incident, now: Instant, plan: Plan) -> Incident | None:
 def attempted_at_once(known: Incident | None, incident: Incident, now: Instant, plan: Plan) -> Incident:
     """The incident with an attempt at each message that was decided since `known`, where its news is fresh.
 
-    The write that decides it then says SENDING, too, and a message takes one write less. What is not fresh waits until
-    all is read that happened since: `due` has it sent.
+    The write that decides it then says SENDING, too, and a message takes one write less. What is not fresh, or is what
+    only time brings about, waits until all is read that happened since: `due` has it sent.
     """
     first = known.next_sequence if known else 1
     return incident._replace(
@@ -98,6 +101,7 @@ def attempted_at_once(known: Incident | None, incident: Incident, now: Instant, 
             attempt(delivery, now, plan.patience[delivery.severity])
             if delivery.sequence >= first
             and delivery.state == DeliveryState.PENDING
+            and delivery.kind not in _BY_THE_CLOCK
             and delivery.next_attempt_at <= now <= delivery.decided_at + FRESH
             else delivery
             for delivery in incident.deliveries

@@ -11,12 +11,8 @@ from services.notifier.beliefs import Items, Receivers
 from services.notifier.items import NONE, Item
 from services.shared.instant import Instant
 
-_NOBODY = Receivers({})
 
-
-def rise(
-    items: Items, before: Mapping[tuple[str, str, int], Item], now: Instant, receivers: Receivers = _NOBODY
-) -> None:
+def rise(items: Items, before: Mapping[tuple[str, str, int], Item], now: Instant, receivers: Receivers) -> None:
     """Takes every item to the severity that it has by `now`. `before`: the items as they were known until now.
 
     Who was told of an item that nobody answered hears of it again where it has risen: here, or in what was seen since.

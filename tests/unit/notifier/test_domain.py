@@ -390,3 +390,15 @@ def test_fresh_news_is_attempted_by_the_write_that_decides_it() -> None:
     assert attempted_at_once(None, broken(), Instant(at(1) + FRESH + 1), MAIL) == broken()
     assert attempted_at_once(broken(), broken(), at(1), MAIL) == broken()
     assert attempted_at_once(None, fresh, at(1), MAIL) == fresh
+
+
+def test_what_only_time_brings_about_is_not_attempted_at_once() -> None:
+    """It is always as new as the clock says, so that it waits until all is read."""
+    told = settle(broken(), Accepted(), 2)
+    for kind in Kind:
+        decided = broken()._replace(
+            deliveries=tuple(d._replace(kind=kind, sequence=9) for d in broken().deliveries), next_sequence=10
+        )
+        (delivery,) = attempted_at_once(told, decided, at(1), MAIL).deliveries
+        waits = kind in {Kind.ESCALATION, Kind.REMINDER}
+        assert delivery.state == (DeliveryState.PENDING if waits else DeliveryState.SENDING)

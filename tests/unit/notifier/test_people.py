@@ -10,7 +10,7 @@ from services.notifier.config import Config, load_rules, load_schedules, parse
 from services.notifier.coverage import refresh
 from services.notifier.domain import due, fold
 from services.notifier.incident import Incident, ItemSeen, Plan
-from services.notifier.items import Severity, Standing
+from services.notifier.items import Rise, Severity, Standing
 from services.notifier.outbox import UNSETTLED, Accepted, DeliverySettled, Kind
 from services.notifier.responses import Action
 from services.shared.documents import DocumentError
@@ -164,6 +164,18 @@ def test_what_matters_more_after_a_hand_over_calls_who_is_on_call_then() -> None
     assert tell(story, an_order(BROKEN, 6, CRITICAL, subject="B-1")) == [
         (6, "bob-mail", "breach"),
         (6, "bob-phone", "breach"),
+    ]
+
+
+def test_what_comes_to_matter_more_after_a_hand_over_calls_who_is_on_call_then() -> None:
+    """By the clock alone; Ana, who was written to of less, is told again."""
+    story = Story(ROTATED)
+    warning = an_order(BROKEN, 1, WARNING)
+    rising = warning._replace(item=warning.item._replace(rises=(Rise(at(7), CRITICAL),)))
+    assert tell(story, rising) == [(1, "ana-mail", "breach")]
+    assert [heard for heard in story.waits(8) if heard[1].startswith("bob")] == [
+        (7, "bob-mail", "breach"),
+        (7, "bob-phone", "breach"),
     ]
 
 

@@ -10,6 +10,7 @@ target believes (`beliefs`), so a repeated or missed record changes nothing, and
 * `due` does what time brings about: an acknowledgement lapses, the next step of an escalation is taken, what is to be
   sent becomes an attempt. The attempt is made once the record that says so is acknowledged; if its end is never heard
   of, it is made again: at least once, under the same id.
+* `attempted_at_once` makes it one write where news is fresh: decided, and about to be sent.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

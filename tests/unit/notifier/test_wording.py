@@ -265,6 +265,15 @@ def test_text_from_events_cannot_break_out_of_its_line() -> None:
     assert len(message.text) < 500
 
 
+def test_text_from_events_is_no_format() -> None:
+    """Braces are told as they are, in a kind and a reason as in what is filled in, and nothing else is lost."""
+    evil = an_item(subject="{}", details=DETAILS._replace(reason="{late}", customer_name="{}{0.__class__}"))
+    message = word(a_delivery(evil._replace(kind="{refund.__class__}")), "ops", Style("en", show_customer=True))
+    assert message.subject == "Promise broken: {refund.__class__} {}"
+    assert message.text.startswith("- {refund.__class__} {}, for {}{0.__class__} (C-7), due 2026-11-26 13:00 ")
+    assert ": {late} [workshop, Madrid]" in message.text
+
+
 def test_clean_keeps_what_people_write() -> None:
     """Letters of every script, and emoji."""
     assert clean("Łukasz 李 😀\tO'Neil") == "Łukasz 李 😀 O'Neil"

@@ -17,7 +17,7 @@ from services.notifier.coverage import watch
 from services.notifier.heartbeat import beat
 from services.notifier.holds import Reason
 from services.notifier.incident import IncidentState, Transition
-from services.notifier.outbox import Failure
+from services.notifier.outbox import Failure, Pause
 from services.notifier.recall import Recall
 from services.notifier.relay import forwards
 from services.notifier.rpc import Desk, notifier_service
@@ -40,7 +40,8 @@ from services.shared.topics import AUDIT, RESPONSES, SILENCES
 async def app(settings: NotifierSettings) -> None:
     """Run the service until it is told to stop."""
     config = load(settings.notifier)
-    incidents = machine(config.plan, settings.topic_prefix)
+    pauses: dict[str, Pause] = {}
+    incidents = machine(config.plan._replace(pauses=pauses), settings.topic_prefix)
     read = partial(read_all, settings.kafka)
     counted = config.rules.repeated
     recall = counted and Recall(counted, read, settings.partitions, settings.topic_prefix)
@@ -64,15 +65,21 @@ async def app(settings: NotifierSettings) -> None:
         prepare=recall.prepare if recall else None,
     )
     measured = NotifierMeter(registry, CHANNELS, Failure)
-    links = config.links.link if config.links else None
-    sender = Sender(worker, worker.submit, config.targets, measured, links=links)
+    sender = Sender(
+        worker,
+        worker.submit,
+        config.targets,
+        measured,
+        links=config.links.link if config.links else None,
+        pauses=pauses,
+    )
     known = SilencesLog(registry.single(Counter, "puntual_notifier_silences_refused_total").inc)
     published = TopicLog(settings.kafka, SILENCES.under(settings.topic_prefix), known.take)
     await published.start()
     ingress = Ingress(partial(connect, settings.kafka), settings.topic_prefix)
     silencing = Silencing(known, ingress.send, published.topic)
-    audit = AUDIT.under(settings.topic_prefix)
-    desk = Desk(silencing, partial(read_past, settings.kafka, audit, settings.partitions), config.current)
+    audit = partial(read_past, settings.kafka, AUDIT.under(settings.topic_prefix), settings.partitions)
+    desk = Desk(silencing, audit, config.current)
 
     async def hold() -> None:
         config.plan.holds.follow(known.silences.values(), wall_clock())

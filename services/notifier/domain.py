@@ -21,8 +21,10 @@ from services.notifier.holds import Scene
 from services.notifier.incident import Fact, Incident, IncidentState, ItemSeen, Plan, Transition
 from services.notifier.items import AT_ONCE, NONE, Handling, Item, identity
 from services.notifier.outbox import (
+    FALLBACK_CHANNEL,
     UNSETTLED,
     Accepted,
+    Delivery,
     DeliverySettled,
     DeliveryState,
     Failure,
@@ -30,6 +32,7 @@ from services.notifier.outbox import (
     Refused,
     attempt,
     is_hopeless,
+    put_off,
 )
 from services.notifier.responses import Attention, Response, answer, lapsed
 from services.notifier.rising import rise
@@ -82,7 +85,7 @@ def due(incident: Incident, now: Instant, plan: Plan) -> Incident | None:
     incident = _passed(incident, now, plan)
     return incident._replace(
         deliveries=tuple(
-            attempt(delivery, now, plan.patience[delivery.severity])
+            _attempted(delivery, now, plan)
             if delivery.state in UNSETTLED and delivery.next_attempt_at <= now
             else delivery
             for delivery in incident.deliveries
@@ -99,7 +102,7 @@ def attempted_at_once(known: Incident | None, incident: Incident, now: Instant, 
     first = known.next_sequence if known else 1
     return incident._replace(
         deliveries=tuple(
-            attempt(delivery, now, plan.patience[delivery.severity])
+            _attempted(delivery, now, plan)
             if delivery.sequence >= first
             and delivery.state == DeliveryState.PENDING
             and delivery.kind not in _BY_THE_CLOCK
@@ -108,6 +111,16 @@ def attempted_at_once(known: Incident | None, incident: Incident, now: Instant, 
             for delivery in incident.deliveries
         )
     )
+
+
+def _attempted(delivery: Delivery, now: Instant, plan: Plan) -> Delivery:
+    """The delivery with an attempt at it, or put off where its target is left alone: that takes one write less."""
+    pause, patience = plan.pauses.get(delivery.target), plan.patience[delivery.severity]
+    if pause and pause.until > now and delivery.state == DeliveryState.PENDING and delivery.channel != FALLBACK_CHANNEL:
+        later = put_off(delivery, now, patience, pause)
+        if later.next_attempt_at > now:
+            return later
+    return attempt(delivery, now, patience)
 
 
 def next_deadline(incident: Incident, plan: Plan) -> Instant | None:

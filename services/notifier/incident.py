@@ -7,7 +7,7 @@ from typing import NamedTuple
 from services.notifier.beliefs import Items, Receivers, concerns
 from services.notifier.holds import Holds, Scene
 from services.notifier.items import NONE, Item
-from services.notifier.outbox import Delivery, DeliverySettled
+from services.notifier.outbox import Delivery, DeliverySettled, Pause
 from services.notifier.responses import Attention, Response
 from services.shared.instant import Instant
 
@@ -84,6 +84,8 @@ class Plan(NamedTuple):
     patience: Mapping[int, int]
     #: What holds news back.
     holds: Holds = _NOTHING
+    #: The targets that are left alone for now.
+    pauses: Mapping[str, Pause] = {}
 
     def scene(self, incident: Incident, items: Items, now: Instant) -> Scene:
         """What is held back in an incident at an instant."""

@@ -127,6 +127,14 @@ class Delivery(NamedTuple):
     in_all: int = 0
 
 
+class Pause(NamedTuple):
+    """A target is left alone for a while: it failed too often."""
+
+    until: Instant
+    #: Microseconds after that over which those who wait for it come back, each at a time of its own.
+    spread: int
+
+
 class DeliverySettled(NamedTuple):
     """An attempt ended."""
 
@@ -196,8 +204,12 @@ def settled(delivery: Delivery, end: DeliverySettled) -> Delivery:
 def backoff(delivery_id: str, attempts: int) -> int:
     """Microseconds to wait after so many attempts: full jitter, yet always the same."""
     bound = min(_FIRST_BACKOFF << min(attempts, 16), _LONGEST_BACKOFF)
-    digest = blake2b(f"{delivery_id} {attempts}".encode(), digest_size=4).digest()
-    return SECOND + bound * int.from_bytes(digest, "big") // 2**32
+    return SECOND + _part(bound, f"{delivery_id} {attempts}")
+
+
+def _part(whole: int, seed: str) -> int:
+    """Of 0 up to the whole, evenly; of the same seed always the same."""
+    return whole * int.from_bytes(blake2b(seed.encode(), digest_size=4).digest(), "big") // 2**32
 
 
 def attempt(delivery: Delivery, now: Instant, patience: int) -> Delivery:
@@ -209,6 +221,16 @@ def attempt(delivery: Delivery, now: Instant, patience: int) -> Delivery:
         give_up_at=delivery.give_up_at or Instant(now + patience),
         may_repeat=delivery.may_repeat or delivery.state == DeliveryState.SENDING,
     )
+
+
+def put_off(delivery: Delivery, now: Instant, patience: int, pause: Pause) -> Delivery:
+    """The delivery without an attempt, until its target is not left alone any more; at most until it is to be given up.
+
+    `patience`: microseconds until retrying ends, had there been an attempt now.
+    """
+    give_up_at = delivery.give_up_at or Instant(now + patience)
+    back_at = Instant(pause.until + _part(pause.spread, f"{delivery.delivery_id} {pause.until}"))
+    return delivery._replace(next_attempt_at=min(back_at, give_up_at), give_up_at=give_up_at)
 
 
 def is_hopeless(delivery: Delivery, now: Instant) -> bool:

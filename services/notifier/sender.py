@@ -9,7 +9,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from itertools import chain
@@ -35,6 +35,7 @@ from services.notifier.outbox import (
     Failure,
     Kind,
     Outcome,
+    Pause,
     Refused,
     TryAgain,
     settled,
@@ -140,7 +141,7 @@ class _Gate:
 class Sender:
     """Sends for the partitions that `view` owns. `submit` folds a fact into an incident; False: it is not owned."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what it has of the service
         self,
         view: RecordView,
         submit: Submit,
@@ -148,13 +149,16 @@ class Sender:
         meter: Meter,
         now: Now = wall_clock,
         links: Link | None = None,
+        pauses: MutableMapping[str, Pause] | None = None,
     ) -> None:
+        """`pauses`: where it says which targets are to be left alone for now."""
         self._view = view
         self._submit = submit
         self._targets = targets
         self._meter = meter
         self._now = now
         self._links = links or (lambda *_: "")
+        self._pauses = {} if pauses is None else pauses
         self._fallback = Console()
         self._tasks = asyncio.TaskGroup()
         #: By target, and whether the console stands in for it.
@@ -352,7 +356,7 @@ class Sender:
                     "own words failed", extra={"target": target, "kind": message.kind, "error": message.misworded}
                 )
             async with asyncio.timeout(ATTEMPT), gate.turn:
-                return None if self._finishing else await _tried(gate.breaker, way.channel, message)
+                return None if self._finishing else await self._tried(gate.breaker, way, message)
         except TimeoutError:
             return TryAgain(Failure.TIMEOUT)
         except Unwordable:
@@ -362,6 +366,36 @@ class Sender:
             # What it says may hold a secret; what it is tells enough.
             log.error("attempt failed", extra={"target": target, "error": type(error).__name__})  # noqa: TRY400
             return TryAgain(Failure.OTHER)
+
+    async def _tried(self, breaker: Breaker, way: _Way, message: Message) -> Outcome:
+        """How an attempt ends that is made now, unless the breaker is open."""
+        if wait := breaker.wait(time.monotonic()):
+            return TryAgain(Failure.BREAKER_OPEN, round(wait * SECOND), made=False)
+        was_open = breaker.is_open
+        if was_open and not way.instead:
+            self._leave_alone(message.target, breaker)  # but for this one
+        end: Outcome = TryAgain(Failure.OTHER)  # where it is broken off
+        try:
+            end = await way.channel.send(message)
+        finally:
+            asked = end.retry_after / SECOND if isinstance(end, TryAgain) else 0.0
+            was_open = breaker.is_open
+            breaker.ended(time.monotonic(), answered=not isinstance(end, TryAgain), retry_after=asked)
+            if not way.instead:
+                self._leave_alone(message.target, breaker)
+            if breaker.is_open != was_open:
+                log.warning(
+                    "target keeps failing" if breaker.is_open else "target is back", extra={"target": message.target}
+                )
+        return end
+
+    def _leave_alone(self, target: str, breaker: Breaker) -> None:
+        """Says for how long a target is to be left alone, if it is."""
+        if rest := breaker.rest(time.monotonic()):
+            until = Instant(self._now() + round(rest * SECOND))
+            self._pauses[target] = Pause(until, round(breaker.spread * SECOND))
+        else:
+            self._pauses.pop(target, None)
 
     def _gate(self, name: str, *, instead: bool) -> _Gate:
         if (name, instead) not in self._gates:
@@ -412,6 +446,8 @@ class Sender:
                 breaker = self._gate(target, instead=way.instead).breaker
                 breaker.crowd = messages
                 shut[label] += breaker.is_open
+                if not way.instead:
+                    self._leave_alone(target, breaker)
         for channel in CHANNELS:
             for state in UNSETTLED:
                 self._meter.waiting(channel, DeliveryState(state).name.lower(), counts[channel, state])
@@ -421,24 +457,6 @@ class Sender:
 
 def _has_waited(since: float, waiting: _Waiting) -> bool:
     return waiting.since <= since
-
-
-async def _tried(breaker: Breaker, channel: Channel, message: Message) -> Outcome:
-    """How an attempt ends that is made now, unless the breaker is open."""
-    if wait := breaker.wait(time.monotonic()):
-        return TryAgain(Failure.BREAKER_OPEN, round(wait * SECOND), made=False)
-    end: Outcome = TryAgain(Failure.OTHER)  # where it is broken off
-    try:
-        end = await channel.send(message)
-    finally:
-        asked = end.retry_after / SECOND if isinstance(end, TryAgain) else 0.0
-        was_open = breaker.is_open
-        breaker.ended(time.monotonic(), answered=not isinstance(end, TryAgain), retry_after=asked)
-        if breaker.is_open != was_open:
-            log.warning(
-                "target keeps failing" if breaker.is_open else "target is back", extra={"target": message.target}
-            )
-    return end
 
 
 def _label(channel: str) -> str:

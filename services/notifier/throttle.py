@@ -43,8 +43,16 @@ class Breaker:
         if now >= self._until and not self._probing:
             self._probing = True
             return 0.0
-        spread = max(self._bound(), min(self.crowd / _RETURNS, CROWDED))
-        return max(self._until - now, 0.0) + SHORTEST + spread * self._draw()
+        return max(self._until - now, 0.0) + SHORTEST + self.spread * self._draw()
+
+    def rest(self, now: float) -> float:
+        """Seconds until anybody can be of use; 0: somebody should ask now."""
+        return max(self._until - now, SHORTEST if self._probing else 0.0) if self._pauses else 0.0
+
+    @property
+    def spread(self) -> float:
+        """Seconds over which those who wait should come back."""
+        return max(self._bound(), min(self.crowd / _RETURNS, CROWDED))
 
     def ended(self, now: float, *, answered: bool, retry_after: float = 0.0) -> None:
         """An attempt ended. `answered`: the target works, be it that it refused this message for good.

@@ -1,5 +1,8 @@
 """Who hears what, case by case."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from services.notifier.beliefs import Receivers
@@ -15,9 +18,12 @@ from services.notifier.outbox import (
     DeliveryState,
     Failure,
     Kind,
+    Pause,
     Refused,
     TryAgain,
     backoff,
+    put_off,
+    settled,
 )
 from services.notifier.telling import MAX_ANSWERED, MAX_DETAILED, MAX_ITEMS, MAX_LISTED, MAX_OVER
 from services.shared.engine.keeper import MAX_RECORD_BYTES
@@ -390,6 +396,41 @@ def test_fresh_news_is_attempted_by_the_write_that_decides_it() -> None:
     assert attempted_at_once(None, broken(), Instant(at(1) + FRESH + 1), MAIL) == broken()
     assert attempted_at_once(broken(), broken(), at(1), MAIL) == broken()
     assert attempted_at_once(None, fresh, at(1), MAIL) == fresh
+
+
+def test_what_is_for_a_target_that_is_left_alone_is_put_off() -> None:
+    """By one write, decided just now or long ago; each to a time of its own after the pause, until it is given up."""
+    pause = Pause(at(5), 2 * MINUTE)
+    alone = MAIL._replace(pauses={"mail": pause})
+    (fresh,) = attempted_at_once(None, broken(), at(1), alone).deliveries
+    assert (fresh.state, fresh.attempts, fresh.give_up_at) == (DeliveryState.PENDING, 0, at(61))
+    assert at(5) < fresh.next_attempt_at < at(7)
+    (tried,) = attempted_at_once(None, broken(), at(1), MAIL).deliveries
+    waiting = broken()._replace(deliveries=(settled(tried, DeliverySettled(at(1), "", TryAgain(Failure.NETWORK))),))
+    looked = due(waiting, at(2), alone)
+    assert looked is not None
+    (again,) = looked.deliveries
+    assert (again.state, again.attempts, again.give_up_at) == (DeliveryState.PENDING, 1, at(61))
+    assert at(5) < again.next_attempt_at < at(7)
+    assert next_deadline(looked, alone) == again.next_attempt_at
+    assert again.next_attempt_at != put_off(again, at(2), 0, pause._replace(until=at(6))).next_attempt_at - MINUTE
+
+
+@pytest.mark.parametrize(
+    ("pause", "change", "now"),
+    [
+        (Pause(at(1), MINUTE), {}, 1),  # it is over: somebody has to see
+        (Pause(at(5), 0), {"state": DeliveryState.SENDING}, 1),  # nobody heard how an attempt ended
+        (Pause(at(5), 0), {"channel": "console"}, 1),  # what the console says in its place
+        (Pause(at(90), 0), {"give_up_at": at(61)}, 61),  # the last time
+    ],
+)
+def test_a_pause_puts_off_only_attempts_that_are_of_no_use(pause: Pause, change: Mapping[str, Any], now: int) -> None:
+    """All else is attempted."""
+    waiting = broken()._replace(deliveries=tuple(d._replace(**change) for d in broken().deliveries))
+    looked = due(waiting, at(now), MAIL._replace(pauses={"mail": pause}))
+    assert looked is not None
+    assert [(d.state, d.attempts) for d in looked.deliveries] == [(DeliveryState.SENDING, 1)]
 
 
 def test_what_only_time_brings_about_is_not_attempted_at_once() -> None:

@@ -22,6 +22,7 @@ from services.notifier.outbox import (
     Failure,
     Kind,
     Outcome,
+    Pause,
     Refused,
     TryAgain,
 )
@@ -61,6 +62,8 @@ WORRIES = {
 }
 #: Who answers: targets of one plan or another, and somebody whom nobody tells anything.
 PEOPLE = ("mail", "boss", "ana", "bob", "a stranger")
+#: Who may be out of reach.
+TARGETS = ("mail", "boss", "ana", "ana-phone", "bob-mail", "carla")
 BAD_ENDS: list[Outcome] = [
     TryAgain(Failure.NETWORK),
     TryAgain(Failure.RATE_LIMITED, 100 * SECOND),
@@ -96,6 +99,8 @@ class Notifier(RuleBasedStateMachine):
         self.given_up: dict[str, Delivery] = {}
         #: What was seen to wait since the sender lives: of nothing else it knows that no attempt was made.
         self.waiting: set[str] = set()
+        self.pauses: dict[str, Pause] = {}
+        self.plan = self.plan._replace(pauses=self.pauses)
 
     # --- what upstream does
 
@@ -179,6 +184,11 @@ class Notifier(RuleBasedStateMachine):
     def an_attempt_fails(self, outcome: Outcome) -> None:
         """Except on the console, which always works."""
         self.report(self.end_one(), outcome)
+
+    @rule(whom=st.sampled_from(TARGETS), seconds=st.sampled_from([1, 30, 300]), spread=st.sampled_from([0, 60]))
+    def a_target_is_left_alone(self, whom: str, seconds: int, spread: int) -> None:
+        """For a while, which the sender makes longer or shorter as it likes."""
+        self.pauses[whom] = Pause(Instant(self.now + seconds * SECOND), spread * SECOND)
 
     @rule()
     def all_goes_well_for_a_while(self) -> None:

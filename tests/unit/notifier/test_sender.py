@@ -22,6 +22,7 @@ from services.notifier.outbox import (
     Failure,
     Kind,
     Outcome,
+    Pause,
     Refused,
     TryAgain,
 )
@@ -108,7 +109,8 @@ class Stage:
             name: Target(name, plan.routes["ops"].targets[name], channel, Style("en"), rate=rate)
             for name, channel in channels.items()
         }
-        self.sender = Sender(self.view, self.submit, self.targets, self.meter, now=lambda: at(20))
+        self.pauses: dict[str, Pause] = {}
+        self.sender = Sender(self.view, self.submit, self.targets, self.meter, now=lambda: at(20), pauses=self.pauses)
 
     def keep(self, incident: Incident) -> None:
         """Write a record, and announce it."""
@@ -446,6 +448,9 @@ async def test_a_target_that_keeps_failing_is_left_alone(monkeypatch: pytest.Mon
     assert 60 * SECOND <= held.retry_after <= 180 * SECOND
     assert stage.meter.counts["attempted", "email", "retryable"] == FAILURES
     assert stage.meter.gauges["breakers", "webhook"] == 0
+    assert stage.pauses.keys() == {"mail"}
+    assert at(21) <= stage.pauses["mail"].until <= at(21) + 2 * SECOND
+    assert stage.pauses["mail"].spread == 2 * SECOND
 
 
 async def test_a_target_that_is_back_is_told_everything(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -458,6 +463,26 @@ async def test_a_target_that_is_back_is_told_everything(monkeypatch: pytest.Monk
         await down(stage, FAILURES + 2)
         assert [type(end.outcome) for end in stage.submitted[FAILURES:]] == [Accepted, Accepted]
         await until(lambda: stage.meter.gauges.get(("breakers", "email")) == 0)
+    assert not stage.pauses
+
+
+async def test_a_target_that_is_being_tried_is_left_alone_by_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the one attempt lasts."""
+    monkeypatch.setattr(throttle, "SHORTEST", 0.0)
+    monkeypatch.setattr(throttle, "LONGEST", 0.0)
+    mail = Recorder(*[TryAgain(Failure.NETWORK)] * FAILURES)
+    stage = Stage(mail=mail)
+    async with running(stage):
+        await down(stage, FAILURES)
+        assert not stage.pauses
+        monkeypatch.setattr(throttle, "SHORTEST", 5.0)
+        mail.free.clear()
+        stage.keep(elsewhere("B-last"))
+        await until(lambda: len(mail.sent) == FAILURES + 1)
+        assert stage.pauses["mail"].until == at(20) + 5 * SECOND
+        mail.free.set()
+        await until(lambda: len(stage.submitted) == FAILURES + 1)
+        assert not stage.pauses
 
 
 async def test_a_message_refused_for_good_says_nothing_against_its_target() -> None:

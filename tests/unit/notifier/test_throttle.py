@@ -62,6 +62,20 @@ def test_after_a_pause_one_attempt_goes_through() -> None:
     assert breaker.is_open
 
 
+def test_who_can_be_of_no_use_is_told_for_how_long() -> None:
+    """Until the pause is over, and then as long as somebody asks; not where somebody should."""
+    assert a_breaker().rest(0) == 0
+    breaker = an_open_one()
+    assert (breaker.rest(0.5), breaker.rest(2.0)) == (1.5, 0)
+    assert breaker.wait(2.0) == 0
+    assert breaker.rest(2.0) == SHORTEST
+    breaker.ended(9.0, answered=False)
+    assert breaker.rest(9.0) == SHORTEST + 2.0
+    assert breaker.wait(12.0) == 0
+    breaker.ended(12.0, answered=True)
+    assert breaker.rest(12.0) == 0
+
+
 def test_success_closes_it_and_begins_anew() -> None:
     """Everything passes, and it takes as many failures as ever to open it again."""
     breaker = an_open_one()

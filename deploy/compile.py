@@ -19,15 +19,17 @@ from setuptools import Distribution
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"services": ROOT / "services", "puntual": ROOT / "protos" / "puntual"}
 #: What runs for every event. Modules that define msgspec's structs stay interpreted: their classes are made by msgspec.
-MODULES = (
-    *(f"services/shared/{name}.py" for name in ("instant", "facts", "wire", "clock", "contexts", "keys", "opener")),
-    *(f"services/shared/engine/{name}.py" for name in ("deadlines", "keeper", "store")),
-    *(f"services/{service}/{name}.py" for service in ("promises", "sla") for name in ("domain", "codec")),
-    *(
-        f"services/notifier/{name}.py"
-        for name in ("beliefs", "codec", "domain", "fallbacks", "pace", "rising", "telling", "turns")
+_NAMES = {
+    "shared": ("clock", "contexts", "facts", "instant", "keys", "opener", "wire"),
+    "shared/engine": ("deadlines", "keeper", "store"),
+    "promises": ("codec", "domain"),
+    "sla": ("codec", "domain"),
+    "notifier": (
+        "beliefs", "codec", "domain", "fallbacks", "journal", "pace", "relay", "rising", "routing", "sightings",
+        "telling", "turns", "wording",
     ),
-)
+}  # fmt: skip
+MODULES = tuple(f"services/{place}/{name}.py" for place, names in _NAMES.items() for name in names)
 
 
 def main(target: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 from services.shared.engine.view import Announcement, PartitionsMoved, SlowReader
@@ -15,7 +15,8 @@ PARTITIONS = 12
 class MemoryView:
     """A `RecordView` that owns every partition until told otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, unpack: Callable[[bytes], object] = bytes) -> None:
+        self.unpack = unpack
         self.owners: dict[int, str | None] = {}
         self.records: dict[int, dict[bytes, bytes]] = defaultdict(dict)
         self.watchers: list[asyncio.Queue[Announcement | SlowReader]] = []
@@ -54,6 +55,10 @@ class MemoryView:
 
     def get(self, partition: int, key: bytes) -> bytes | None:
         return self.records[partition].get(key)
+
+    def record(self, partition: int, key: bytes) -> object | None:
+        packed = self.get(partition, key)
+        return None if packed is None else self.unpack(packed)
 
     def keys(self, partition: int) -> list[bytes]:
         return list(self.records[partition])

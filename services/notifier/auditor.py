@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from services.notifier.channels import CHANNELS
-from services.notifier.codec import unpack
 from services.notifier.held_back import held_items
 from services.notifier.holds import Reason
 from services.notifier.incident import Incident, Plan
@@ -119,8 +118,8 @@ class Auditor:
         return ended + pause
 
     def _incident(self, place: _Place) -> Incident | None:
-        record = self._view.get(*place) if self._view.owns(place.partition) else None
-        return unpack(record) if record else None
+        incident: Incident | None = self._view.record(*place) if self._view.owns(place.partition) else None
+        return incident
 
     def _report(self, place: _Place, bad: Mapping[Wait, Instant], before: Mapping[Wait, Instant], now: Instant) -> None:
         """Say it once."""

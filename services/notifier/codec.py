@@ -129,7 +129,7 @@ def unpack(value: bytes) -> Incident:
     return Incident(
         incident_id=message.incident_id,
         route=message.route,
-        state=_known(message.state, IncidentState.OPEN),
+        state=known(message.state, IncidentState.OPEN),
         since=from_timestamp(message.since),
         items=tuple(map(_unpack_item, message.items)),
         deliveries=unpack_deliveries(message.deliveries),
@@ -180,7 +180,7 @@ def _unpack_attention(message: pb.Incident) -> Attention:
 def _unpack_response(answered: pb.Answered) -> Response:
     return Response(
         response_id=answered.response_id,
-        action=_known(answered.action, Action.COMMENT),
+        action=known(answered.action, Action.COMMENT),
         by=answered.by,
         comment=answered.comment,
         via=answered.via,
@@ -200,7 +200,7 @@ _NUMBERS: Mapping[type[IntEnum], frozenset[int]] = {
 }
 
 
-def _known(number: int, otherwise: IntEnum) -> int:
+def known(number: int, otherwise: IntEnum) -> int:
     """The number; where a newer version wrote one that this one does not know, what tells people rather than not."""
     return number if number in _NUMBERS[type(otherwise)] else otherwise
 
@@ -252,25 +252,25 @@ def _unpack_item(message: pb.Item) -> Item:
         service=message.service,
         record_id=message.record_id,
         kind=message.kind,
-        standing=_known(message.standing, Standing.BROKEN),
+        standing=known(message.standing, Standing.BROKEN),
         due_at=from_timestamp(message.due_at),
         since=from_timestamp(message.since),
         offset=message.offset,
         announced_at=from_timestamp(message.announced_at),
-        severity=_known(message.severity, Severity.CRITICAL),
+        severity=known(message.severity, Severity.CRITICAL),
         cycle=message.cycle or 1,
         follow_up=message.follow_up,
         told=tuple(map(_unpack_told, message.told)),
         details=_unpack_details(message) if message.HasField("original_due_at") else None,
-        handling=_known(message.handling, Handling.UNSPECIFIED),
+        handling=known(message.handling, Handling.UNSPECIFIED),
         flips=message.flips,
         flipped_at=from_timestamp(message.flipped_at),
-        rises=tuple(Rise(from_timestamp(rise.at), _known(rise.severity, Severity.CRITICAL)) for rise in message.rises),
+        rises=tuple(Rise(from_timestamp(rise.at), known(rise.severity, Severity.CRITICAL)) for rise in message.rises),
     )
 
 
 def _unpack_told(message: pb.Told) -> Told:
-    standing = _known(message.standing, Standing.BROKEN)
+    standing = known(message.standing, Standing.BROKEN)
     return Told(message.target, standing, message.delivery_id, message.thread, message.lost)
 
 
@@ -312,8 +312,8 @@ def _unpack_delivery(message: pb.Delivery) -> Delivery:
     return Delivery(
         delivery_id=message.delivery_id,
         sequence=message.sequence,
-        kind=_known(message.kind, Kind.BREACH),
-        severity=_known(message.severity, Severity.CRITICAL),
+        kind=known(message.kind, Kind.BREACH),
+        severity=known(message.severity, Severity.CRITICAL),
         target=message.target,
         channel=message.channel,
         items=tuple(map(_unpack_item, message.items)),
@@ -322,7 +322,7 @@ def _unpack_delivery(message: pb.Delivery) -> Delivery:
         answers=tuple(message.answers),
         over=tuple(message.over),
         threads=tuple(message.threads),
-        state=_known(message.state, DeliveryState.PENDING),
+        state=known(message.state, DeliveryState.PENDING),
         attempts=message.attempts,
         next_attempt_at=from_timestamp(message.next_attempt_at) or AT_ONCE,
         give_up_at=from_timestamp(message.give_up_at),

@@ -19,9 +19,10 @@ from puntual.notifier.v1 import incident_pb2 as pb
 from services.notifier.channels import CHANNELS, KNOWING_COPIES
 from services.notifier.channels.channel import Channel, Message
 from services.notifier.channels.console import Console
-from services.notifier.codec import unpack_deliveries
+from services.notifier.codec import known
 from services.notifier.config import Target
 from services.notifier.digest import merged
+from services.notifier.incident import Incident
 from services.notifier.items import TROUBLE, Severity
 from services.notifier.meter import Meter
 from services.notifier.outbox import (
@@ -43,6 +44,7 @@ from services.notifier.outbox import (
 from services.notifier.throttle import Breaker, Bucket, Rate
 from services.notifier.wording import Occasion, Style, Unwordable, word
 from services.shared.clock import Now, from_timestamp, wall_clock
+from services.shared.engine.runtime import OwnFact
 from services.shared.engine.view import RecordView, SlowReader
 from services.shared.instant import SECOND, Instant
 
@@ -63,7 +65,7 @@ _TURN = 500
 #: How often, and how many seconds apart, the end of an attempt is reported: until about the end of its lease.
 _SUBMISSIONS, _RETRY = 50, 0.3
 
-Submit = Callable[[int, bytes, DeliverySettled], Awaitable[bool]]
+Submit = Callable[[Sequence[OwnFact]], Awaitable[Sequence[bool]]]
 #: Where a message about an incident can be answered; empty: nowhere.
 Link = Callable[[Delivery, str], str]
 
@@ -139,7 +141,7 @@ class _Gate:
 
 
 class Sender:
-    """Sends for the partitions that `view` owns. `submit` folds a fact into an incident; False: it is not owned."""
+    """Sends for the partitions that `view` owns. `submit` folds facts into incidents; False: it is not owned."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - what it has of the service
         self,
@@ -165,6 +167,8 @@ class Sender:
         self._gates: dict[tuple[str, bool], _Gate] = {}
         self._attempts: dict[str, asyncio.Task[None]] = {}
         self._unsettled: dict[_Place, Mapping[str, _Unsettled]] = {}
+        #: How attempts ended, and who waits to hear whether that was written down.
+        self._ends: asyncio.Queue[tuple[OwnFact, asyncio.Future[bool]]] = asyncio.Queue()
         #: What was accepted, until the record says so.
         self._accepted: dict[str, DeliverySettled] = {}
         self._known: frozenset[int] = frozenset()
@@ -177,6 +181,7 @@ class Sender:
         async with self._tasks:
             self._tasks.create_task(self._follow())
             self._tasks.create_task(self._look_around())
+            self._tasks.create_task(self._report_ends())
 
     async def finish(self) -> None:
         """Begin nothing more, and wait until what is under way has ended and is reported, at most `GRACE` seconds."""
@@ -241,11 +246,11 @@ class Sender:
         for delivery_id, delivery in deliveries.items():
             known = before.get(delivery_id)
             if known is None and delivery.attempts <= 1:
-                self._meter.decided(*_words(*unpack_deliveries([delivery])))
+                self._meter.decided(*_words(delivery))
             if delivery.state == pb.DELIVERY_STATE_SENDING and delivery_id not in self._attempts:
                 # Whoever had the record before may have made an attempt that nobody saw coming here.
                 seen = is_familiar and (known is None or known.state == DeliveryState.PENDING)
-                self._begin(place, delivery, record, may_repeat=delivery.may_repeat or not seen)
+                self._begin(place, delivery, may_repeat=delivery.may_repeat or not seen)
         if deliveries:
             self._unsettled[place] = _all_noted(deliveries)
 
@@ -253,15 +258,13 @@ class Sender:
         for delivery_id in settled:
             self._accepted.pop(delivery_id, None)
 
-    def _begin(self, place: _Place, asked: pb.Delivery, record: bytes | None, *, may_repeat: bool) -> None:
+    def _begin(self, place: _Place, asked: pb.Delivery, *, may_repeat: bool) -> None:
         # The announcement may be older than the record: what has been settled since must not be sent again.
-        latest = self._record(place)
-        if latest != record:
-            now = _unsettled(latest).get(asked.delivery_id)
-            if now is None or (now.state, now.attempts) != (asked.state, asked.attempts):
-                return
-        (delivery,) = unpack_deliveries([asked])
-        delivery = delivery._replace(may_repeat=may_repeat, in_all=_in_all(latest))
+        incident: Incident | None = self._view.record(*place) if self._view.owns(place.partition) else None
+        latest = [each for each in incident.deliveries if each.delivery_id == asked.delivery_id] if incident else []
+        if not incident or [(each.state, each.attempts) for each in latest] != [(asked.state, asked.attempts)]:
+            return
+        delivery = latest[0]._replace(may_repeat=may_repeat, in_all=_in_all(incident))
         attempt = self._tasks.create_task(self._attempt(place, delivery))
         self._attempts[delivery.delivery_id] = attempt
         attempt.add_done_callback(lambda _: self._attempts.pop(delivery.delivery_id, None))
@@ -275,9 +278,25 @@ class Sender:
             self._accepted[delivery.delivery_id] = end
         # A rebalance may pass by, and the partition come back.
         for _ in range(_SUBMISSIONS):
-            if await self._submit(*place, end):
+            if await self._is_reported(OwnFact(*place, end)):
                 return
             await asyncio.sleep(_RETRY)
+
+    async def _is_reported(self, end: OwnFact) -> bool:
+        is_kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._ends.put_nowait((end, is_kept))
+        return await is_kept
+
+    async def _report_ends(self) -> None:
+        """Reports how attempts ended. While some are being written, the next ones gather: together they cost less."""
+        while True:
+            ended = [await self._ends.get()]
+            while not self._ends.empty():
+                ended.append(self._ends.get_nowait())
+            kept = await self._submit([end for end, _ in ended])
+            for (_, waiting), is_kept in zip(ended, kept, strict=True):
+                if not waiting.done():
+                    waiting.set_result(is_kept)
 
     async def _made(self, place: _Place, delivery: Delivery) -> DeliverySettled | None:
         """How an attempt made now ended; None where the service stops first. It is then made after the restart."""
@@ -464,9 +483,10 @@ def _label(channel: str) -> str:
     return channel if channel in CHANNELS else FALLBACK_CHANNEL
 
 
-def _words(delivery: Delivery) -> tuple[str, str, str]:
+def _words(delivery: Delivery | pb.Delivery) -> tuple[str, str, str]:
     """Channel, kind and severity, as metrics name them."""
-    return _label(delivery.channel), Kind(delivery.kind).name.lower(), Severity(delivery.severity).name.lower()
+    kind, severity = known(delivery.kind, Kind.BREACH), known(delivery.severity, Severity.CRITICAL)
+    return _label(delivery.channel), Kind(kind).name.lower(), Severity(severity).name.lower()
 
 
 def _unsettled(record: bytes | None) -> Mapping[str, pb.Delivery]:
@@ -475,11 +495,11 @@ def _unsettled(record: bytes | None) -> Mapping[str, pb.Delivery]:
     return {delivery.delivery_id: delivery for delivery in deliveries if delivery.state not in _SETTLED}
 
 
-def _in_all(record: bytes | None) -> int:
-    """About how many are open in a packed incident, where it cannot follow all of them; 0: it can."""
-    incident = pb.Incident.FromString(record or b"")
-    followed = sum(item.standing in TROUBLE and not item.follow_up for item in incident.items)
-    return incident.unfollowed and incident.unfollowed + followed
+def _in_all(incident: Incident) -> int:
+    """About how many are open in an incident, where it cannot follow all of them; 0: it can."""
+    if not incident.unfollowed:
+        return 0
+    return incident.unfollowed + sum(item.standing in TROUBLE and not item.follow_up for item in incident.items)
 
 
 #: Of a state that only a newer version knows the codec says that it waits.

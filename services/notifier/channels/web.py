@@ -15,6 +15,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
+import msgspec
 from aiohttp.abc import ResolveResult
 
 from services.notifier.outbox import Accepted, Failure, Outcome, Refused, TryAgain
@@ -238,7 +239,7 @@ def required_secret(settings: Fields, name: str) -> Secret | None:
 
 def as_json(value: object) -> bytes:
     """The bytes to send."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return msgspec.json.encode(value)
 
 
 #: What to say of them.

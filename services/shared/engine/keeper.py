@@ -96,11 +96,15 @@ class Keeper(Generic[R, F]):
             self._meter.event_age(topic, (now - latest) / SECOND)
         return batch.result(latest or None)
 
-    def submit(self, partition: int, key: bytes, fact: F, now: Instant) -> Result:
-        """Fold one fact that did not come from Kafka: the outcome of something this worker did."""
+    def submit(self, partition: int, facts: Iterable[tuple[bytes, F]], now: Instant) -> Result:
+        """Fold facts that did not come from Kafka, by key: the outcomes of what this worker did."""
         batch = _Batch(self, partition, now)
-        if problem := batch.fold(key, [fact]):
-            log.error("A fact of this worker's own making could not be kept: %s", place_of(problem))
+        by_key: defaultdict[bytes, list[F]] = defaultdict(list)
+        for key, fact in facts:
+            by_key[key].append(fact)
+        for key, new in by_key.items():
+            if problem := batch.fold(key, new):
+                log.error("A fact of this worker's own making could not be kept: %s", place_of(problem))
         return batch.result(None)
 
     def sweep(self, partition: int, clock: Instant, now: Instant, limit: int) -> Result:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from services.shared.clock import Now
 from services.shared.engine.keeper import Keeper, transition_of
@@ -32,6 +32,16 @@ PATIENCE = 60 * SECOND
 _WATCHER_BACKLOG = 10_000
 
 TopicPartition = tuple[str, int]
+
+
+class OwnFact(NamedTuple):
+    """What this worker itself found out about a record."""
+
+    partition: int
+    key: bytes
+    fact: object
+
+
 #: What a watcher has still to hear; an exception is the end of it.
 _Watcher: TypeAlias = "asyncio.Queue[Announcement | SlowReader]"
 
@@ -173,13 +183,27 @@ class Runtime:
         for topic, partition in lanes:
             self._meter.committed(topic, partition)
 
-    async def submit(self, partition: int, key: bytes, fact: object) -> bool:
-        """Fold a fact of this worker's own making. False where the partition is no longer its own."""
+    async def submit(self, facts: Sequence[OwnFact]) -> Sequence[bool]:
+        """Fold facts of this worker's own making, and wait until they are in the log. False: it is not its partition.
+
+        Those of one partition are folded together.
+        """
+        written = asyncio.Event()
         async with self._gate:
-            if partition not in self.partitions() or self._frozen:
-                return False
-            self._send(partition, self.keeper.submit(partition, key, fact, self._now()), None)
-        return True
+            owned = () if self._frozen else self.partitions()
+            kept = [fact.partition in owned for fact in facts]
+            if not any(kept):
+                return kept
+            mine: defaultdict[int, list[tuple[bytes, object]]] = defaultdict(list)
+            for fact, is_kept in zip(facts, kept, strict=True):
+                if is_kept:
+                    mine[fact.partition].append((fact.key, fact.fact))
+            now = self._now()
+            for partition, own in mine.items():
+                self._send(partition, self.keeper.submit(partition, own, now), None)
+            self._outbox.submit((), lambda _: written.set())
+        await written.wait()
+        return kept
 
     def _send(self, partition: int, result: Result, done: Callable[[], None] | None) -> None:
         if result.writes or done:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from services.shared.instant import Instant
 
@@ -35,6 +35,9 @@ class RecordView(Protocol):
 
     def get(self, partition: int, key: bytes) -> bytes | None:
         """The packed record, or None."""
+
+    def record(self, partition: int, key: bytes) -> Any:  # noqa: ANN401 - of the type that the worker's machine keeps
+        """The record itself, or None: it need not be packed for who only looks at it."""
 
     def keys(self, partition: int) -> list[bytes]:
         """All keys of a partition, in no order: a snapshot."""

@@ -25,7 +25,7 @@ from services.shared.engine.machine import Machine
 from services.shared.engine.meter import Meter
 from services.shared.engine.outbox import Outbox
 from services.shared.engine.recovery import LaneRecovery, LaneTables
-from services.shared.engine.runtime import Runtime, every
+from services.shared.engine.runtime import OwnFact, Runtime, every
 from services.shared.engine.stage import Stage
 from services.shared.engine.transport import LaneConsumer, LaneProducer, LaneTransport
 from services.shared.engine.view import Announcement
@@ -319,6 +319,10 @@ class Worker:
         """The packed record, or None."""
         return self.runtime.keeper.stores[partition].packed(key)
 
+    def record(self, partition: int, key: bytes) -> Any:  # noqa: ANN401 - of the type that the machine keeps
+        """The record itself, or None."""
+        return self.runtime.keeper.stores[partition].get(key)
+
     def keys(self, partition: int) -> list[bytes]:
         """All keys of a partition: a snapshot."""
         return self.runtime.keeper.stores[partition].keys()
@@ -327,9 +331,9 @@ class Worker:
         """Announcements from now on."""
         return cast(AbstractContextManager[AsyncIterator[Announcement]], self.runtime.watch())
 
-    async def submit(self, partition: int, key: bytes, fact: object) -> bool:
-        """Fold a fact of this worker's own making. False where the partition is no longer its own."""
-        return await self.runtime.submit(partition, key, fact)
+    async def submit(self, facts: Sequence[OwnFact]) -> Sequence[bool]:
+        """Fold facts of this worker's own making; returns once they are in the log. False: not its partition."""
+        return await self.runtime.submit(facts)
 
 
 async def _cancelled(*tasks: asyncio.Task[None]) -> Sequence[BaseException | None]:

@@ -324,14 +324,14 @@ def test_a_record_at_the_limit_is_announced_all_the_same() -> None:
 def test_what_this_worker_did_itself_is_folded_too() -> None:
     """A submitted fact is announced like one from Kafka, but says nothing of how far input was read."""
     keeper = a_keeper()
-    result = keeper.submit(0, b"a", said("done"), NOW)
-    assert records(result).keys() == {b"a"}
+    result = keeper.submit(0, [(b"a", said("x")), (b"b", said("y")), (b"a", said("done", 2))], NOW)
+    assert [(write.key, transition_of(write)) for write in result.writes] == [(b"a", "done"), (b"b", "waiting")]
     assert result.event_time is None
 
 
 def test_an_own_fact_that_cannot_be_kept_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """There is no message to set aside; silence would hide it."""
-    assert a_keeper().submit(0, b"a", said("impossible"), NOW).writes == []
+    assert a_keeper().submit(0, [(b"a", said("impossible"))], NOW).writes == []
     assert "own" in caplog.text
 
 
@@ -344,7 +344,7 @@ def test_every_step_is_journalled_with_what_made_it() -> None:
     steps = [
         process(keeper, a_message(0, ("a", said("x", ring_at=RING)), ("b", said("y")), ("b", said("done", 2)))),
         keeper.sweep(0, RING, NOW, 10),
-        keeper.submit(0, b"a", said("forget", 600 * SECOND), NOW),
+        keeper.submit(0, [(b"a", said("forget", 600 * SECOND))], NOW),
         keeper.sweep(0, NOW, NOW, 10),
     ]
     assert [[(write.key, write.value) for write in step.ahead] for step in steps] == [

@@ -9,7 +9,7 @@ from services.shared.engine.deadlines import DeadlineQueue
 from services.shared.engine.lane import FRESH, Jump, Lane
 from services.shared.engine.outbox import MAX_IN_FLIGHT
 from services.shared.engine.relay import Relay
-from services.shared.engine.runtime import PATIENCE, READING_IN_FLIGHT, SLICE, SWEEP
+from services.shared.engine.runtime import PATIENCE, READING_IN_FLIGHT, SLICE, SWEEP, OwnFact
 from services.shared.engine.stage import DeadLetters
 from services.shared.engine.store import ForeignWriter
 from services.shared.engine.view import PartitionsMoved, SlowReader
@@ -258,7 +258,7 @@ async def test_nothing_moves_between_freeze_and_start(site: Site) -> None:
     before = list(site.producer.logs[RECORDS, 0])
     await site.feed(*stream(1, 2))
     await site.runtime.sweep()
-    assert not await site.runtime.submit(0, b"a", said("own"))
+    assert await site.runtime.submit([OwnFact(0, b"a", said("own"))]) == [False]
     await settle()
     assert site.producer.logs[RECORDS, 0] == before
     assert site.lane().position == 1
@@ -526,11 +526,22 @@ async def test_on_the_event_clock_a_rebalance_leaves_what_is_unswept_to_the_next
 
 async def test_own_facts_are_announced_like_any(site: Site) -> None:
     """For partitions that are owned; others have to be told elsewhere."""
-    assert await site.runtime.submit(0, b"a", said("done"))
-    assert not await site.runtime.submit(1, b"a", said("done"))
-    await site.outbox.drained()
+    facts = [OwnFact(0, b"a", said("x")), OwnFact(1, b"b", said("x")), OwnFact(0, b"a", said("done", 2))]
+    assert await site.runtime.submit(facts) == [True, False, True]
     assert site.transitions() == [(b"a", "done")]
     assert site.lane().frontier == 0
+    assert await site.runtime.submit([OwnFact(1, b"b", said("x"))]) == [False]
+
+
+async def test_own_facts_are_kept_once_they_are_in_the_log(site: Site) -> None:
+    """Before, nobody may rely on it."""
+    site.producer.holding = True
+    submitting = asyncio.create_task(site.runtime.submit([OwnFact(0, b"a", said("done"))]))
+    await settle()
+    assert not submitting.done()
+    site.producer.answer_all()
+    assert await submitting == [True]
+    assert site.transitions() == [(b"a", "done")]
 
 
 async def test_watchers_hear_what_is_acknowledged(site: Site) -> None:

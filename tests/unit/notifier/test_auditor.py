@@ -7,7 +7,7 @@ import pytest
 
 from services.notifier import auditor as auditor_module
 from services.notifier.auditor import Auditor
-from services.notifier.codec import pack
+from services.notifier.codec import pack, unpack
 from services.notifier.domain import due
 from services.notifier.holds import Holds, Reason
 from services.notifier.incident import Incident
@@ -30,7 +30,7 @@ class Ward:
     """A worker's records, and an auditor that looks at them."""
 
     def __init__(self) -> None:
-        self.view, self.meter, self.clock = StrictView(), HealthTally(), Clock(10)
+        self.view, self.meter, self.clock = StrictView(unpack), HealthTally(), Clock(10)
         self.asked: list[bytes] = []
         self.plan = MAIL._replace(holds=Holds())
         self.auditor = Auditor(self.view, self.look_again, self.plan, self.meter, self.clock)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -30,6 +30,7 @@ from services.notifier.own_words import OwnWords
 from services.notifier.sender import Sender
 from services.notifier.throttle import FAILURES, Rate
 from services.notifier.wording import Style
+from services.shared.engine.runtime import OwnFact
 from services.shared.instant import SECOND
 from tests.unit.notifier.builders import BOTH, INCIDENT, MAIL, at, broken
 from tests.unit.notifier.test_own_words import SAMPLES
@@ -100,7 +101,7 @@ class Stage:
     """An engine in memory around one incident: submissions are folded, and every record is announced."""
 
     def __init__(self, *, plan: Plan = MAIL, rate: Rate | None = None, **channels: Recorder) -> None:
-        self.view, self.meter, self.plan = MemoryView(), Tally(), plan
+        self.view, self.meter, self.plan = MemoryView(unpack), Tally(), plan
         self.refusals = 0
         self.full = False
         self.trouble: Exception | None = None
@@ -118,8 +119,13 @@ class Stage:
         self.view.put(key, key, pack(incident))
         self.view.announce(key, key, pack(incident), "updated")
 
-    async def submit(self, partition: int, key: bytes, fact: DeliverySettled) -> bool:
+    async def submit(self, facts: Sequence[OwnFact]) -> Sequence[bool]:
         """As the worker does it; a few refusals first, and facts that no record can take, where a test wants them."""
+        return [self.fold(*fact) for fact in facts]
+
+    def fold(self, partition: int, key: bytes, fact: object) -> bool:
+        """Fold an end."""
+        assert isinstance(fact, DeliverySettled)
         if self.refusals:
             self.refusals -= 1
             return False
@@ -150,9 +156,9 @@ def sending(minutes: float = 10, plan: Plan = MAIL) -> Incident:
     return incident
 
 
-def elsewhere(subject: str) -> Incident:
+def elsewhere(subject: str, plan: Plan = MAIL) -> Incident:
     """Another incident whose message to the same target is to be sent now."""
-    incident = due(broken(subject), at(10), MAIL)
+    incident = due(broken(subject, plan=plan), at(10), plan)
     assert incident is not None
     return incident._replace(incident_id=f"ops/{subject}")
 
@@ -515,19 +521,19 @@ async def test_a_copy_is_called_one_where_nobody_knows_it_by_its_id(channel: str
     plan = MAIL._replace(routes={"ops": Receivers({"mail": channel})})
     mail = Recorder()
     stage = Stage(plan=plan, mail=mail)
-    again = due(sending(plan=plan), at(11), plan)
+    again = due(elsewhere("again", plan), at(11), plan)
     assert again is not None
-    for left in (INCIDENT, "ops/heard"):
-        stage.view.put(left, left, pack(sending(plan=plan)))
+    for left in (elsewhere("left", plan), elsewhere("heard", plan)):
+        stage.view.put(left.incident_id, left.incident_id, pack(left))
     async with running(stage):
-        stage.keep(sending(plan=plan)._replace(incident_id="ops/heard", next_sequence=9))
+        stage.keep(elsewhere("heard", plan)._replace(next_sequence=9))
         await until(lambda: len(stage.submitted) == 2)
-        stage.keep(again._replace(incident_id="ops/again"))
+        stage.keep(again)
         await until(lambda: len(stage.submitted) == 3)
-        stage.keep(broken(plan=plan)._replace(incident_id="ops/new"))
-        stage.keep(sending(plan=plan)._replace(incident_id="ops/new"))
+        stage.keep(broken("new", plan=plan)._replace(incident_id="ops/new"))
+        stage.keep(elsewhere("new", plan))
         await until(lambda: len(stage.submitted) == 4)
-        stage.keep(sending(plan=plan)._replace(incident_id="ops/at-once"))
+        stage.keep(elsewhere("at-once", plan))
         await until(lambda: len(stage.submitted) == 5)
     repeated = ["(may repeat)" in message.subject for message in mail.sent]
     assert repeated == [said, said, said, False, False]

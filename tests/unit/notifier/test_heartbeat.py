@@ -8,7 +8,7 @@ from aiohttp import web
 
 from services.notifier import signs
 from services.notifier.auditor import Auditor
-from services.notifier.codec import pack
+from services.notifier.codec import pack, unpack
 from services.notifier.domain import due
 from services.notifier.heartbeat import KEY, Heartbeat, beat
 from services.notifier.outbox import Accepted, Failure, Outcome, Refused, TryAgain
@@ -38,7 +38,7 @@ class Scene:
     """A heartbeat of a worker whose state a test decides."""
 
     def __init__(self, *ends: Outcome) -> None:
-        self.view, self.meter, self.clock = MemoryView(), HealthTally(), Clock(10)
+        self.view, self.meter, self.clock = MemoryView(unpack), HealthTally(), Clock(10)
         self.outside = Outside(*ends)
         self.reason: str | None = None
 

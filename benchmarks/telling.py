@@ -6,9 +6,9 @@ instant at which a breach is announced, just before it is sent to Kafka, until t
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -29,7 +29,9 @@ from tests.processes import wait_for
 #: Breaches a second where delays are measured, to the target whose delays they are and as many to others.
 _RATE = 20
 #: Breaches a second where it is measured how many messages there can be.
-_STREAM = 1_200
+_STREAM = 1_100
+#: How many records were read, by topic and outcome.
+_READ = "puntual_events_consumed_total"
 #: Seconds until a process that publishes is ready, that warming up takes, and after which nothing more arrives.
 _STARTING, _WARM, _STALLED = 5, 5, 90.0
 #: Team → where its messages go. By its name a target is alive, silent (it never answers) or refuses connections.
@@ -107,10 +109,11 @@ class Place(NamedTuple):
         """Breaches for the desk, as fast as may be."""
         self._publish(Breaches(self.site.kafka, self.prefix, PARTITIONS, count, ("desk",), wall_clock()))
 
-    def publish_at(self, rate: int, count: int) -> None:
-        """Breaches for the desk, so many a second. Returns when all are out."""
+    def publish_at(self, rate: int, count: int) -> Instant:
+        """Breaches for the desk, so many a second. Returns when all are out, and when the first was announced."""
         start = Instant(wall_clock() + (_STARTING + count // 20_000) * SECOND)
         self._publish(Breaches(self.site.kafka, self.prefix, PARTITIONS, count, ("desk",), start, rate))
+        return start
 
     def publish_steadily(self, seconds: int, *teams: str) -> Times:
         """Breaches for teams, by turns. Returns when all are out and those who live were told, and which count."""
@@ -161,30 +164,46 @@ def _delays(site: Site) -> Iterator[Row]:
 
 
 def _stream(site: Site) -> Iterator[Row]:
-    """Breaches as they happen, more than are aimed at, by the middle eight tenths of them."""
-    count = _STREAM * site.size(30, 5)
+    """Breaches as they happen, more than are aimed at; what counts is told while they come, the first seconds aside."""
+    seconds = site.size(60, 10)
     with _place(site) as place, place.notifier() as notifier:
         notifier.wait_ready()
         with ThreadPoolExecutor(1) as pool:
-            publishing = pool.submit(place.publish_at, _STREAM, count)
-            pace = _paced(place, notifier, count)
-            publishing.result()
-    yield Row(f"messages a second of a stream of {_STREAM:,}/s", pace.messages, "messages/s", 1_000, True)
+            publishing = pool.submit(place.publish_at, _STREAM, _STREAM * (seconds + _WARM))
+            wait_for(lambda: place.providers.count() > 0, _STALLED, notifier.output)
+            time.sleep(_WARM)
+            pace = _paced(place, notifier, publishing.done)
+            times = Times(
+                Instant(publishing.result() + _WARM * SECOND), Instant(publishing.result() + seconds * SECOND)
+            )
+        wait_for(lambda: place.providers.count() >= _STREAM * (seconds + _WARM), _STALLED, notifier.output)
+        delays = place.providers.delays(times)
+    yield Row(f"messages a second while {_STREAM:,} breaches/s happen", pace.messages, "messages/s", 1_000, True)
     yield Row("CPU of such a message, from the breach on", pace.cpu * 1e6, "µs")
+    yield Row("from such a breach to page, p50", percentile(delays, 0.50), "ms")
+    yield Row("from such a breach to page, p99", percentile(delays, 0.99), "ms")
 
 
 def _backlog(site: Site) -> Iterator[Row]:
-    """Breaches that were there before the notifier started, by the middle eight tenths of them."""
+    """Breaches that were there before the notifier started: from the first that it reads to the last that it tells."""
     count = site.size(30_000, 5_000)
     with _place(site) as place:
         place.publish(count)
         with place.notifier() as notifier:
-            pace = _paced(place, notifier, count)
-            memory = notifier.memory()
+            wait_for(lambda: _has_read(notifier), _STALLED, notifier.output)
+            pace = _paced(place, notifier, lambda: place.providers.count() >= count)
+            memory = notifier.peak_memory()
     yield Row(f"messages a second of a backlog of {count:,} incidents", pace.messages, "messages/s", 1_000, True)
     yield Row("CPU of such a message, from the breach on", pace.cpu * 1e6, "µs")
     yield Row("CPUs that it had", pace.cpus, "")
-    yield Row(f"memory with {count:,} incidents open, come in as breaches", memory, "MB")
+    yield Row(f"the most memory with {count:,} incidents come in as breaches", memory, "MB")
+
+
+def _has_read(notifier: Process) -> bool:
+    """Whether it has begun to."""
+    with suppress(OSError):  # it is only starting
+        return any(count for name, count in notifier.metrics().items() if name.startswith(_READ))
+    return False
 
 
 class _Pace(NamedTuple):
@@ -197,14 +216,11 @@ class _Pace(NamedTuple):
     cpus: float
 
 
-def _paced(place: Place, notifier: Process, count: int) -> _Pace:
-    """How fast the middle eight tenths of so many messages came. Returns once all did."""
-    samples = [(0, 0.0, 0.0)]
-    while samples[-1][0] < count * 9 // 10:
-        time.sleep(1)  # asking costs it something
-        samples.append((place.providers.count(), notifier.cpu(), time.perf_counter()))
-    wait_for(lambda: place.providers.count() >= count, _STALLED, notifier.output)
-    first, last = next(sample for sample in samples if sample[0] >= count // 10), samples[-1]
+def _paced(place: Place, notifier: Process, is_over: Callable[[], bool]) -> _Pace:
+    """How fast messages come from now on until that is true."""
+    first = place.providers.count(), notifier.cpu(), time.perf_counter()
+    wait_for(is_over, 10 * _STALLED, notifier.output)
+    last = place.providers.count(), notifier.cpu(), time.perf_counter()
     messages, cpu, wall = (after - before for before, after in zip(first, last, strict=True))
     return _Pace(messages / wall, cpu / messages, cpu / wall)
 

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
@@ -98,6 +98,18 @@ class _Way(NamedTuple):
     copies_known: bool
 
 
+class _Asked(NamedTuple):
+    """An attempt that an acknowledged record calls for. Very many may wait for their turn: it holds little."""
+
+    place: _Place
+    delivery_id: str
+    attempts: int
+    may_repeat: bool
+    #: When it was asked for, by the monotonic clock, and how often everything had been looked at anew by then.
+    since: float
+    anew: int
+
+
 class _Waiting(NamedTuple):
     """A message that waits for its target to bear another one."""
 
@@ -117,12 +129,20 @@ class _Gate:
 
     def __init__(self, rate: Rate | None) -> None:
         self.turn = asyncio.Semaphore(CONCURRENT)
+        self.under_way = 0
+        #: Attempts that were asked for and not begun. With a bucket none: there messages themselves wait, in its line.
+        self.asked: deque[_Asked] = deque()
         self.breaker = Breaker(random.random)
         self.bucket = Bucket(rate, time.monotonic()) if rate else None
         #: By rank, which is the order in which they leave; those of one rank as they came. No list is empty.
         self.line: dict[_Rank, list[_Waiting]] = {}
         self.news = asyncio.Event()
         self.clerk: asyncio.Task[None] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether another attempt has to wait for its turn."""
+        return self.bucket is None and self.under_way >= CONCURRENT
 
     def take(self, rank: _Rank, *, everybody: bool) -> Sequence[_Waiting]:
         """Take the first of a rank out of the line, or all of them."""
@@ -165,12 +185,15 @@ class Sender:
         self._tasks = asyncio.TaskGroup()
         #: By target, and whether the console stands in for it.
         self._gates: dict[tuple[str, bool], _Gate] = {}
-        self._attempts: dict[str, asyncio.Task[None]] = {}
+        #: By delivery; None: it waits for its turn.
+        self._attempts: dict[str, asyncio.Task[None] | None] = {}
         self._unsettled: dict[_Place, Mapping[str, _Unsettled]] = {}
         #: How attempts ended, and who waits to hear whether that was written down.
         self._ends: asyncio.Queue[tuple[OwnFact, asyncio.Future[bool]]] = asyncio.Queue()
         #: What was accepted, until the record says so.
         self._accepted: dict[str, DeliverySettled] = {}
+        #: How often everything had to be looked at anew, as partitions may have been elsewhere.
+        self._anew = 0
         self._known: frozenset[int] = frozenset()
         #: The partitions all of whose messages were noted when they were taken over.
         self._familiar: frozenset[int] = frozenset()
@@ -189,8 +212,8 @@ class Sender:
         for gate in self._gates.values():
             for waiting in gate.leave(lambda _: True):
                 waiting.end.set_result(None)
-        if self._attempts:
-            await asyncio.wait(self._attempts.values(), timeout=GRACE)
+        if under_way := list(filter(None, self._attempts.values())):
+            await asyncio.wait(under_way, timeout=GRACE)
 
     async def close(self) -> None:
         """Close connections."""
@@ -205,6 +228,7 @@ class Sender:
                         self._hear(_Place(announcement.partition, announcement.key), announcement.value)
                 except SlowReader:
                     self._known = self._familiar = frozenset()  # look at everything again
+                    self._anew += 1
 
     async def _look_around(self) -> None:
         """Takes up what earlier owners left, lets go of what others own now, and measures."""
@@ -250,7 +274,7 @@ class Sender:
             if delivery.state == pb.DELIVERY_STATE_SENDING and delivery_id not in self._attempts:
                 # Whoever had the record before may have made an attempt that nobody saw coming here.
                 seen = is_familiar and (known is None or known.state == DeliveryState.PENDING)
-                self._begin(place, delivery, may_repeat=delivery.may_repeat or not seen)
+                self._ask(place, delivery, may_repeat=delivery.may_repeat or not seen)
         if deliveries:
             self._unsettled[place] = _all_noted(deliveries)
 
@@ -258,27 +282,51 @@ class Sender:
         for delivery_id in settled:
             self._accepted.pop(delivery_id, None)
 
-    def _begin(self, place: _Place, asked: pb.Delivery, *, may_repeat: bool) -> None:
-        # The announcement may be older than the record: what has been settled since must not be sent again.
-        incident: Incident | None = self._view.record(*place) if self._view.owns(place.partition) else None
-        latest = [each for each in incident.deliveries if each.delivery_id == asked.delivery_id] if incident else []
-        if not incident or [(each.state, each.attempts) for each in latest] != [(asked.state, asked.attempts)]:
-            return
-        delivery = latest[0]._replace(may_repeat=may_repeat, in_all=_in_all(incident))
-        attempt = self._tasks.create_task(self._attempt(place, delivery))
-        self._attempts[delivery.delivery_id] = attempt
-        attempt.add_done_callback(lambda _: self._attempts.pop(delivery.delivery_id, None))
+    def _ask(self, place: _Place, delivery: pb.Delivery, *, may_repeat: bool) -> None:
+        asked = _Asked(place, delivery.delivery_id, delivery.attempts, may_repeat, time.monotonic(), self._anew)
+        gate = self._gate(delivery.target, instead=self._is_instead(delivery.target, delivery.channel))
+        self._attempts[asked.delivery_id] = None
+        gate.asked.append(asked)
+        self._let_in(gate)
 
-    async def _attempt(self, place: _Place, delivery: Delivery) -> None:
+    def _let_in(self, gate: _Gate) -> None:
+        """Begins as many of the attempts that were asked for as there may be at the same time."""
+        while gate.asked and not gate.is_full and not self._finishing:
+            asked = gate.asked.popleft()
+            delivery = self._latest(asked)
+            if delivery is None:
+                self._attempts.pop(asked.delivery_id, None)
+                continue
+            gate.under_way += 1
+            attempt = self._tasks.create_task(self._attempt(asked, delivery, gate))
+            self._attempts[asked.delivery_id] = attempt
+            attempt.add_done_callback(partial(self._done, asked.delivery_id))
+
+    def _done(self, delivery_id: str, _: asyncio.Task[None]) -> None:
+        self._attempts.pop(delivery_id, None)
+
+    def _latest(self, asked: _Asked) -> Delivery | None:
+        """The delivery as it is by now. The record that called for it may be outdated: what is settled is not sent."""
+        incident: Incident | None = self._view.record(*asked.place) if self._view.owns(asked.place.partition) else None
+        wanted = DeliveryState.SENDING, asked.delivery_id, asked.attempts
+        for delivery in incident.deliveries if incident else ():
+            if incident and (delivery.state, delivery.delivery_id, delivery.attempts) == wanted:
+                may_repeat = asked.may_repeat or asked.anew != self._anew
+                return delivery._replace(may_repeat=may_repeat, in_all=_in_all(incident))
+        return None
+
+    async def _attempt(self, asked: _Asked, delivery: Delivery, gate: _Gate) -> None:
         # Asked again although it was accepted: that could not be written down. It is reported again, never sent again.
-        end = self._accepted.get(delivery.delivery_id) or await self._made(place, delivery)
+        end = self._accepted.get(delivery.delivery_id) or await self._made(asked, delivery, gate)
+        gate.under_way -= 1
+        self._let_in(gate)
         if end is None:
             return
         if isinstance(end.outcome, Accepted):
             self._accepted[delivery.delivery_id] = end
         # A rebalance may pass by, and the partition come back.
         for _ in range(_SUBMISSIONS):
-            if await self._is_reported(OwnFact(*place, end)):
+            if await self._is_reported(OwnFact(*asked.place, end)):
                 return
             await asyncio.sleep(_RETRY)
 
@@ -298,23 +346,22 @@ class Sender:
                 if not waiting.done():
                     waiting.set_result(is_kept)
 
-    async def _made(self, place: _Place, delivery: Delivery) -> DeliverySettled | None:
+    async def _made(self, asked: _Asked, delivery: Delivery, gate: _Gate) -> DeliverySettled | None:
         """How an attempt made now ended; None where the service stops first. It is then made after the restart."""
         started = time.monotonic()
-        outcome = await self._outcome(place.key.decode(), delivery)
+        outcome = await self._outcome(asked, delivery, gate)
         if outcome is None:
             return None
         end = DeliverySettled(self._now(), delivery.delivery_id, outcome, delivery.may_repeat)
         self._report(delivery, end, time.monotonic() - started)
         return end
 
-    async def _outcome(self, incident_id: str, delivery: Delivery) -> Outcome | None:
-        way = self._way(delivery.target, delivery.channel)
+    async def _outcome(self, asked: _Asked, delivery: Delivery, gate: _Gate) -> Outcome | None:
+        way, incident_id = self._way(delivery.target, delivery.channel), asked.place.key.decode()
         if way is None:
             return Refused(Failure.OTHER)
-        gate = self._gate(delivery.target, instead=way.instead)
         if gate.bucket is None:
-            return await self._sent(gate, way, incident_id, [delivery])
+            return await self._sent(gate, way, incident_id, [delivery], asked.since + ATTEMPT)
         waiting = _Waiting(incident_id, delivery, time.monotonic(), asyncio.get_running_loop().create_future())
         rank = PRECEDENCE.index(Kind(delivery.kind)), delivery.by
         if rank not in gate.line:
@@ -347,14 +394,20 @@ class Sender:
     async def _send_together(self, gate: _Gate, bucket: Bucket, way: _Way, line: Sequence[_Waiting]) -> None:
         incidents = {waiting.incident_id for waiting in line}
         incident_id = incidents.pop() if len(incidents) == 1 else ""
-        outcome = await self._sent(gate, way, incident_id, [waiting.delivery for waiting in line])
+        deliveries = [waiting.delivery for waiting in line]
+        outcome = await self._sent(gate, way, incident_id, deliveries, time.monotonic() + ATTEMPT)
         if isinstance(outcome, TryAgain) and not outcome.made:
             bucket.put_back()
         for waiting in line:
             waiting.end.set_result(outcome)
 
-    async def _sent(self, gate: _Gate, way: _Way, incident_id: str, deliveries: Sequence[Delivery]) -> Outcome | None:
-        """How one attempt ends at a message for these deliveries."""
+    async def _sent(
+        self, gate: _Gate, way: _Way, incident_id: str, deliveries: Sequence[Delivery], until: float
+    ) -> Outcome | None:
+        """How one attempt ends at a message for these deliveries; it may last until then, by the monotonic clock."""
+        left = until - time.monotonic()
+        if left <= 0:
+            return TryAgain(Failure.TIMEOUT)
         stands_for = deliveries if len(deliveries) > 1 else ()
         target = deliveries[0].target
         try:
@@ -374,7 +427,7 @@ class Sender:
                 log.error(
                     "own words failed", extra={"target": target, "kind": message.kind, "error": message.misworded}
                 )
-            async with asyncio.timeout(ATTEMPT), gate.turn:
+            async with asyncio.timeout(left), gate.turn:
                 return None if self._finishing else await self._tried(gate.breaker, way, message)
         except TimeoutError:
             return TryAgain(Failure.TIMEOUT)
@@ -422,10 +475,15 @@ class Sender:
             self._gates[name, instead] = _Gate(target.rate if target and not instead else None)
         return self._gates[name, instead]
 
+    def _is_instead(self, name: str, channel: str) -> bool:
+        """Whether the console stands in for a target."""
+        target = self._targets.get(name)
+        return channel == FALLBACK_CHANNEL and (target is None or target.channel_name != FALLBACK_CHANNEL)
+
     def _way(self, name: str, channel: str) -> _Way | None:
         """The way to use; None where the target is no longer in the configuration: nothing reaches it."""
         target = self._targets.get(name)
-        if target and (channel != FALLBACK_CHANNEL or target.channel_name == FALLBACK_CHANNEL):
+        if target and not self._is_instead(name, channel):
             copies_known = target.channel_name in KNOWING_COPIES
             return _Way(target.channel, target.style, instead=False, copies_known=copies_known)
         if channel == FALLBACK_CHANNEL:

@@ -27,12 +27,12 @@ from services.notifier.outbox import (
     TryAgain,
 )
 from services.notifier.own_words import OwnWords
-from services.notifier.sender import Sender
+from services.notifier.sender import CONCURRENT, Sender
 from services.notifier.throttle import FAILURES, Rate
 from services.notifier.wording import Style
 from services.shared.engine.runtime import OwnFact
 from services.shared.instant import SECOND
-from tests.unit.notifier.builders import BOTH, INCIDENT, MAIL, at, broken
+from tests.unit.notifier.builders import BOTH, INCIDENT, MAIL, at, broken, settle
 from tests.unit.notifier.test_own_words import SAMPLES
 from tests.views import MemoryView
 
@@ -104,6 +104,9 @@ class Stage:
         self.view, self.meter, self.plan = MemoryView(unpack), Tally(), plan
         self.refusals = 0
         self.full = False
+        #: Cleared where nothing can be written for a while.
+        self.writing = asyncio.Event()
+        self.writing.set()
         self.trouble: Exception | None = None
         self.submitted: list[DeliverySettled] = []
         self.targets = {
@@ -121,6 +124,7 @@ class Stage:
 
     async def submit(self, facts: Sequence[OwnFact]) -> Sequence[bool]:
         """As the worker does it; a few refusals first, and facts that no record can take, where a test wants them."""
+        await self.writing.wait()
         return [self.fold(*fact) for fact in facts]
 
     def fold(self, partition: int, key: bytes, fact: object) -> bool:
@@ -227,6 +231,50 @@ async def test_a_message_of_an_incident_that_cannot_follow_all_says_how_many_are
         stage.keep(sending()._replace(unfollowed=9_999))
         await until(lambda: bool(mail.sent))
     assert "(about 10000 open in all)" in mail.sent[0].subject
+
+
+async def test_however_many_messages_wait_few_are_under_way_and_all_arrive_in_order() -> None:
+    """A turn is over as soon as the attempt is, whether or not its end is written down."""
+    mail = Recorder()
+    mail.free.clear()
+    stage = Stage(mail=mail)
+    stage.writing.clear()
+    async with running(stage):
+        others = len(asyncio.all_tasks())
+        for number in range(500):
+            stage.keep(elsewhere(f"B-{number:03}"))
+        await until(lambda: len(mail.sent) == CONCURRENT)
+        await asyncio.sleep(0.05)
+        assert len(asyncio.all_tasks()) - others == CONCURRENT
+        mail.free.set()
+        await until(lambda: len(mail.sent) == 500)
+        assert not stage.submitted
+        stage.writing.set()
+        await until(lambda: len(stage.submitted) == 500)
+    assert [message.incident_id for message in mail.sent] == [f"ops/B-{number:03}" for number in range(500)]
+
+
+async def test_what_was_settled_or_moved_while_it_waited_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one is not sent, the other may have been sent elsewhere meanwhile."""
+    monkeypatch.setattr(sender_module, "CONCURRENT", 1)
+    hook = Recorder()
+    hook.free.clear()
+    stage = Stage(plan=MAIL._replace(routes={"ops": Receivers({"mail": "slack"})}), mail=hook)
+    async with running(stage):
+        await until(lambda: len(stage.view.watchers) == 1)
+        await asyncio.sleep(0.05)
+        for subject in ("first", "settled", "moved"):
+            stage.keep(elsewhere(subject))
+        await until(lambda: len(hook.sent) == 1)
+        settled_since = settle(elsewhere("settled"), Accepted())
+        stage.view.put("ops/settled", "ops/settled", pack(settled_since))
+        stage.view.move()
+        await asyncio.sleep(0.05)
+        hook.free.set()
+        await until(lambda: len(stage.submitted) == 2)
+        await asyncio.sleep(0.05)
+    assert [message.incident_id for message in hook.sent] == ["ops/first", "ops/moved"]
+    assert ["(may repeat)" in message.subject for message in hook.sent] == [False, True]
 
 
 async def test_a_sender_that_is_to_stop_ends_what_is_under_way_and_begins_nothing(

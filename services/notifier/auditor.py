@@ -1,6 +1,6 @@
 """Looks through all incidents of this worker, again and again, for what should have happened and did not.
 
-On its way it counts the items of which news is held back.
+On its way it counts the items of which news is held back, and those that incidents cannot follow.
 
 Nothing of what it finds should exist: the engine's queue looks at every deadline, and the sender takes up whatever it
 missed. So it relies on neither, and reads the records themselves. What it finds it has judged again.
@@ -92,12 +92,14 @@ class Auditor:
         partitions = frozenset(self._view.partitions())
         found: dict[_Place, Mapping[Wait, Instant]] = {}
         held: Counter[tuple[int, Reason]] = Counter()
+        unfollowed: Counter[int] = Counter()
         for place in [_Place(partition, key) for partition in partitions for key in self._view.keys(partition)]:
             if incident := self._incident(place):
                 if waiting := late(incident, self._plan, self._now(), self._late.get(place, {})):
                     found[place] = waiting
                 for reason, items in held_items(incident, self._plan, self._now()).items():
                     held[place.partition, reason] += items
+                unfollowed[place.partition] += incident.unfollowed
             await asyncio.sleep(0)
         before, now = self._overdue, self._now()
         self._late = {place: waiting for place, waiting in found.items() if self._view.owns(place.partition)}
@@ -112,6 +114,7 @@ class Auditor:
         owned = frozenset(self._view.partitions())
         for reason in Reason:
             self._meter.held_back(reason, sum(held[partition, reason] for partition in owned))
+        self._meter.unfollowed(sum(unfollowed[partition] for partition in owned))
         ended = time.monotonic()
         pause = max(LOOK, _RESPITE * (ended - started))
         self._counts_until = ended + 2 * pause + _OVERTIME

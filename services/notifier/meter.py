@@ -54,6 +54,9 @@ class HealthMeter(Protocol):
     def held_back(self, reason: str, items: int) -> None:
         """`puntual_notifier_held_back`: of how many items news is held back now."""
 
+    def unfollowed(self, items: int) -> None:
+        """`puntual_notifier_unfollowed_items`: about how many are open beyond what their incidents can follow."""
+
     def canary(self, channel: str, last_success: float, expected: float) -> None:
         """`puntual_notifier_canary_last_success_timestamp_seconds`, `..._canary_expected_timestamp_seconds`."""
 

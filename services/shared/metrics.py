@@ -171,6 +171,9 @@ METRICS: Mapping[str, Spec] = {
         "Items of which news is held back now; held back from several for several reasons, of each.",
         {"reason": GIVEN},
     ),
+    "puntual_notifier_unfollowed_items": Spec(
+        Gauge, "Promises and clocks in trouble beyond those that their incidents can follow one by one, about."
+    ),
     # Telling, watched
     "puntual_notifier_stuck_deliveries": Spec(
         Gauge, "Messages that should have moved on a minute ago or longer.", {"channel": GIVEN}
@@ -424,6 +427,7 @@ class NotifierHealthMeter:
         self._overdue = registry.single(Gauge, f"{prefix}_incident_overdue_seconds")
         self._audited = registry.single(Gauge, f"{prefix}_last_audit_timestamp_seconds")
         self._held = registry.series(Gauge, f"{prefix}_held_back", reason=reasons)
+        self._unfollowed = registry.single(Gauge, f"{prefix}_unfollowed_items")
         names = [f"{prefix}_canary_{what}_timestamp_seconds" for what in ("last_success", "expected")]
         self._canary = [registry.series(Gauge, name, channel=channels) for name in names]
         names = [f"{prefix}_heartbeat_{what}_timestamp_seconds" for what in ("last_success", "expected")]
@@ -438,6 +442,9 @@ class NotifierHealthMeter:
 
     def held_back(self, reason: str, items: int) -> None:
         self._held[reason,].set(items)
+
+    def unfollowed(self, items: int) -> None:
+        self._unfollowed.set(items)
 
     def canary(self, channel: str, last_success: float, expected: float) -> None:
         for series, at in zip(self._canary, (last_success, expected), strict=True):

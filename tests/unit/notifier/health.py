@@ -16,6 +16,7 @@ class HealthTally:
         self.stuck_by: dict[str, int] = {}
         self.overdue = -1.0
         self.held: dict[str, int] = {}
+        self.lost_sight_of = -1
         self.audits = 0
         self.canaries: dict[str, tuple[float, float]] = {}
         self.beats: tuple[float, float] | None = None
@@ -30,6 +31,9 @@ class HealthTally:
 
     def held_back(self, reason: str, items: int) -> None:
         self.held[reason] = items
+
+    def unfollowed(self, items: int) -> None:
+        self.lost_sight_of = items
 
     def canary(self, channel: str, last_success: float, expected: float) -> None:
         self.canaries[channel] = last_success, expected

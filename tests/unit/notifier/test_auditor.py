@@ -121,6 +121,17 @@ async def test_a_channel_of_a_newer_version_is_counted_as_its_stand_in(ward: War
     assert ward.meter.stuck_by["console"] == 1
 
 
+async def test_what_incidents_cannot_follow_is_counted(ward: Ward) -> None:
+    """Of those that this worker has."""
+    ward.keep(broken()._replace(unfollowed=4))
+    ward.keep(broken()._replace(unfollowed=3), "ops/other")
+    await ward.at(10)
+    assert ward.meter.lost_sight_of == 7
+    ward.view.owners[ward.view.partition_of("ops/other")] = "another:9113"
+    await ward.at(11)
+    assert ward.meter.lost_sight_of == 4
+
+
 async def test_what_is_held_back_is_counted_and_no_longer_once_it_is_told(ward: Ward) -> None:
     """Items, not incidents; of every reason there is a number, and of partitions given away none."""
     nothing = dict.fromkeys(Reason, 0)

@@ -206,6 +206,7 @@ def test_what_the_notifier_finds_out_about_itself_lands_in_its_metric(registry: 
     meter.stuck("email", 2)
     meter.audited(100.0, 90.0)
     meter.held_back("silenced", 7)
+    meter.unfollowed(8)
     meter.canary("email", 10.0, 20.0)
     meter.heartbeat(30.0, 40.0)
     expected: list[tuple[str, dict[str, str], float]] = [
@@ -214,6 +215,7 @@ def test_what_the_notifier_finds_out_about_itself_lands_in_its_metric(registry: 
         ("last_audit_timestamp_seconds", {}, 100),
         ("incident_overdue_seconds", {}, 90),
         ("held_back", {"reason": "silenced"}, 7),
+        ("unfollowed_items", {}, 8),
         ("held_back", {"reason": "quiet_hours"}, 0),
         ("canary_last_success_timestamp_seconds", {"channel": "email"}, 10),
         ("canary_expected_timestamp_seconds", {"channel": "email"}, 20),

@@ -230,7 +230,11 @@ def put_off(delivery: Delivery, now: Instant, patience: int, pause: Pause) -> De
     """
     give_up_at = delivery.give_up_at or Instant(now + patience)
     back_at = Instant(pause.until + _part(pause.spread, f"{delivery.delivery_id} {pause.until}"))
-    return delivery._replace(next_attempt_at=min(back_at, give_up_at), give_up_at=give_up_at)
+    return delivery._replace(
+        next_attempt_at=min(back_at, give_up_at),
+        give_up_at=give_up_at,
+        last_failure=delivery.last_failure or Failure.BREAKER_OPEN.value,
+    )
 
 
 def is_hopeless(delivery: Delivery, now: Instant) -> bool:

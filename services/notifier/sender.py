@@ -45,7 +45,7 @@ from services.notifier.throttle import Breaker, Bucket, Rate
 from services.notifier.wording import Occasion, Style, Unwordable, word
 from services.shared.clock import Now, from_timestamp, wall_clock
 from services.shared.engine.runtime import OwnFact
-from services.shared.engine.view import RecordView, SlowReader
+from services.shared.engine.view import PartitionsMoved, RecordView, SlowReader
 from services.shared.instant import SECOND, Instant
 
 log = logging.getLogger(__name__)
@@ -105,9 +105,9 @@ class _Asked(NamedTuple):
     delivery_id: str
     attempts: int
     may_repeat: bool
-    #: When it was asked for, by the monotonic clock, and how often everything had been looked at anew by then.
+    #: When it was asked for, by the monotonic clock, and how often partitions had been given away by then.
     since: float
-    anew: int
+    moves: int
 
 
 class _Waiting(NamedTuple):
@@ -185,15 +185,17 @@ class Sender:
         self._tasks = asyncio.TaskGroup()
         #: By target, and whether the console stands in for it.
         self._gates: dict[tuple[str, bool], _Gate] = {}
-        #: By delivery; None: it waits for its turn.
+        #: By delivery, until its end is written down; None: it waits for its turn.
         self._attempts: dict[str, asyncio.Task[None] | None] = {}
+        #: By delivery: what was asked for before that.
+        self._asked_again: dict[str, _Asked] = {}
         self._unsettled: dict[_Place, Mapping[str, _Unsettled]] = {}
         #: How attempts ended, and who waits to hear whether that was written down.
         self._ends: asyncio.Queue[tuple[OwnFact, asyncio.Future[bool]]] = asyncio.Queue()
         #: What was accepted, until the record says so.
         self._accepted: dict[str, DeliverySettled] = {}
-        #: How often everything had to be looked at anew, as partitions may have been elsewhere.
-        self._anew = 0
+        #: How often partitions were given away.
+        self._moves = 0
         self._known: frozenset[int] = frozenset()
         #: The partitions all of whose messages were noted when they were taken over.
         self._familiar: frozenset[int] = frozenset()
@@ -226,9 +228,9 @@ class Sender:
                 try:
                     async for announcement in announcements:
                         self._hear(_Place(announcement.partition, announcement.key), announcement.value)
-                except SlowReader:
+                except SlowReader as reason:
                     self._known = self._familiar = frozenset()  # look at everything again
-                    self._anew += 1
+                    self._moves += isinstance(reason, PartitionsMoved)
 
     async def _look_around(self) -> None:
         """Takes up what earlier owners left, lets go of what others own now, and measures."""
@@ -268,12 +270,12 @@ class Sender:
         self._forget(before.keys() - deliveries.keys())
         is_familiar = place.partition in self._familiar
         for delivery_id, delivery in deliveries.items():
-            known = before.get(delivery_id)
-            if known is None and delivery.attempts <= 1:
+            earlier = before.get(delivery_id)
+            if earlier is None and delivery.attempts <= 1:
                 self._meter.decided(*_words(delivery))
-            if delivery.state == pb.DELIVERY_STATE_SENDING and delivery_id not in self._attempts:
+            if delivery.state == pb.DELIVERY_STATE_SENDING:
                 # Whoever had the record before may have made an attempt that nobody saw coming here.
-                seen = is_familiar and (known is None or known.state == DeliveryState.PENDING)
+                seen = is_familiar and (earlier is None or earlier.state == DeliveryState.PENDING)
                 self._ask(place, delivery, may_repeat=delivery.may_repeat or not seen)
         if deliveries:
             self._unsettled[place] = _all_noted(deliveries)
@@ -283,11 +285,14 @@ class Sender:
             self._accepted.pop(delivery_id, None)
 
     def _ask(self, place: _Place, delivery: pb.Delivery, *, may_repeat: bool) -> None:
-        asked = _Asked(place, delivery.delivery_id, delivery.attempts, may_repeat, time.monotonic(), self._anew)
-        gate = self._gate(delivery.target, instead=self._is_instead(delivery.target, delivery.channel))
-        self._attempts[asked.delivery_id] = None
-        gate.asked.append(asked)
-        self._let_in(gate)
+        asked = _Asked(place, delivery.delivery_id, delivery.attempts, may_repeat, time.monotonic(), self._moves)
+        if asked.delivery_id in self._attempts:
+            self._asked_again[asked.delivery_id] = asked
+        else:
+            gate = self._gate(delivery.target, instead=self._is_instead(delivery.target, delivery.channel))
+            self._attempts[asked.delivery_id] = None
+            gate.asked.append(asked)
+            self._let_in(gate)
 
     def _let_in(self, gate: _Gate) -> None:
         """Begins as many of the attempts that were asked for as there may be at the same time."""
@@ -295,15 +300,25 @@ class Sender:
             asked = gate.asked.popleft()
             delivery = self._latest(asked)
             if delivery is None:
-                self._attempts.pop(asked.delivery_id, None)
+                self._leave(gate, asked)
                 continue
             gate.under_way += 1
             attempt = self._tasks.create_task(self._attempt(asked, delivery, gate))
             self._attempts[asked.delivery_id] = attempt
-            attempt.add_done_callback(partial(self._done, asked.delivery_id))
+            attempt.add_done_callback(partial(self._done, gate, asked))
 
-    def _done(self, delivery_id: str, _: asyncio.Task[None]) -> None:
-        self._attempts.pop(delivery_id, None)
+    def _done(self, gate: _Gate, asked: _Asked, attempt: asyncio.Task[None]) -> None:
+        if not attempt.cancelled():
+            self._leave(gate, asked)
+            self._let_in(gate)
+
+    def _leave(self, gate: _Gate, asked: _Asked) -> None:
+        """An attempt is over, or not called for any more; if the next one is already, that gets in line."""
+        del self._attempts[asked.delivery_id]
+        again = self._asked_again.pop(asked.delivery_id, None)
+        if again and again.attempts > asked.attempts:
+            self._attempts[asked.delivery_id] = None
+            gate.asked.append(again)
 
     def _latest(self, asked: _Asked) -> Delivery | None:
         """The delivery as it is by now. The record that called for it may be outdated: what is settled is not sent."""
@@ -311,7 +326,7 @@ class Sender:
         wanted = DeliveryState.SENDING, asked.delivery_id, asked.attempts
         for delivery in incident.deliveries if incident else ():
             if incident and (delivery.state, delivery.delivery_id, delivery.attempts) == wanted:
-                may_repeat = asked.may_repeat or asked.anew != self._anew
+                may_repeat = delivery.may_repeat or asked.may_repeat or asked.moves != self._moves
                 return delivery._replace(may_repeat=may_repeat, in_all=_in_all(incident))
         return None
 
@@ -525,6 +540,8 @@ class Sender:
                 shut[label] += breaker.is_open
                 if not way.instead:
                     self._leave_alone(target, breaker)
+        for target in [target for target, pause in self._pauses.items() if pause.until <= now]:
+            del self._pauses[target]
         for channel in CHANNELS:
             for state in UNSETTLED:
                 self._meter.waiting(channel, DeliveryState(state).name.lower(), counts[channel, state])

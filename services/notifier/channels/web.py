@@ -238,7 +238,7 @@ def required_secret(settings: Fields, name: str) -> Secret | None:
 
 
 def as_json(value: object) -> bytes:
-    """The bytes to send."""
+    """The bytes to send. Of plain dicts, lists, texts, numbers and None: it takes no subclasses."""
     return msgspec.json.encode(value)
 
 

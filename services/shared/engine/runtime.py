@@ -199,9 +199,17 @@ class Runtime:
                 if is_kept:
                     mine[fact.partition].append((fact.key, fact.fact))
             now = self._now()
-            for partition, own in mine.items():
-                self._send(partition, self.keeper.submit(partition, own, now), None)
-            self._outbox.submit((), lambda _: written.set())
+            results = [(partition, self.keeper.submit(partition, own, now)) for partition, own in mine.items()]
+
+            def done(acks: Sequence[Ack]) -> None:
+                for partition, result in results:
+                    self._after(partition, result, None, acks)
+                    acks = ()
+                written.set()
+
+            # One submission, however many partitions: input waits behind those that are not acknowledged.
+            writes = [write for _, result in results for write in result.writes]
+            self._outbox.submit(writes, done, [write for _, result in results for write in result.ahead])
         await written.wait()
         return kept
 
@@ -334,9 +342,10 @@ def _offer(watcher: _Watcher, news: Announcement | SlowReader) -> None:
     try:
         watcher.put_nowait(news)
     except asyncio.QueueFull:
+        unheard = [news]
         while not watcher.empty():
-            watcher.get_nowait()
-        watcher.put_nowait(SlowReader())
+            unheard.append(watcher.get_nowait())
+        watcher.put_nowait(next((each for each in unheard if isinstance(each, PartitionsMoved)), SlowReader()))
 
 
 async def _announcements(queue: _Watcher) -> AsyncIterator[Announcement]:

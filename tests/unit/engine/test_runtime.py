@@ -544,6 +544,20 @@ async def test_own_facts_are_kept_once_they_are_in_the_log(site: Site) -> None:
     assert site.transitions() == [(b"a", "done")]
 
 
+async def test_own_facts_of_many_partitions_hold_up_input_no_more_than_those_of_one(site: Site) -> None:
+    """They are one submission: each is announced, and each store follows its own part of it."""
+    site.own(*(Lane(INPUT, partition, 0, 0) for partition in range(3)))
+    site.producer.holding = True
+    facts = [OwnFact(partition, b"k%d" % partition, said("done")) for partition in range(3)]
+    submitting = asyncio.create_task(site.runtime.submit(facts))
+    await settle()
+    await asyncio.wait_for(site.outbox.room(2), 1)
+    site.producer.answer_all()
+    assert await submitting == [True] * 3
+    assert site.transitions() == [(b"k0", "done"), (b"k1", "done"), (b"k2", "done")]
+    assert [store.next_offset for store in site.keeper.stores.values()] == [1, 1, 1]
+
+
 async def test_watchers_hear_what_is_acknowledged(site: Site) -> None:
     """From when they began to listen, in order, each all of it; one that left hears nothing."""
     site.producer.holding = True
@@ -574,6 +588,21 @@ async def test_a_slow_watcher_is_told_to_start_again(site: Site) -> None:
         with pytest.raises(SlowReader):
             await anext(slow)
     assert heard == 12_000
+
+
+async def test_a_slow_watcher_is_told_of_partitions_that_were_given_away_meanwhile(site: Site) -> None:
+    """Whether it was too slow before or after."""
+    with site.runtime.watch() as before, site.runtime.watch() as after:
+        await site.feed(*stream(0, 10_000))
+        await site.outbox.drained()
+        await anext(after)
+        site.runtime.clear()
+        site.own(Lane(INPUT, 0, 10_000, 10_000))
+        await site.feed(*stream(10_000, 10_001))
+        await site.outbox.drained()
+        for watcher in (before, after):
+            with pytest.raises(PartitionsMoved):
+                [news async for news in watcher]
 
 
 async def test_watchers_are_told_when_partitions_are_given_away(site: Site) -> None:

@@ -404,6 +404,7 @@ def test_what_is_for_a_target_that_is_left_alone_is_put_off() -> None:
     alone = MAIL._replace(pauses={"mail": pause})
     (fresh,) = attempted_at_once(None, broken(), at(1), alone).deliveries
     assert (fresh.state, fresh.attempts, fresh.give_up_at) == (DeliveryState.PENDING, 0, at(61))
+    assert fresh.last_failure == Failure.BREAKER_OPEN
     assert at(5) < fresh.next_attempt_at < at(7)
     (tried,) = attempted_at_once(None, broken(), at(1), MAIL).deliveries
     waiting = broken()._replace(deliveries=(settled(tried, DeliverySettled(at(1), "", TryAgain(Failure.NETWORK))),))
@@ -411,6 +412,7 @@ def test_what_is_for_a_target_that_is_left_alone_is_put_off() -> None:
     assert looked is not None
     (again,) = looked.deliveries
     assert (again.state, again.attempts, again.give_up_at) == (DeliveryState.PENDING, 1, at(61))
+    assert again.last_failure == Failure.NETWORK
     assert at(5) < again.next_attempt_at < at(7)
     assert next_deadline(looked, alone) == again.next_attempt_at
     assert again.next_attempt_at != put_off(again, at(2), 0, pause._replace(until=at(6))).next_attempt_at - MINUTE

@@ -153,6 +153,10 @@ class Stage:
         return list(self.incident().deliveries)
 
 
+#: By a channel on which nobody knows copies by their id.
+SLACK = MAIL._replace(routes={"ops": Receivers({"mail": "slack"})})
+
+
 def sending(minutes: float = 10, plan: Plan = MAIL) -> Incident:
     """An incident whose first message is to be sent now."""
     incident = due(broken(plan=plan), at(minutes), plan)
@@ -259,7 +263,7 @@ async def test_what_was_settled_or_moved_while_it_waited_for_its_turn(monkeypatc
     monkeypatch.setattr(sender_module, "CONCURRENT", 1)
     hook = Recorder()
     hook.free.clear()
-    stage = Stage(plan=MAIL._replace(routes={"ops": Receivers({"mail": "slack"})}), mail=hook)
+    stage = Stage(plan=SLACK, mail=hook)
     async with running(stage):
         await until(lambda: len(stage.view.watchers) == 1)
         await asyncio.sleep(0.05)
@@ -275,6 +279,69 @@ async def test_what_was_settled_or_moved_while_it_waited_for_its_turn(monkeypatc
         await asyncio.sleep(0.05)
     assert [message.incident_id for message in hook.sent] == ["ops/first", "ops/moved"]
     assert ["(may repeat)" in message.subject for message in hook.sent] == [False, True]
+
+
+async def test_who_only_was_too_slow_to_hear_everything_repeats_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waited meanwhile was attempted nowhere else."""
+    monkeypatch.setattr(sender_module, "CONCURRENT", 1)
+    hook = Recorder()
+    hook.free.clear()
+    stage = Stage(plan=SLACK, mail=hook)
+    async with running(stage):
+        await asyncio.sleep(0.05)
+        for subject in ("first", "second"):
+            stage.keep(elsewhere(subject, SLACK))
+        await until(lambda: len(hook.sent) == 1)
+        stage.view.lose_patience()
+        await asyncio.sleep(0.05)
+        hook.free.set()
+        await until(lambda: len(stage.submitted) == 2)
+    assert ["(may repeat)" in message.subject for message in hook.sent] == [False, False]
+
+
+async def test_an_attempt_that_is_called_for_before_the_last_ones_end_is_heard_is_made_after_it() -> None:
+    """Both can be acknowledged together: then nothing else would ever ask for it."""
+    hook = Recorder(TryAgain(Failure.NETWORK))
+    stage = Stage(plan=SLACK, mail=hook)
+    stage.writing.clear()
+    async with running(stage):
+        await asyncio.sleep(0.05)
+        stage.keep(elsewhere("late", SLACK))
+        await until(lambda: len(hook.sent) == 1)
+        ended = settle(elsewhere("late", SLACK), TryAgain(Failure.NETWORK), plan=SLACK)
+        again = due(ended, at(11), SLACK)
+        assert again is not None
+        for record in (ended, again):
+            stage.keep(record._replace(incident_id="ops/late"))
+        await asyncio.sleep(0.05)
+        stage.full = True  # it says so already
+        stage.writing.set()
+        await until(lambda: len(hook.sent) == 2)
+        await until(lambda: len(stage.submitted) == 2)
+    assert ["(may repeat)" in message.subject for message in hook.sent] == [False, False]
+    assert [type(end.outcome) for end in stage.submitted] == [TryAgain, Accepted]
+
+
+async def test_what_waits_for_its_turn_and_is_called_for_anew_is_sent_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where its partition was elsewhere, was attempted there, and came back."""
+    monkeypatch.setattr(sender_module, "CONCURRENT", 1)
+    hook = Recorder()
+    hook.free.clear()
+    stage = Stage(plan=SLACK, mail=hook)
+    async with running(stage):
+        await asyncio.sleep(0.05)
+        for subject in ("first", "second"):
+            stage.keep(elsewhere(subject, SLACK))
+        await until(lambda: len(hook.sent) == 1)
+        again = due(settle(elsewhere("second", SLACK), TryAgain(Failure.NETWORK), plan=SLACK), at(11), SLACK)
+        assert again is not None
+        stage.view.move()
+        stage.keep(again._replace(incident_id="ops/second"))
+        await asyncio.sleep(0.05)
+        hook.free.set()
+        await until(lambda: len(stage.submitted) == 2)
+        await asyncio.sleep(0.05)
+    assert [message.incident_id for message in hook.sent] == ["ops/first", "ops/second"]
 
 
 async def test_a_sender_that_is_to_stop_ends_what_is_under_way_and_begins_nothing(
@@ -505,6 +572,14 @@ async def test_a_target_that_keeps_failing_is_left_alone(monkeypatch: pytest.Mon
     assert stage.pauses.keys() == {"mail"}
     assert at(21) <= stage.pauses["mail"].until <= at(21) + 2 * SECOND
     assert stage.pauses["mail"].spread == 2 * SECOND
+
+
+async def test_a_pause_that_is_over_is_forgotten() -> None:
+    """Also where nothing waits for its target here any more."""
+    stage = Stage()
+    stage.pauses |= {"over": Pause(at(20), 0), "lasts": Pause(at(21), 0)}
+    async with running(stage):
+        await until(lambda: stage.pauses.keys() == {"lasts"})
 
 
 async def test_a_target_that_is_back_is_told_everything(monkeypatch: pytest.MonkeyPatch) -> None:

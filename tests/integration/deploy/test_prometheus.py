@@ -140,6 +140,7 @@ def ail(meter: NotifierHealthMeter) -> None:
     meter.heartbeat(long_ago, long_ago)
     for reason in Reason:
         meter.held_back(reason, 1)
+    meter.unfollowed(1)
     for channel in CHANNELS:
         meter.stuck(channel, 1)
         meter.canary(channel, long_ago, long_ago)

@@ -40,6 +40,7 @@ def test_whatever_can_be_measured_has_a_series_that_was_there_before() -> None:
         meter.uncovered(horizon, 1)
     for reason in Reason:
         health.held_back(reason, 1)
+    health.unfollowed(1)
     health.audited(1.0, 2.0)
     health.heartbeat(1.0, 2.0)
     assert names(registry) == before

@@ -44,7 +44,7 @@ from services.notifier.outbox import (
 from services.notifier.throttle import Breaker, Bucket, Rate
 from services.notifier.wording import Occasion, Style, Unwordable, word
 from services.shared.clock import Now, from_timestamp, wall_clock
-from services.shared.engine.runtime import OwnFact
+from services.shared.engine.machine import OwnFact
 from services.shared.engine.view import PartitionsMoved, RecordView, SlowReader
 from services.shared.instant import SECOND, Instant
 
@@ -128,6 +128,7 @@ class _Gate:
     """What an attempt at one target has to pass."""
 
     def __init__(self, rate: Rate | None) -> None:
+        #: For what leaves the line of a bucket; all else is counted, and waits in `asked`.
         self.turn = asyncio.Semaphore(CONCURRENT)
         self.under_way = 0
         #: Attempts that were asked for and not begun. With a bucket none: there messages themselves wait, in its line.
@@ -458,8 +459,7 @@ class Sender:
         """How an attempt ends that is made now, unless the breaker is open."""
         if wait := breaker.wait(time.monotonic()):
             return TryAgain(Failure.BREAKER_OPEN, round(wait * SECOND), made=False)
-        was_open = breaker.is_open
-        if was_open and not way.instead:
+        if breaker.is_open and not way.instead:
             self._leave_alone(message.target, breaker)  # but for this one
         end: Outcome = TryAgain(Failure.OTHER)  # where it is broken off
         try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from services.shared.instant import Instant
 from services.shared.value import Value
@@ -13,6 +13,14 @@ class TimedFact(Protocol):
 
     @property
     def occurred_at(self) -> Instant: ...
+
+
+class OwnFact(NamedTuple):
+    """What this worker itself found out about a record."""
+
+    partition: int
+    key: bytes
+    fact: object
 
 
 F = TypeVar("F", bound=TimedFact)

@@ -10,11 +10,12 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from services.shared.clock import Now
 from services.shared.engine.keeper import Keeper, transition_of
 from services.shared.engine.lane import FRESH, Jump, Lane
+from services.shared.engine.machine import OwnFact
 from services.shared.engine.meter import Meter
 from services.shared.engine.outbox import MAX_IN_FLIGHT, Ack, Outbox
 from services.shared.engine.stage import Message, Result, Stage
@@ -32,16 +33,6 @@ PATIENCE = 60 * SECOND
 _WATCHER_BACKLOG = 10_000
 
 TopicPartition = tuple[str, int]
-
-
-class OwnFact(NamedTuple):
-    """What this worker itself found out about a record."""
-
-    partition: int
-    key: bytes
-    fact: object
-
-
 #: What a watcher has still to hear; an exception is the end of it.
 _Watcher: TypeAlias = "asyncio.Queue[Announcement | SlowReader]"
 

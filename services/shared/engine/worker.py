@@ -21,11 +21,11 @@ from services.shared.clock import Now, wall_clock
 from services.shared.engine.assignor import LaneAssignor
 from services.shared.engine.fence import RENEWAL
 from services.shared.engine.keeper import Keeper
-from services.shared.engine.machine import Machine
+from services.shared.engine.machine import Machine, OwnFact
 from services.shared.engine.meter import Meter
 from services.shared.engine.outbox import Outbox
 from services.shared.engine.recovery import LaneRecovery, LaneTables
-from services.shared.engine.runtime import OwnFact, Runtime, every
+from services.shared.engine.runtime import Runtime, every
 from services.shared.engine.stage import Stage
 from services.shared.engine.transport import LaneConsumer, LaneProducer, LaneTransport
 from services.shared.engine.view import Announcement

@@ -30,7 +30,7 @@ from services.notifier.own_words import OwnWords
 from services.notifier.sender import CONCURRENT, Sender
 from services.notifier.throttle import FAILURES, Rate
 from services.notifier.wording import Style
-from services.shared.engine.runtime import OwnFact
+from services.shared.engine.machine import OwnFact
 from services.shared.instant import SECOND
 from tests.unit.notifier.builders import BOTH, INCIDENT, MAIL, at, broken, settle
 from tests.unit.notifier.test_own_words import SAMPLES
@@ -184,6 +184,21 @@ async def running(stage: Stage) -> AsyncIterator[None]:
         await stage.sender.close()
 
 
+@asynccontextmanager
+async def crowded(monkeypatch: pytest.MonkeyPatch, *subjects: str) -> AsyncIterator[tuple[Stage, Recorder]]:
+    """The sender at work for a target that takes one message at a time: the first is under way, the others wait."""
+    monkeypatch.setattr(sender_module, "CONCURRENT", 1)
+    hook = Recorder()
+    hook.free.clear()
+    stage = Stage(plan=SLACK, mail=hook)
+    async with running(stage):
+        await asyncio.sleep(0.05)  # until all partitions are looked at
+        for subject in subjects:
+            stage.keep(elsewhere(subject, SLACK))
+        await until(lambda: len(hook.sent) == 1)
+        yield stage, hook
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that should come soon."""
     async with asyncio.timeout(5):
@@ -260,17 +275,8 @@ async def test_however_many_messages_wait_few_are_under_way_and_all_arrive_in_or
 
 async def test_what_was_settled_or_moved_while_it_waited_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one is not sent, the other may have been sent elsewhere meanwhile."""
-    monkeypatch.setattr(sender_module, "CONCURRENT", 1)
-    hook = Recorder()
-    hook.free.clear()
-    stage = Stage(plan=SLACK, mail=hook)
-    async with running(stage):
-        await until(lambda: len(stage.view.watchers) == 1)
-        await asyncio.sleep(0.05)
-        for subject in ("first", "settled", "moved"):
-            stage.keep(elsewhere(subject))
-        await until(lambda: len(hook.sent) == 1)
-        settled_since = settle(elsewhere("settled"), Accepted())
+    async with crowded(monkeypatch, "first", "settled", "moved") as (stage, hook):
+        settled_since = settle(elsewhere("settled", SLACK), Accepted(), plan=SLACK)
         stage.view.put("ops/settled", "ops/settled", pack(settled_since))
         stage.view.move()
         await asyncio.sleep(0.05)
@@ -283,15 +289,7 @@ async def test_what_was_settled_or_moved_while_it_waited_for_its_turn(monkeypatc
 
 async def test_who_only_was_too_slow_to_hear_everything_repeats_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waited meanwhile was attempted nowhere else."""
-    monkeypatch.setattr(sender_module, "CONCURRENT", 1)
-    hook = Recorder()
-    hook.free.clear()
-    stage = Stage(plan=SLACK, mail=hook)
-    async with running(stage):
-        await asyncio.sleep(0.05)
-        for subject in ("first", "second"):
-            stage.keep(elsewhere(subject, SLACK))
-        await until(lambda: len(hook.sent) == 1)
+    async with crowded(monkeypatch, "first", "second") as (stage, hook):
         stage.view.lose_patience()
         await asyncio.sleep(0.05)
         hook.free.set()
@@ -324,15 +322,7 @@ async def test_an_attempt_that_is_called_for_before_the_last_ones_end_is_heard_i
 
 async def test_what_waits_for_its_turn_and_is_called_for_anew_is_sent_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where its partition was elsewhere, was attempted there, and came back."""
-    monkeypatch.setattr(sender_module, "CONCURRENT", 1)
-    hook = Recorder()
-    hook.free.clear()
-    stage = Stage(plan=SLACK, mail=hook)
-    async with running(stage):
-        await asyncio.sleep(0.05)
-        for subject in ("first", "second"):
-            stage.keep(elsewhere(subject, SLACK))
-        await until(lambda: len(hook.sent) == 1)
+    async with crowded(monkeypatch, "first", "second") as (stage, hook):
         again = due(settle(elsewhere("second", SLACK), TryAgain(Failure.NETWORK), plan=SLACK), at(11), SLACK)
         assert again is not None
         stage.view.move()

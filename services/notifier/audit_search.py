@@ -1,11 +1,17 @@
 """Looking for entries in the audit topic: what is asked for, and which messages answer it."""
 
+import logging
 from typing import NamedTuple
+
+from google.protobuf.message import DecodeError
 
 from puntual.notifier.v1.audit_pb2 import AuditEntry
 from services.shared.clock import from_timestamp
 from services.shared.engine.stage import Message
+from services.shared.errors import AbsurdTime
 from services.shared.instant import Instant
+
+log = logging.getLogger(__name__)
 
 
 class Sought(NamedTuple):
@@ -40,7 +46,12 @@ class AuditSearch:
         """The entry of a message, where it is asked for. Each once: after a crash it may stand there twice."""
         if self._sought.key not in {None, message.key}:
             return None
-        entry = AuditEntry.FromString(message.value or b"")
+        try:
+            entry = AuditEntry.FromString(message.value or b"")
+            from_timestamp(entry.at)
+        except (DecodeError, AbsurdTime):
+            log.error("Offset %d of the audit topic holds no entry; it is left out", message.offset)  # noqa: TRY400
+            return None
         if entry.entry_id in self._seen or not _answers(entry, self._sought):
             return None
         self._seen.add(entry.entry_id)

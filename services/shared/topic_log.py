@@ -1,10 +1,16 @@
 """A topic of one partition, read whole and then followed: what all workers have to know alike."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from services.shared.engine.fetch import guard
+from services.shared.log import place_of
+
+log = logging.getLogger(__name__)
 
 _POLL_MS = 500
 #: Messages taken before others get their turn.
@@ -14,11 +20,17 @@ _SLICE = 500
 class TopicLog:
     """Its messages, one after the other."""
 
-    def __init__(self, kafka: str, topic: str, take: Callable[[Any], bool]) -> None:
-        """`take`: takes in a message (as aiokafka has it) and says whether anything is different since."""
+    def __init__(
+        self, kafka: str, topic: str, take: Callable[[Any], bool], refused: Callable[[], None] = lambda: None
+    ) -> None:
+        """`take`: takes in a message (as aiokafka has it) and says whether anything is different since.
+
+        `refused` is called for each message that it raises for; what was known before counts on.
+        """
         self.topic = topic
         self._partition = TopicPartition(topic, 0)
         self._take = take
+        self._refused = refused
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest", client_id=topic
         )
@@ -26,6 +38,7 @@ class TopicLog:
     async def start(self) -> None:
         """Read all that is there. Raises KafkaError."""
         await self._consumer.start()
+        guard(self._consumer)
         try:
             self._consumer.assign([self._partition])
             await self.read_to_end()
@@ -48,7 +61,13 @@ class TopicLog:
         found = await self._consumer.getmany(self._partition, timeout_ms=_POLL_MS)
         is_new = False
         for message in found.get(self._partition, ()):
-            is_new |= self._take(message)
+            try:
+                is_new |= self._take(message)
+            except Exception as error:  # noqa: BLE001 - others wrote it, and it would be read again at every start
+                self._refused()
+                log.error(  # noqa: TRY400 - its own words may quote what others wrote
+                    "%s: offset %d cannot be used and changes nothing: %s", self.topic, message.offset, place_of(error)
+                )
         return is_new
 
     async def follow(self, changed: Callable[[], Awaitable[None]]) -> None:
@@ -62,6 +81,7 @@ async def read_all(kafka: str, partitions: Iterable[TopicPartition], take: Calla
     """Take in all that these partitions hold by now (as aiokafka has it), each in order. Raises KafkaError."""
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
     await consumer.start()
+    guard(consumer)
     try:
         consumer.assign(list(partitions))
         unread = await consumer.end_offsets(consumer.assignment())

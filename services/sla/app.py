@@ -3,7 +3,7 @@
 import asyncio
 from functools import partial
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from services.shared.clock import wall_clock
 from services.shared.engine.worker import Worker
@@ -38,6 +38,7 @@ async def app(settings: SlaSettings) -> None:
         chronicle=Chronicle(horizon(settings)),
         holidays=public_holidays,
         refused=registry.single(Gauge, "puntual_standards_refused").set,
+        unusable=registry.single(Counter, "puntual_standards_messages_refused_total").inc,
     ) as published:
         known = InForce(published.standards)
         clocks = machine(known, Limits(wall_clock, horizon=horizon(settings)), settings.topic_prefix)

@@ -53,6 +53,7 @@ class Tally:
         self.sweeps: list[float] = []
         self.commits: list[tuple[str, int]] = []
         self.restored: list[float] = []
+        self.not_understood_now = 0
 
     def consumed(self, _topic: str, outcome: str, count: int) -> None:
         assert count > 0
@@ -85,6 +86,9 @@ class Tally:
 
     def sweep(self, behind: float) -> None:
         self.sweeps.append(behind)
+
+    def not_understood(self, records: int) -> None:
+        self.not_understood_now = records
 
     def committed(self, topic: str, partition: int) -> None:
         self.commits.append((topic, partition))

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-from collections import defaultdict
 from collections.abc import Sequence
 from time import monotonic, time_ns
 from types import SimpleNamespace
@@ -13,13 +12,12 @@ import pytest
 from aiokafka.consumer.fetcher import FetchError, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c_py
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from services.shared.engine import fetch as fetch_module
-from services.shared.engine.fetch import batched, dated, paced
-from services.shared.engine.lane import Bridges
+from services.shared.engine.fetch import Shared, batched, dated, paced
+from services.shared.engine.record_batches import RecordBatches
 from services.shared.engine.stage import JSON_HEADER
 from services.shared.instant import Instant
 
@@ -135,10 +133,11 @@ class Fetched:
     """One fetch of a partition, from an offset on, and what is taken of it."""
 
     def __init__(self, log: bytes, start: int = 0, aborted: Sequence[tuple[int, int]] = ()) -> None:
-        records = PartitionRecords(TP, MemoryRecords(log), aborted, start, None, None, True, 1)
+        records = PartitionRecords(TP, RecordBatches(log), aborted, start, None, None, True, 1)
         self.assignment = Assignment(start)
         self.result: Any = FetchResult(TP, assignment=self.assignment, partition_records=records, backoff=0)
-        self.bridges: defaultdict[tuple[str, int], Bridges] = defaultdict(dict)
+        self.shared = Shared()
+        self.bridges = self.shared.bridges
 
     async def bring(self) -> Self:
         """Let it be adapted, as a fetch does it; a second time changes nothing."""
@@ -148,7 +147,7 @@ class Fetched:
             return True
 
         for _ in range(2):
-            assert await batched(fetch, {TP: self.result}, self.bridges)("assignment", 1) is True
+            assert await batched(fetch, {TP: self.result}, self.shared)("assignment", 1) is True
         return self
 
     def take(self, most: int | None = None) -> list[tuple[int, bytes]]:
@@ -249,5 +248,5 @@ async def test_what_are_no_records_is_left_alone() -> None:
     async def fetch() -> bool:
         return False
 
-    assert await batched(fetch, {TP: error, TopicPartition("t", 1): read}, {})() is False
+    assert await batched(fetch, {TP: error, TopicPartition("t", 1): read}, Shared())() is False
     assert (vars(error), vars(read)) == before

@@ -11,7 +11,7 @@ from services.shared.engine.machine import OwnFact
 from services.shared.engine.outbox import MAX_IN_FLIGHT
 from services.shared.engine.relay import Relay
 from services.shared.engine.runtime import PATIENCE, READING_IN_FLIGHT, SLICE, SWEEP
-from services.shared.engine.stage import DeadLetters
+from services.shared.engine.dead_letters import DeadLetters
 from services.shared.engine.store import ForeignWriter
 from services.shared.engine.view import PartitionsMoved, SlowReader
 from services.shared.instant import SECOND, Instant

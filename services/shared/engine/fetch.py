@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise
 from time import monotonic, time_ns
 from typing import Any, NamedTuple, cast
 from weakref import proxy
@@ -176,10 +176,11 @@ class Batches(PartitionRecords):  # type: ignore[misc]  # aiokafka ships no type
         while (missing := most - len(taken)) and (self._current is not None or self._open()):
             if self._current is None:
                 continue
+            known = taken[-1].offset if taken else self.next_fetch_offset - 1
             try:
                 found = list(islice(self._current, missing))
+                _check_order(found, known, self._end)
             except Exception as error:  # noqa: BLE001 - whatever aiokafka's decoder raises
-                known = taken[-1].offset if taken else self.next_fetch_offset - 1
                 self._current = self._read_otherwise(error, known)
                 continue
             taken += found
@@ -209,7 +210,8 @@ class Batches(PartitionRecords):  # type: ignore[misc]  # aiokafka ships no type
             self._bridges[max(batch.base_offset, start)] = batch.next_offset
         else:
             self._batch = batch
-            size, self._current, self._content = opened(batch, self._records)
+            size, records, self._content = opened(batch, self._records)
+            self._current = self._bridged(records) if batch.compression_type else records
             self._shared.room -= size
             if batch.base_offset < start:
                 self._current = (record for record in self._current if record.offset >= start)
@@ -254,6 +256,19 @@ class Batches(PartitionRecords):  # type: ignore[misc]  # aiokafka ships no type
         if self._contains_abort_marker(batch):
             self._aborted_producers.discard(batch.producer_id)
         return True
+
+
+def _check_order(records: Sequence[Any], known: int, end: int) -> None:
+    """Raises ValueError where offsets do not rise, from behind `known` to before `end`: a batch says them itself."""
+    if not records:
+        return
+    offsets = [record.offset for record in records]
+    if not known < offsets[0] <= offsets[-1] < end:
+        raise ValueError("offsets outside their batch")
+    if offsets[-1] - offsets[0] != len(offsets) - 1 or offsets != list(range(offsets[0], offsets[-1] + 1)):
+        # Compaction leaves gaps.
+        if any(after <= before for before, after in pairwise(offsets)):
+            raise ValueError("offsets that do not rise")
 
 
 def _getall(result: Any, max_records: int | None = None) -> Sequence[Any]:  # noqa: ANN401 - aiokafka's FetchResult

@@ -344,6 +344,7 @@ def _unpacked(value: bytes) -> Promise:
     )  # fmt: skip
 
 
+_NEWEST_KIND: Final[int] = max(PromiseKind)
 _NEWEST_STATE: Final[int] = max(State)
 _NEWEST_REASON: Final[int] = max(Reason)
 _NEWEST_FACT: Final[int] = max(FactKind)
@@ -353,7 +354,7 @@ _NEWEST_CONSENT: Final[int] = max(Consent)
 
 def _known_promise(promise: Promise) -> Promise:
     """The promise, if every number in it means something here."""
-    if promise.kind not in _KIND_NAMES or promise.state > _NEWEST_STATE or promise.reason > _NEWEST_REASON:
+    if promise.kind > _NEWEST_KIND or promise.state > _NEWEST_STATE or promise.reason > _NEWEST_REASON:
         raise NewerVersion("a kind, state or reason")
     for fact in promise.facts:
         if fact.kind > _NEWEST_FACT or fact.by > _NEWEST_PARTY or fact.consent > _NEWEST_CONSENT:

@@ -482,15 +482,15 @@ def unpack(value: bytes) -> Clock:
     return _known_clock(_unpacked(value))
 
 
+_NEWEST_METRIC: Final[int] = max(Metric)
 _NEWEST_STATE: Final[int] = max(State)
 _NEWEST_FACT: Final[int] = max(FactKind)
 
 
 def _known_clock(clock: Clock) -> Clock:
     """The clock, if every number in it means something here."""
-    if clock.metric not in _LABELS or max([clock.cycle.state, *[cycle.state for cycle in clock.earlier]]) > (
-        _NEWEST_STATE
-    ):
+    newest = max([cycle.state for cycle in (*clock.earlier, clock.cycle)])
+    if clock.metric > _NEWEST_METRIC or newest > _NEWEST_STATE:
         raise NewerVersion("a metric or state")
     for fact in clock.facts:
         if fact.kind > _NEWEST_FACT:

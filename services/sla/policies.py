@@ -16,7 +16,11 @@
           requester_wait: {limit: 8 business hours, pauses: {}}
 
 Each metric is judged by the first policy in written order that is for the case and has a target for the metric. What
-pauses a policy's clocks can be said for one target alone; `pauses: {}` is any hold, for as long as it lasts.
+pauses a policy's clocks can be said for one target alone; `pauses: {}` is any hold, for as long as it lasts. Held again
+while held, for whatever reason that pauses, it is one pause, and `longest` is counted from its beginning.
+
+What is stated of a case counts from its start, also what is stated late: a priority that is raised on the third day can
+put the limit in the past, and the clock is breached at once. What is stated after the limit changes nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

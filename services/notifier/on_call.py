@@ -14,6 +14,7 @@ from services.shared.documents import DocumentError
 from services.shared.fields import Fields
 from services.shared.instant import Instant, to_datetime
 from services.shared.working_time import Hours, WorkingTime
+from services.shared.zones import time_zone
 
 #: What routes write before the name of a schedule.
 PREFIX = "on-call:"
@@ -44,9 +45,9 @@ def read_zone(fields: Fields) -> ZoneInfo | None:
     """The zone of what is read; None where it has a problem."""
     name = fields.text("zone")
     try:
-        return ZoneInfo(name) if name else None
-    except (KeyError, OSError, ValueError):
-        fields.problem("zone", f"{name!r} is no time zone; write one of IANA's, for example Europe/Madrid")
+        return time_zone(name) if name else None
+    except ValueError as error:
+        fields.problem("zone", str(error))
         return None
 
 

@@ -7,8 +7,8 @@
 * paused: held. A hold moves the limit by as much of it as would have counted. It ends with the run, or where the
   policy's longest pause does; until then, where there is no longest pause, nothing is due. What is paused is not met.
 
-Holds without a gap are one pause, for whatever reasons, as long as each of them pauses: to say again that it is held does
-not begin the longest pause anew. A hold for a reason that does not pause lets the clock run, as a resumption does.
+Holds without a gap are one pause, for whatever reasons, as long as each of them pauses: to say again that it is held
+does not begin the longest pause anew. A hold for a reason that does not pause lets the clock run, as a resumption does.
 
 A hold that begins when the limit has passed changes nothing, and nor does a priority or a team stated only then.
 """

@@ -1,6 +1,7 @@
 """Mapping files: what they make of rows, and what they say when they cannot be used."""
 
 import gzip
+import re
 from pathlib import Path
 from typing import Any
 
@@ -141,52 +142,54 @@ def changed(**changes: Any) -> str:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[1, 2]", 'the file: write it as "key: value" pairs, not as list'),
+        ("[1, 2]", r"the document: \['1', '2'\] has no fields; write name: value pairs"),
         ("a: [\n]: x", "line 2, column 2: is no YAML; look there"),
         (MAPPING + "zone: UTC", r"line 17, column 1: is a key that line 2 gives already; keep one"),
-        (changed(format="%Q"), "format: '%Q' is no format of strptime; write for example %d/%m/%Y"),
-        (changed(zone="Europe"), "zone: 'Europe' is no IANA time zone"),
-        (changed(events=[{"topic": ["orders"]}]), r"events\[0\].topic: is \['orders'\]; choose one of orders"),
+        (changed(format="%Q"), "line 18: format: '%Q' is no format of strptime; write for example %d/%m/%Y"),
+        (changed(zone="Europe"), "line 30: zone: 'Europe' is no time zone; write one of IANA's"),
+        (changed(events=[{"topic": ["orders"]}]), r"line 2: events\[0\].topic: \['orders'\] is no text; write it"),
         (
             changed(events=[{"topic": "orders", "occurred_at": "$sold", "ready": {1: 2}}]),
-            r"events\[0\]: is no event of topic orders: .*ready has no field of a name that is not shown here",
+            r"line 2: events\[0\]: is no event of topic orders: .*ready has no field of a name that is not shown here",
         ),
         (
             changed(events=[{"topic": "orders", "occurred_at": "$sold", "promised": {"milestone": "READY"}}]),
-            "events.*: promised.milestone must be one of MILESTONE_READY, MILESTONE_DELIVERED",
+            "line 2: events.*: promised.milestone must be one of MILESTONE_READY, MILESTONE_DELIVERED",
         ),
         (
             changed(verdict={"column": "known", "kind": "orders", "means": {"good": "kept"}}),
-            "verdict.kind: is 'orders'; choose one of order_ready, ",
+            "line 20: verdict.kind: 'orders' is unknown; write one of appointment, ",
         ),
-        (changed(zones="x"), "zones: unknown key; known are events, every_event, format"),
-        (changed(zone="Madrid"), "zone: 'Madrid' is no IANA time zone; write for example Europe/Madrid"),
-        (changed(events=[]), "events: give a list of at least one event"),
-        (changed(events=[{"topic": "sales"}]), r"events\[0\].topic: is 'sales'; choose one of orders, callbacks"),
+        (changed(zones="x"), "line 31: zones: is no field; write one of events, every_event"),
+        (changed(zone="Madrid"), "line 30: zone: 'Madrid' is no time zone; write one of IANA's, for"),
+        (changed(events=[]), "line 1: events: is missing; list at least one event"),
+        (changed(events=[{"topic": "sales"}]), r"line 2: events\[0\].topic: 'sales' is unknown; write one of app"),
         (
             changed(events=[{"topic": "orders", "occurred_at": "$sold"}]),
-            r"events\[0\]: says not what happened; add one",
+            r"line 2: events\[0\]: says not what happened; add one",
         ),
         (
             changed(events=[{"topic": "orders", "occurred_at": "$sold", "sold": {}}]),
-            r'events\[0\]: is no event of topic orders: .*no field named "sold"',
+            r'line 2: events\[0\]: is no event of topic orders: .*no field named "sold"',
         ),
         (
             changed(events=[{"topic": "orders", "ready": {}}]),
-            r'events\[0\].occurred_at: must come from a column, for example "\$column"',
+            r'line 2: events\[0\].occurred_at: must come from a column, for example "\$column"',
         ),
         (
             changed(events=[{"topic": "orders", "occurred_at": "$sold", "promised": {"milestone": "$m"}}]),
-            r"events\[0\].promised.milestone: only times and texts can come from a column; write the value",
+            r"line 4: events\[0\].promised.milestone: only times and texts can come from a column; write the value",
         ),
         (
             changed(events=[{"topic": "orders", "occurred_at": "$sold", "promised": {"until": "$due"}}]),
-            r"events\[0\].promised.until: OrderPromised has no field until",
+            r"line 4: events\[0\].promised.until: OrderPromised has no field until; it",
         ),
-        (changed(verdict={"column": "known"}), "verdict: give exactly column, kind and means"),
+        (changed(verdict={"column": "known"}), "line 18: verdict.kind: is missing; write one of appointment, "),
+        (changed(verdict={"column": "known"}), "line 18: verdict.means: is missing; write for example {on time: "),
+        (changed(verdict={"columns": "known"}), "line 19: verdict.columns: is no field; write one of column"),
         (
             changed(verdict={"column": "known", "kind": "order_ready", "means": {"good": "fine"}}),
-            "verdict.means.good: fine is no state; known are at_risk, broken",
+            "line 22: verdict.means.good: 'fine' is unknown; write one of at_risk",
         ),
     ],
 )
@@ -196,6 +199,19 @@ def test_a_mapping_that_cannot_be_used_says_where_and_what_to_do(tmp_path: Path,
     path.write_text(text)
     with pytest.raises(DocumentError, match=rf"m\.yaml: {said}"):
         load(path)
+
+
+def test_every_mistake_in_a_mapping_is_said_at_once(tmp_path: Path) -> None:
+    """Each with its line."""
+    path = tmp_path / "m.yaml"
+    path.write_text(
+        MAPPING.replace("Europe/Madrid", "right/Europe/Madrid").replace("$due", "$due, by: $x") + "more: 1\n"
+    )
+    with pytest.raises(DocumentError) as caught:
+        load(path)
+    assert re.findall(r"line (\d+): ([a-z\[\]\d.]+)", str(caught.value)) == [
+        ("2", "zone"), ("8", "events[0].promised.due.by"), ("17", "more"),
+    ]  # fmt: skip
 
 
 def test_a_mapping_of_other_bytes_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import yaml
 from click.testing import CliRunner
 
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
+from puntual.events.v1.contact_event_pb2 import ContactEvent
 from puntual.events.v1.order_event_pb2 import MILESTONE_READY, OrderEvent
 from services.cli.__main__ import main
 from services.cli.history import BadRow, History, PastEvent, disturbed, read
@@ -247,7 +248,7 @@ def test_a_row_that_cannot_be_read_says_which_and_not_what_is_in_it(tmp_path: Pa
         ("h.csv", (HEADER + ROW).encode() + b"o2,\xff,,,,,,\n", r"h\.csv, after line 1: the text is not UTF-8; save"),
         ("h.csv.gz", (HEADER + ROW).encode(), r"h\.csv\.gz cannot be read: Not a gzipped file"),
         ("h.csv.gz", gzip.compress((HEADER + ROW).encode())[:60], r"h\.csv\.gz cannot be read: .*; .gz must be gzip"),
-        ("h.csv", b"", r"h\.csv has no column done, which .* names; it has nothing"),
+        ("h.csv", b"", r"h\.csv has no column done, due, .*, which .* names; it has nothing"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, name: str, content: bytes, said: str) -> None:
@@ -269,6 +270,54 @@ def test_a_missing_column_is_named_beside_those_there_are(tmp_path: Path) -> Non
     """Before any row is read."""
     with pytest.raises(BadRow, match=r"has no column price, which .*m\.yaml names; it has id, who"):
         mapped(tmp_path, ROW, mapping=MAPPING.replace("$shop", "$price"))
+
+
+def test_values_are_the_text_they_are_written_as(tmp_path: Path) -> None:
+    """Yes, NO, true, on, 007 and dates need no quotes; an event's own true and false are what they say."""
+    (tmp_path / "m.yaml").write_text("""
+every_event: {source: NO, subject_id: $id, customer_id: $who, site: on}
+events:
+  - {topic: contacts, occurred_at: $at, where: {paid: [Yes, NO, true, on, 007, 2026-03-02]}, customer_wrote: {
+     expects_reply: false}}
+verdict: {column: paid, kind: callback, means: {Yes: kept, NO: kept, true: kept, on: kept, 007: kept, 2026-03-02: kept}}
+""")
+    values = ["Yes", "NO", "true", "on", "007", "2026-03-02"]
+    lines = [f"{number},c,2026-03-02T10:00:00Z,{value}" for number, value in enumerate([*values, "yes", "7", "True"])]
+    (tmp_path / "h.csv").write_text("id,who,at,paid\n" + "\n".join(lines))
+    history = read(tmp_path / "h.csv", load(tmp_path / "m.yaml"), LATE)
+    events = [ContactEvent.FromString(event.value) for event in history.events]
+    assert [event.subject_id for event in events] == list("012345")
+    assert {(event.source, event.site, event.customer_wrote.expects_reply) for event in events} == {("NO", "on", False)}
+    assert history.problems == [
+        ("no event comes of it, because column paid is not as any of its events asks", [8, 9, 10])
+    ]
+    assert history.remarks == []
+
+
+@pytest.mark.parametrize(
+    ("format_", "text"),
+    [("epoch seconds", "1772445600"), ("epoch seconds", "1772445600.0"), ("epoch milliseconds", "1772445600000")],
+)
+def test_times_since_1970_are_read_where_the_mapping_says_so(tmp_path: Path, format_: str, text: str) -> None:
+    """Without it a number is refused, with what to write."""
+    row = f"o1,ana,,sold,{text},{text},,\n"
+    history = mapped(tmp_path, row, mapping=f"format: {format_}\n" + MAPPING)
+    assert format_instant(history.events[0].occurred_at) == "2026-03-02T10:00:00Z"
+    with pytest.raises(
+        BadRow, match=r'column sold is a number, no time in ISO 8601; write in .*m.yaml format: "epoch sec'
+    ):
+        mapped(tmp_path, row)
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    """Which of the two is meant nobody can tell."""
+    (tmp_path / "m.yaml").write_text(MAPPING)
+    (tmp_path / "h.csv").write_text(HEADER.replace("state", "sold") + ROW)
+    with pytest.raises(BadRow, match="has no column state"):
+        read(tmp_path / "h.csv", load(tmp_path / "m.yaml"), LATE)
+    (tmp_path / "h.csv").write_text(HEADER.replace("\n", ",sold\n") + ROW.replace("\n", ",\n"))
+    with pytest.raises(BadRow, match=r"has column sold twice, which .* names; rename one of them"):
+        read(tmp_path / "h.csv", load(tmp_path / "m.yaml"), LATE)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)

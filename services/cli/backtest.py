@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli.complaints import as_lines
-from services.cli.exits import EXIT_CODES, Failure
+from services.cli.exits import OF_HISTORIES, Failure
 from services.cli.history import read as read_history
 from services.cli.inputs import INPUTS
 from services.cli.mapping import load as load_mapping
@@ -86,7 +86,7 @@ class Share:
 
 
 @click.command(
-    epilog=f"""{EXIT_CODES}
+    epilog=f"""{OF_HISTORIES}
 
 \b
 Examples:

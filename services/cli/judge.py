@@ -11,7 +11,7 @@ from rich.console import Console
 
 from puntual.promises.v1 import promise_pb2 as pb
 from services.cli.complaints import as_fields, as_lines
-from services.cli.exits import EXIT_CODES, Failure
+from services.cli.exits import OF_HISTORIES, Failure
 from services.cli.history import History, disturbed, read
 from services.cli.mapping import load
 from services.cli.options import (
@@ -35,7 +35,7 @@ _NOTED = State.NOTED.name.lower()
 
 @click.command(
     short_help="Judge a history without Kafka.",
-    epilog=f"""{EXIT_CODES}
+    epilog=f"""{OF_HISTORIES}
 
 \b
 Examples:

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from services.cli.complaints import as_lines
-from services.cli.exits import EXIT_CODES, Failure
+from services.cli.exits import OF_HISTORIES, Failure
 from services.cli.history import PastEvent, disturbed, read
 from services.cli.inputs import INPUTS
 from services.cli.mapping import load
@@ -39,7 +39,7 @@ _QUIET = 2.0
 
 @click.command(
     short_help="Send a history through the running services.",
-    epilog=f"""{EXIT_CODES}
+    epilog=f"""{OF_HISTORIES}
 
 \b
 Examples:

@@ -111,8 +111,8 @@ class Mapping:
     def read_time(self, text: str) -> datetime:
         """A time as the file has it, aware. Raises ValueError, which does not quote it, where it is none."""
         try:
-            if self.format in EPOCHS:
-                return to_datetime(_since_1970(text, EPOCHS[self.format]))
+            if unit := EPOCHS.get(self.format or ""):
+                return to_datetime(_since_1970(text, unit))
             moment = datetime.strptime(text, self.format) if self.format else datetime.fromisoformat(text)  # noqa: DTZ007
         except (ValueError, ArithmeticError):
             way = f"of the format {self.format!r}" if self.format else "in ISO 8601"
@@ -156,7 +156,8 @@ def _event(section: Fields, common: dict[str, Any]) -> EventPlan | None:
         return None
     fixed, filled = _split(fields)
     try:
-        prototype = parse(INPUTS[topic], _typed(fixed, INPUTS[topic].message.DESCRIPTOR))
+        descriptor: Any = parse(INPUTS[topic], {}).DESCRIPTOR  # of either implementation
+        prototype = parse(INPUTS[topic], _typed(fixed, descriptor))
     except Unusable as error:
         section.problem("", f"is no event of topic {topic}: {error.detail}")
         return None

@@ -7,7 +7,7 @@ words quote it.
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 from yaml.reader import ReaderError
@@ -105,7 +105,8 @@ for _tag, _pattern, _first in _NUMBERS:
 class _Words(_Loader):
     """Everything is text as it is written; nothing at all is None."""
 
-    yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {"": [("tag:yaml.org,2002:null", re.compile("$"))]}
+
+_Words.yaml_implicit_resolvers = {"": [("tag:yaml.org,2002:null", re.compile("$"))]}
 
 
 def _note_lines(node: yaml.Node | None, path: str, lines: dict[str, int], seen: set[int]) -> None:

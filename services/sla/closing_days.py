@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 
 import recurring_ical_events
-from icalendar import Calendar, Component
+from icalendar import Calendar, Event
 
 from services.shared.documents import DocumentError
 
@@ -34,16 +34,17 @@ def closing_days(content: bytes, file: str, first: int, last: int) -> Mapping[da
     return dict(sorted(found.items()))
 
 
-def _closes_nothing(event: Component) -> bool:
+def _closes_nothing(event: Event) -> bool:
     return str(event.get("STATUS", "")).upper() == "CANCELLED" or str(event.get("TRANSP", "")).upper() == "TRANSPARENT"
 
 
-def _check(calendar: Component, file: str) -> None:
+def _check(calendar: Calendar, file: str) -> None:
     """Raises DocumentError for the first event of which it cannot be said when it is."""
-    for number, event in enumerate(calendar.walk("VEVENT"), start=1):
+    for number, event in enumerate(calendar.events, start=1):
         try:
-            length = event.end - event.start
-            length = event["DURATION"].dt if "DURATION" in event else length
+            length: timedelta = event.end - event.start
+            if "DURATION" in event:
+                length = event.DURATION
             problem = "ends before it begins" if length < timedelta() else ""
         except TypeError:
             problem = "has a time of day at one end, and none at the other"

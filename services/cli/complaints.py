@@ -71,10 +71,10 @@ class Complaints:
         first, before, lines = self._told.setdefault(key, (plan, said, []))
         lines.append(line)
         if first is not plan:
-            self._torn[key].add("kind of event")
+            self._torn[key].add("another kind of event")
         elif before != said:
             pairs = zip(plan.fills, before, said, strict=True)
-            self._torn[key] |= {fill.column for fill, one, other in pairs if one != other}
+            self._torn[key] |= {f"column {fill.column}" for fill, one, other in pairs if one != other}
         if any(fill.path == ("customer_id",) for fill in plan.fills):
             self._customers[event.subject_id][bool(event.customer_id)].append(line)
             self._alone += not event.customer_id
@@ -90,7 +90,7 @@ class Complaints:
         """What is wrong with rows, and the lines that they end in."""
         found = defaultdict(set, {problem: {*lines} for problem, lines in self._lines.items()})
         for key, what in self._torn.items():
-            problem = f"they give one event (its id is the same) more than one {_names(sorted(what))}"
+            problem = f"they tell one event (its id is the same) differently: {_names(sorted(what))}"
             found[problem].update(self._told[key][2])
         for end in self.contradicted:
             found["they give one promise more than one known outcome"].update(self._ends[end][1])

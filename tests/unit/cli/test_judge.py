@@ -50,8 +50,8 @@ def test_rows_without_a_customer_are_judged_by_their_subject(tmp_path: Path) -> 
 SPLIT = ROW.replace("o1", "o9").replace("2026-07-02,", "2026-07-03,").replace("good", "bad")
 NOTHING = ROW.replace("o1", "o8").replace("2026-07-01 10:00:00", "")
 TORN = (
-    "they give one event (its id is the same) more than one due",
     "they give one promise more than one known outcome",
+    "they tell one event (its id is the same) differently: column due",
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from services.cli.__main__ import main
 from tests.unit.cli.test_mapping import EXAMPLES, HEADER, MAPPING, ROW
@@ -245,3 +246,35 @@ def test_real_histories_give_their_exact_figures_in_any_order(
     assert found["compared"] == (94_001 if mapping == "boston311" else 0)
     again = judge_real(data, mapping, file, as_of, "--shuffle", "11", "--repeat", "0.333334")
     assert again["fingerprint"] == found["fingerprint"]
+
+
+def _rows() -> st.SearchStrategy[list[str]]:
+    """Rows of two orders that agree, repeat and contradict each other as they like."""
+    row = st.builds(
+        lambda *fields: ",".join(fields) + "\n",
+        st.sampled_from(["o1", "o2"]),
+        st.sampled_from(["ana", ""]),
+        st.just("Madrid"),
+        st.sampled_from(["sold", "shipped", "lost"]),
+        st.sampled_from(["2026-07-01", "2026-07-02", ""]),
+        st.sampled_from(["2026-07-02", "2026-07-03"]),
+        st.sampled_from(["2026-07-02", "2026-07-04", ""]),
+        st.sampled_from(["good", "bad", ""]),
+    )
+    return st.lists(row, min_size=1, max_size=6)
+
+
+@given(data=st.data(), rows=_rows())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_the_order_of_rows_decides_nothing(tmp_path: Path, data: st.DataObject, rows: list[str]) -> None:
+    """Neither the verdicts, nor what is compared, nor what is said to be wrong and with how many rows."""
+
+    def told(ordered: list[str]) -> object:
+        result = judge(tmp_path, "".join(ordered), "--json")
+        if not result.stdout:  # no event at all
+            return result.exit_code
+        found = summary(result)
+        found["problems"] = [(each["problem"], len(each["lines"])) for each in found["problems"]]
+        return found, result.exit_code
+
+    assert told(rows) == told(data.draw(st.permutations(rows)))

@@ -26,6 +26,7 @@ _prefixes = (f"t{number}." for number in itertools.count(1))
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--compiled`: fail at once unless the code under test is compiled (`make test-compiled`)."""
     parser.addoption("--compiled", action="store_true", help="insist on compiled code")
+    parser.addoption("--freeze", type=int, help="seconds for which Kafka is frozen, instead of 20 (`make proof`)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,14 +51,20 @@ def embedded_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def real_kafka() -> Iterator[str]:
-    """Bootstrap address of an Apache Kafka node, one for the whole run."""
+def real_broker() -> Iterator[Broker]:
+    """An Apache Kafka node, one for the whole run: whoever stops it starts it again."""
     with contextlib.ExitStack() as stack:
         try:
             broker = stack.enter_context(Broker())
         except Unavailable as unavailable:
             left_out(str(unavailable))
-        yield broker.bootstrap
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def real_kafka(real_broker: Broker) -> str:
+    """Its bootstrap address."""
+    return real_broker.bootstrap
 
 
 @pytest.fixture(params=["embedded_kafka", "real_kafka"])

@@ -5,7 +5,8 @@ import time
 import pytest
 
 from services.shared.clock import wall_clock
-from services.shared.publisher import Publisher
+from services.shared.errors import PublishFailed
+from services.shared.publisher import BOUNDS, Publisher
 from services.shared.topics import ORDERS, provision
 from tests.brokers import Broker
 from tests.builders import ready

@@ -62,6 +62,12 @@ compile: $(COMPILED)/done  ## compile what runs for every event (needs a C compi
 test-compiled: $(COMPILED)/done  ## the unit tests of what is compiled, over compiled code
 	$(BIN)/pytest --compiled -o pythonpath="$(COMPILED) . protos" $(addprefix tests/unit/,engine promises shared sla notifier) $(ARGS)
 
+.PHONY: image
+image: .venv/dev  ## build the image without a daemon, and try its services on real Kafka (root, buildah, mmdebstrap)
+	.ci/image
+	. .ci/buildah; container=$$(buildah from puntual) && $(BIN)/pytest --container $$container tests/image $(ARGS); \
+	status=$$?; buildah rm $$container >/dev/null; exit $$status
+
 .PHONY: chaos
 chaos: .venv/dev  ## faults of every kind, each judged by one oracle, on real Kafka (ARGS="--seed 7 --count 200")
 	$(BIN)/python -m tests.chaos $(ARGS)

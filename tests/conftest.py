@@ -26,6 +26,7 @@ _prefixes = (f"t{number}." for number in itertools.count(1))
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--compiled`: fail at once unless the code under test is compiled (`make test-compiled`)."""
     parser.addoption("--compiled", action="store_true", help="insist on compiled code")
+    parser.addoption("--container", help="a container that buildah made of the image (`make image`)")
     parser.addoption("--freeze", type=int, help="seconds for which Kafka is frozen, instead of 20 (`make proof`)")
 
 
@@ -34,6 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--compiled") and not COMPILED:
         pytest.exit("the code under test is not compiled: make test-compiled", returncode=1)
     signal.signal(signal.SIGTERM, lambda _signal, _frame: pytest.exit("told to stop", returncode=143))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The image is tested where there is one."""
+    return True if collection_path.name == "image" and not config.getoption("--container") else None
 
 
 def left_out(reason: str) -> NoReturn:

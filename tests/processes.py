@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -26,15 +26,29 @@ class _SilentYet(Exception):
     """The process has not said yet where it listens."""
 
 
+#: From a service and its settings, as environment variables, to the command that starts it.
+Launcher = Callable[[str, Mapping[str, str]], Sequence[str]]
+
+
+def _here(service: str, _: Mapping[str, str]) -> Sequence[str]:
+    return [sys.executable, "-m", f"services.{service}"]
+
+
 class ServiceProcess:
     """One worker process, for a `with` statement: it is ready inside, and gone after."""
 
     def __init__(
-        self, service: str, kafka: str, prefix: str, *, code: Path | None = None, **settings: str | int | Path
+        self,
+        service: str,
+        kafka: str,
+        prefix: str,
+        *,
+        code: Path | None = None,
+        launcher: Launcher | None = None,
+        **settings: str | int | Path,
     ) -> None:
-        """`code`: where the packages lie, if not here."""
+        """`code`: where the packages lie, if not here. `launcher`: how it is started, if not by this Python."""
         self._code = code
-        self._command = [sys.executable, "-m", f"services.{service}"]
         mine = {
             "KAFKA": kafka,
             "TOPIC_PREFIX": prefix,
@@ -43,7 +57,9 @@ class ServiceProcess:
             "ANSWERS_PORT": 0,
             **{name.upper(): value for name, value in settings.items()},
         }
-        self._environment = {**os.environ, **{f"PUNTUAL_{name}": str(value) for name, value in mine.items()}}
+        environment = {f"PUNTUAL_{name}": str(value) for name, value in mine.items()}
+        self._environment = {**os.environ, **environment}
+        self._command = (launcher or _here)(service, environment)
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in __exit__
         self._process: subprocess.Popen[str] | None = None
 

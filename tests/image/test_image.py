@@ -60,7 +60,7 @@ def running(container: str, real_kafka: str, prefix: str, tmp_path: Path) -> Ite
 def test_a_promise_breaks_and_somebody_is_told(
     running: Mapping[str, ServiceProcess], real_kafka: str, prefix: str
 ) -> None:
-    """From the event through the three services to the message on the notifier's console; SIGTERM ends them in order."""
+    """From the event to the message on the console of the notifier; SIGTERM ends all three in order."""
     assert all(process.get("/readyz") == "ok\n" for process in running.values())
     now = wall_clock()
     with Publisher(real_kafka, prefix) as publisher:

@@ -27,7 +27,7 @@ _prefixes = (f"t{number}." for number in itertools.count(1))
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--compiled`: fail at once unless the code under test is compiled (`make test-compiled`)."""
     parser.addoption("--compiled", action="store_true", help="insist on compiled code")
-    parser.addoption("--container", help="a container that buildah made of the image (`make image`)")
+    parser.addoption("--container", help="a container that buildah made of the image (`make test-image`)")
     parser.addoption("--freeze", type=int, help="seconds for which Kafka is frozen, instead of 20 (`make proof`)")
 
 

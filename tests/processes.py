@@ -34,6 +34,13 @@ def _here(service: str, _: Mapping[str, str]) -> Sequence[str]:
     return [sys.executable, "-m", f"services.{service}"]
 
 
+def _innermost(pid: int) -> int:
+    """The last of a chain of processes each of which started the next."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    return _innermost(children[0]) if children else pid
+
+
 class ServiceProcess:
     """One worker process, for a `with` statement: it is ready inside, and gone after."""
 
@@ -59,6 +66,7 @@ class ServiceProcess:
         }
         environment = {f"PUNTUAL_{name}": str(value) for name, value in mine.items()}
         self._environment = {**os.environ, **environment}
+        self._is_launched = launcher is not None
         self._command = (launcher or _here)(service, environment)
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in __exit__
         self._process: subprocess.Popen[str] | None = None
@@ -135,7 +143,8 @@ class ServiceProcess:
 
     def _end(self, number: int) -> int:
         assert self._process is not None
-        self._process.send_signal(number)
+        # What a launcher starts is its descendant, and signals may not be passed on.
+        os.kill(_innermost(self._process.pid) if self._is_launched else self._process.pid, number)
         return self._process.wait(40)
 
     def __enter__(self) -> Self:

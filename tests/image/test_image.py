@@ -46,9 +46,12 @@ def running(container: str, real_kafka: str, prefix: str, tmp_path: Path) -> Ite
         path.chmod(0o755)  # the image's user is nobody here
     with ExitStack() as stack:
         launcher = partial(launched, container, tmp_path)
-        settings: dict[str, int | Path] = {"partitions": PARTITIONS, "rules": quick_rules(tmp_path)}
+        rules = quick_rules(tmp_path)
         processes = {
-            name: ServiceProcess(name, real_kafka, prefix, launcher=launcher, **settings).start() for name in SERVICES
+            name: ServiceProcess(
+                name, real_kafka, prefix, launcher=launcher, partitions=PARTITIONS, rules=rules
+            ).start()
+            for name in SERVICES
         }
         for process in processes.values():
             stack.push(process)

@@ -26,35 +26,13 @@ class _SilentYet(Exception):
     """The process has not said yet where it listens."""
 
 
-#: From a service and its settings, as environment variables, to the command that starts it.
-Launcher = Callable[[str, Mapping[str, str]], Sequence[str]]
-
-
-def _here(service: str, _: Mapping[str, str]) -> Sequence[str]:
-    return [sys.executable, "-m", f"services.{service}"]
-
-
-def _innermost(pid: int) -> int:
-    """The last of a chain of processes each of which started the next."""
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
-    return _innermost(children[0]) if children else pid
-
-
 class ServiceProcess:
     """One worker process, for a `with` statement: it is ready inside, and gone after."""
 
     def __init__(
-        self,
-        service: str,
-        kafka: str,
-        prefix: str,
-        *,
-        code: Path | None = None,
-        launcher: Launcher | None = None,
-        **settings: str | int | Path,
+        self, service: str, kafka: str, prefix: str, *, code: Path | None = None, **settings: str | int | Path
     ) -> None:
-        """`code`: where the packages lie, if not here. `launcher`: how it is started, if not by this Python."""
+        """`code`: where the packages lie, if not here."""
         self._code = code
         mine = {
             "KAFKA": kafka,
@@ -66,8 +44,7 @@ class ServiceProcess:
         }
         environment = {f"PUNTUAL_{name}": str(value) for name, value in mine.items()}
         self._environment = {**os.environ, **environment}
-        self._is_launched = launcher is not None
-        self._command = (launcher or _here)(service, environment)
+        self._command = self._starting(service, environment)
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in __exit__
         self._process: subprocess.Popen[str] | None = None
 
@@ -128,6 +105,14 @@ class ServiceProcess:
         """All it has logged."""
         return self._logged(0).decode()
 
+    def _starting(self, service: str, _environment: Mapping[str, str]) -> Sequence[str]:
+        """The command that starts it."""
+        return [sys.executable, "-m", f"services.{service}"]
+
+    def _worker(self, started: int) -> int:
+        """The process that signals are for, by the one that was started."""
+        return started
+
     def _logged(self, start: int) -> bytes:
         # Reading must not move the file's position: it is where the process writes.
         return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, start)
@@ -143,8 +128,7 @@ class ServiceProcess:
 
     def _end(self, number: int) -> int:
         assert self._process is not None
-        # What a launcher starts is its descendant, and signals may not be passed on.
-        os.kill(_innermost(self._process.pid) if self._is_launched else self._process.pid, number)
+        os.kill(self._worker(self._process.pid), number)
         return self._process.wait(40)
 
     def __enter__(self) -> Self:

@@ -4,7 +4,6 @@ import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,11 +30,22 @@ def inside(container: str, *command: str, options: Sequence[str] = ()) -> Sequen
     return ["buildah", "run", "--network=host", *options, container, "--", *command]
 
 
-def launched(container: str, mounted: Path, service: str, environment: Mapping[str, str]) -> Sequence[str]:
-    """As the compose file starts a service, with one directory of this machine."""
-    settings = [f"--env={name}={value}" for name, value in environment.items()]
-    command = ["python", "-m", f"services.{service}"]
-    return inside(container, *command, options=[*settings, f"--volume={mounted}:{mounted}:ro"])
+class Contained(ServiceProcess):
+    """A service, started as the compose file starts it, with one directory of this machine."""
+
+    container: str
+    mounted: Path
+
+    def _starting(self, service: str, environment: Mapping[str, str]) -> Sequence[str]:
+        settings = [f"--env={name}={value}" for name, value in environment.items()]
+        command = ["python", "-m", f"services.{service}"]
+        return inside(self.container, *command, options=[*settings, f"--volume={self.mounted}:{self.mounted}:ro"])
+
+    def _worker(self, started: int) -> int:
+        """The last of a chain of processes each of which started the next: signals are not passed on to it."""
+        threads = Path(f"/proc/{started}/task").iterdir()
+        children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+        return self._worker(children[0]) if children else started
 
 
 @pytest.fixture
@@ -44,14 +54,11 @@ def running(container: str, real_kafka: str, prefix: str, tmp_path: Path) -> Ite
     provision(real_kafka, prefix, PARTITIONS)
     for path in (tmp_path, *tmp_path.parents[:2]):
         path.chmod(0o755)  # the image's user is nobody here
+    Contained.container, Contained.mounted = container, tmp_path
     with ExitStack() as stack:
-        launcher = partial(launched, container, tmp_path)
         rules = quick_rules(tmp_path)
         processes = {
-            name: ServiceProcess(
-                name, real_kafka, prefix, launcher=launcher, partitions=PARTITIONS, rules=rules
-            ).start()
-            for name in SERVICES
+            name: Contained(name, real_kafka, prefix, partitions=PARTITIONS, rules=rules).start() for name in SERVICES
         }
         for process in processes.values():
             stack.push(process)

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +34,6 @@ class ServiceProcess:
     ) -> None:
         """`code`: where the packages lie, if not here."""
         self._code = code
-        self._command = [sys.executable, "-m", f"services.{service}"]
         mine = {
             "KAFKA": kafka,
             "TOPIC_PREFIX": prefix,
@@ -43,7 +42,9 @@ class ServiceProcess:
             "ANSWERS_PORT": 0,
             **{name.upper(): value for name, value in settings.items()},
         }
-        self._environment = {**os.environ, **{f"PUNTUAL_{name}": str(value) for name, value in mine.items()}}
+        environment = {f"PUNTUAL_{name}": str(value) for name, value in mine.items()}
+        self._environment = {**os.environ, **environment}
+        self._command = self._starting(service, environment)
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in __exit__
         self._process: subprocess.Popen[str] | None = None
 
@@ -104,6 +105,14 @@ class ServiceProcess:
         """All it has logged."""
         return self._logged(0).decode()
 
+    def _starting(self, service: str, _environment: Mapping[str, str]) -> Sequence[str]:
+        """The command that starts it."""
+        return [sys.executable, "-m", f"services.{service}"]
+
+    def _worker(self, started: int) -> int:
+        """The process that signals are for, by the one that was started."""
+        return started
+
     def _logged(self, start: int) -> bytes:
         # Reading must not move the file's position: it is where the process writes.
         return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, start)
@@ -119,7 +128,7 @@ class ServiceProcess:
 
     def _end(self, number: int) -> int:
         assert self._process is not None
-        self._process.send_signal(number)
+        os.kill(self._worker(self._process.pid), number)
         return self._process.wait(40)
 
     def __enter__(self) -> Self:

@@ -108,9 +108,8 @@ def test_json_events_are_published_like_others(kafka: str, prefix: str) -> None:
     assert (record.key, OrderEvent.FromString(record.value).WhichOneof("event")) == (b"o", "ready")
 
 
-def test_a_topic_that_does_not_exist_is_named(real_kafka: str, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_topic_that_does_not_exist_is_named(real_kafka: str, prefix: str) -> None:
     """The error says how to make it; the embedded broker makes topics by itself."""
-    monkeypatch.setattr("services.shared.publisher.CONNECT_MS", 2_000)
     with (
         pytest.raises(PublishFailed, match=f"no topic {prefix}orders.v1; `puntual topics --create`"),
         Publisher(real_kafka, prefix) as publisher,

@@ -8,11 +8,13 @@ import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from aiokafka.errors import KafkaConnectionError
 
 from services.shared import log as logs
+from services.shared.engine.authority import AuthoritativeView
+from services.shared.engine.contact import NameTaken
 from services.shared.engine.view import RecordView
 from services.shared.engine.worker import Worker, WorkerSettings
 from services.shared.errors import KafkaUnreachable, PuntualError
@@ -61,7 +63,7 @@ async def serve(
 
     `others` are served beside what is made of the worker's records.
     """
-    rpc = RpcServer(registry, make_service(worker), worker.not_ready, *others)
+    rpc = RpcServer(registry, make_service(AuthoritativeView(worker, worker.lost)), worker.not_ready, *others)
     http = serve_http(settings.host, settings.metrics_port, registry.collector, worker.stuck, worker.not_ready)
     try:
         port = await rpc.start(settings.host, settings.grpc_port)
@@ -116,10 +118,18 @@ async def _ended(name: str, work: Awaitable[None]) -> None:
     """Until it fails unexpectedly; then so does the process."""
     try:
         await work
+    except NameTaken as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        _end(error.EXIT_CODE)
     except (PuntualError, KafkaConnectionError):
         raise
     except Exception:
         log.exception("%s ends", name)
-        # Threads and tasks of a failed worker may hang; what is in memory is worth nothing now.
-        logging.shutdown()
-        os._exit(1)
+        _end(1)
+
+
+def _end(code: int) -> NoReturn:
+    """At once: threads and tasks of a failed worker may hang, and what is in memory is worth nothing now."""
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)

@@ -52,7 +52,7 @@ class Contact:
         #: When the last request was sent to which the group's coordinator answered as to a member; None: none yet.
         self._member_at: float | None = None
         #: Called once, in the consumer's thread.
-        self.name_taken: Callable[[NameTaken], None] = lambda _: None
+        self.name_taken: Callable[[NameTaken], object] = lambda _: None
 
     def follow(self, client: Any, coordinator: Any) -> None:  # noqa: ANN401 - aiokafka's own
         """Hear what a consumer hears that was started just now."""

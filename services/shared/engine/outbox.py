@@ -39,7 +39,6 @@ class Metadata(Protocol):
     timestamp_type: int
 
 
-
 class BatchBuilder(Protocol):
     """aiokafka's builder of one record batch."""
 

@@ -15,8 +15,7 @@ from time import monotonic
 from typing import Any, Protocol, TypeAlias
 
 from services.shared.clock import Now
-from services.shared.engine.fence import HEADERS as FENCE_HEADERS
-from services.shared.engine.fence import KEY as FENCE_KEY
+from services.shared.engine.fence import HEADERS as FENCE_HEADERS, KEY as FENCE_KEY
 from services.shared.engine.keeper import Keeper, transition_of
 from services.shared.engine.lane import FRESH, Jump, Lane
 from services.shared.engine.machine import OwnFact

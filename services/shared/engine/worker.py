@@ -6,11 +6,8 @@ Any failure ends the process: its memory would be ahead of the log. A supervisor
 import asyncio
 import logging
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, cast
 
 import faust
@@ -19,18 +16,18 @@ from faust.types import TP
 from yarl import URL
 
 from services.shared.clock import Now, wall_clock
-from services.shared.engine.assignor import LaneAssignor
+from services.shared.engine.app import WorkerSettings, lane_app
 from services.shared.engine.contact import Contact, NameTaken
 from services.shared.engine.fence import RENEWAL, Fenced
 from services.shared.engine.keeper import Keeper
 from services.shared.engine.machine import Machine, OwnFact
 from services.shared.engine.meter import Meter
 from services.shared.engine.outbox import Outbox
-from services.shared.engine.recovery import LaneRecovery, LaneTables
+from services.shared.engine.recovery import LaneRecovery
 from services.shared.engine.runtime import Runtime, every
 from services.shared.engine.skew import Skew
 from services.shared.engine.stage import Stage
-from services.shared.engine.transport import LaneConsumer, LaneProducer, LaneTransport
+from services.shared.engine.transport import LaneConsumer, LaneProducer
 from services.shared.engine.view import Announcement
 from services.shared.instant import SECOND
 from services.shared.partitioner import partition_of
@@ -50,22 +47,6 @@ STUCK = 60.0
 UNASSIGNED = 300.0
 #: Seconds that `stopping` may take, and then Faust.
 _LEAVE_TIMEOUT, _STOP_TIMEOUT = 15.0, 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSettings:
-    """How a worker takes part in its group."""
-
-    name: str
-    kafka: str
-    partitions: int
-    dead_letters: str
-    dead_letter_partitions: int = 3
-    event_clock: bool = False
-    #: Static group membership; None: dynamic.
-    instance: str | None = None
-    #: Seconds of silence after which the others take over.
-    session_seconds: float = 30.0
 
 
 class Worker:
@@ -244,7 +225,7 @@ class Worker:
         self._meter.ready(is_ready=self.not_ready() is None)
 
     async def _probe(self) -> None:
-        """Learn the brokers' time where nothing is written that would tell it. Whoever may be shut out writes nothing."""
+        """Learn the brokers' time where nothing is written that would tell it, unless this worker may be shut out."""
         if self._skew.age() > PROBE_AFTER and not self.lost():
             await self.runtime.probe()
 
@@ -291,51 +272,7 @@ class Worker:
 
     def _build_app(self) -> faust.App:
         self._loop = asyncio.get_running_loop()
-        settings, machine = self._settings, self._machine
-        app = faust.App(
-            settings.name,
-            broker=f"kafka://{settings.kafka.replace(',', ';')}",
-            store="memory://",
-            datadir=tempfile.gettempdir(),
-            autodiscover=False,
-            web_enabled=False,
-            topic_allow_declare=False,
-            topic_disable_leader=True,
-            topic_partitions=settings.partitions,
-            table_standby_replicas=0,
-            TableManager=LaneTables,
-            PartitionAssignor=LaneAssignor,
-            consumer_group_instance_id=settings.instance,
-            consumer_auto_offset_reset="earliest",
-            consumer_max_fetch_size=4 << 20,
-            broker_max_poll_records=20_000,
-            broker_commit_interval=1.0,
-            broker_session_timeout=settings.session_seconds,
-            broker_heartbeat_interval=settings.session_seconds / 10,
-            broker_request_timeout=60.0,
-            producer_request_timeout=60.0,
-            producer_acks=-1,
-            producer_linger=0.0,
-            producer_max_batch_size=512 << 10,
-            producer_max_request_size=4 << 20,
-            stream_wait_empty=True,
-            worker_redirect_stdouts=False,
-            key_serializer="raw",
-            value_serializer="raw",
-        )
-        app.transport = LaneTransport(app.conf.broker_consumer, app)
-        app.producer_transport = LaneTransport(app.conf.broker_producer, app)
-        app.in_worker = True
-        for topic in self.runtime.inputs:
-            app.topics.add(app.topic(topic, key_type=bytes, value_type=bytes))
-        app.Table(
-            machine.records,
-            key_type=bytes,
-            value_type=bytes,
-            partitions=settings.partitions,
-            changelog_topic=app.topic(machine.records, key_type=bytes, value_type=bytes, internal=False),
-        )
-        app.finalize()
+        app = lane_app(self._settings, self._machine, self.runtime.inputs)
         self._recovery = recovery = cast(LaneRecovery, cast(Any, app.tables).recovery)
         recovery.runtime, recovery.meter = self.runtime, self._meter
         recovery.prepare = self._prepare
@@ -343,7 +280,7 @@ class Worker:
         producer.stamped, recovery.fence = self._skew.learn, producer.fence
         consumer = cast(LaneConsumer, app.consumer)
         consumer.contact = self._contact
-        self._contact.name_taken = partial(self._loop.call_soon_threadsafe, self._end_for_name)
+        self._contact.name_taken = lambda error: self._loop.call_soon_threadsafe(self._end_for_name, error)
         consumer.runtime, consumer.restore = self.runtime, recovery.restore
         self.runtime.reader = consumer
         return app

@@ -81,9 +81,7 @@ def test_a_worker_without_kafka_says_so_and_goes_on_by_itself(
         wait_for(lambda: site.states() == {PROMISE_STATE_OPEN: 8, PROMISE_STATE_BROKEN: 4}, 30, worker.output)
 
 
-def test_no_heartbeat_goes_out_while_kafka_is_away(
-    broker: Broker, prefix: str, outside: Outside, config: Path
-) -> None:
+def test_no_heartbeat_goes_out_while_kafka_is_away(broker: Broker, prefix: str, outside: Outside, config: Path) -> None:
     """The dead man's switch is for this: whoever waits outside for the heartbeat calls somebody."""
     provision(broker.bootstrap, prefix, 3)
     with a_worker(broker.bootstrap, prefix, config) as worker:

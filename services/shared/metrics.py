@@ -293,6 +293,7 @@ class PrometheusMeter:
         self._recovered = registry.single(Gauge, "puntual_recovery_seconds")
         self._ready = registry.single(Gauge, "puntual_ready")
         self._answered = registry.single(Gauge, "puntual_kafka_last_answer_timestamp_seconds")
+        self._answered.set_to_current_time()  # it was asked whether the topics are there
         self._skew = registry.single(Gauge, "puntual_clock_skew_seconds")
         self._skew.set(float("nan"))
         self._overdue = registry.single(Gauge, "puntual_timers_overdue_seconds")

@@ -29,8 +29,10 @@ _LOG_APPEND_TIME = 1
 class Stamp(Protocol):
     """What a broker answers to a write: when it took it, in milliseconds, and by whose clock."""
 
-    timestamp: int
-    timestamp_type: int
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def timestamp_type(self) -> int: ...
 
 
 class _Sample(NamedTuple):

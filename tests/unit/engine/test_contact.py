@@ -127,9 +127,12 @@ async def test_kafkas_own_word_for_it_is_always_believed(kafka: Kafka) -> None:
     assert len(kafka.taken) == 1
 
 
-@pytest.mark.parametrize("case", ["silent", "slow answer", "joining", "not a member", "never confirmed"])
+@pytest.mark.parametrize(
+    "case", ["silent", "slow answer", "answer read late", "joining", "not a member", "never confirmed"]
+)
 async def test_other_reasons_for_being_forgotten_end_nobody(kafka: Kafka, case: str) -> None:
     """Frozen for longer than a session; a coordinator that lost what was not written down yet."""
+    kafka.took = SESSION - 1 if case == "answer read late" else 0.0
     if case != "never confirmed":
         assert await kafka.ask(HEARTBEAT)
     match case:
@@ -137,6 +140,8 @@ async def test_other_reasons_for_being_forgotten_end_nobody(kafka: Kafka, case: 
             kafka.time += SESSION
         case "slow answer":
             kafka.took = SESSION
+        case "answer read late":
+            kafka.took = 1.0
         case "joining":
             assert await kafka.ask(JOIN)
             assert await kafka.ask(SYNC, UNKNOWN)

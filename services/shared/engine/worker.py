@@ -81,6 +81,7 @@ class Worker:
         self._meter = meter
         self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._name_taken: NameTaken | None = None
+        self._in_trouble = False
         self._swept_at = self._served_at = self._silent_until = asyncio.get_running_loop().time()
         self._contact = Contact(settings.session_seconds, settings.instance)
         self._skew = skew or Skew(now)
@@ -217,8 +218,9 @@ class Worker:
 
     async def _look(self) -> None:
         """Note and measure what must be known also where a sweep waits for Kafka."""
-        if self._contact.away():
+        if away := self._contact.away():
             self._silent_until = self._loop.time()
+        self._say(away or self._astray())
         skew = self._skew.known()
         self._meter.clock_skew(float("nan") if skew is None else skew / SECOND)
         self._meter.kafka_silence(self._contact.silence())
@@ -248,7 +250,16 @@ class Worker:
             return lost
         if not self.runtime.caught_up():
             return "Input that was waiting at take-over is still being read."
+        return self._astray()
+
+    def _astray(self) -> str | None:
         return None if self._settings.event_clock else self._skew.excessive()
+
+    def _say(self, trouble: str | None) -> None:
+        """In the log, once when it begins and once when it is over."""
+        if bool(trouble) != self._in_trouble:
+            self._in_trouble = bool(trouble)
+            log.error("%s", trouble) if trouble else log.info("Kafka answers, and the clock is right: work goes on")
 
     def lost(self) -> str | None:
         """Why the partitions of this worker may be another's by now, without its knowledge; None: they are not."""

@@ -69,6 +69,7 @@ def test_a_worker_without_kafka_says_so_and_goes_on_by_itself(
         time.sleep(2)
         assert worker.health("/livez") == (200, "ok")
         assert asked(worker) == grpc.StatusCode.UNAVAILABLE
+        assert worker.output().count("promises ERROR Kafka has not answered for ") == 1
         metrics = worker.metrics()
         assert metrics["puntual_ready"] == 0
         assert abs(metrics[LAST_ANSWER] - gone_at) < 2
@@ -77,6 +78,7 @@ def test_a_worker_without_kafka_says_so_and_goes_on_by_itself(
         wait_for(lambda: worker.health("/readyz") == (200, "ok"), 60, worker.output)
         assert asked(worker) == grpc.StatusCode.OK
         wait_for(lambda: worker.metrics()["puntual_ready"] == 1, 5)
+        assert worker.output().count("Kafka answers, and the clock is right: work goes on") == 1
         publish_orders(site, 4, due_in=1, keep=lambda _: False, name="new")
         wait_for(lambda: site.states() == {PROMISE_STATE_OPEN: 8, PROMISE_STATE_BROKEN: 4}, 30, worker.output)
 

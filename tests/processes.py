@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 from services.shared.broker import HOST
 
@@ -88,6 +88,16 @@ class ServiceProcess:
             return str(answer.read().decode())
         return ""
 
+    def health(self, path: str) -> tuple[int, str]:
+        """The status and the text of `/readyz` or `/livez`; 0 while there is no answer."""
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{self.metrics_port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode().strip()
+        except HTTPError as refused:
+            return refused.code, refused.read().decode().strip()
+        except (URLError, ConnectionError, _SilentYet):
+            return 0, ""
+
     def metrics(self) -> Mapping[str, float]:
         """Every series by its name and labels, as exposed."""
         lines = (line for line in self.get("/metrics").splitlines() if not line.startswith("#"))
@@ -96,6 +106,22 @@ class ServiceProcess:
     def terminate(self) -> int:
         """SIGTERM; returns the exit code."""
         return self._end(signal.SIGTERM)
+
+    def wait(self, seconds: float) -> int:
+        """Wait until it ends by itself; returns the exit code. Fails where it does not."""
+        wait_for(lambda: not self._runs(), seconds, self.output)
+        assert self._process is not None
+        return self._process.wait()
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> int:
         """SIGKILL: no goodbye."""

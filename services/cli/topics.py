@@ -4,11 +4,11 @@ import json
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from services.cli.exits import EXIT_CODES, Failure
 from services.cli.options import json_option, kafka_option, partitions_option, prefix_option
+from services.shared.terminal import console, say, write
 from services.shared.topics import TOPICS, State, examine, provision
 
 
@@ -35,13 +35,13 @@ def topics(
     """Show, create or check the topics. What exists is compared with what it should be, and never altered."""
     if create:
         created = provision(kafka, prefix, partitions, replication)
-        click.echo(f"created {', '.join(created)}" if created else "all topics were there already", err=True)
+        say(f"created {', '.join(created)}" if created else "all topics were there already", err=True)
     state = examine(kafka, prefix, partitions, replication)
     if as_json:
         differences = [difference._asdict() for difference in state.differences]
-        click.echo(json.dumps({"missing": list(state.missing), "differences": differences}, indent=2))
+        write(json.dumps({"missing": list(state.missing), "differences": differences}, indent=2))
     else:
-        Console().print(_table(state, prefix))
+        console().print(_table(state, prefix))
     if check and (state.missing or state.differences):
         missing = [f"{name} is missing; `puntual topics --create` makes it" for name in state.missing]
         raise Failure("\n".join([*missing, *map(str, state.differences)]))

@@ -22,12 +22,12 @@ from services.notifier.incident import Incident
 from services.notifier.links import PATH, Claim, Expired, Links, NotOurs
 from services.notifier.lookup import Lookup, Moving
 from services.notifier.page import CHOICES, Page, Reader, is_answerable, note, reader, render, style_hash
-from services.notifier.response_codec import fault_of, to_message
+from services.notifier.response_codec import decode_response, to_message
 from services.notifier.responses import Response
 from services.notifier.wording import Style
 from services.shared.clock import Now, wall_clock
 from services.shared.engine.view import RecordView
-from services.shared.errors import PublishFailed, PuntualError
+from services.shared.errors import PublishFailed, PuntualError, Unusable
 from services.shared.ingress import Ingress, Outgoing
 from services.shared.log import place_of
 from services.shared.topics import RESPONSES
@@ -112,10 +112,12 @@ class Answering:
             return _html(note("late", self._reader(request, claim).language, again=True), 409)
         who = self._reader(request, claim, incident)
         response = self._response(request.match_info["token"], claim, who, form)
-        message = to_message(claim.incident_id, response)
-        if fault_of(message):
-            raise web.HTTPBadRequest
-        await self._publish(claim.incident_id.encode(), message.SerializeToString())
+        value = to_message(claim.incident_id, response).SerializeToString()
+        try:
+            decode_response(value, is_json=False, heard_at=self._now())
+        except Unusable as unusable:
+            raise web.HTTPBadRequest from unusable
+        await self._publish(claim.incident_id.encode(), value)
         # Relative to what the browser asked for: a proxy may have put a path before it.
         return web.Response(status=303, headers={"Location": f"?answered={response.response_id}"})
 

@@ -37,6 +37,7 @@ _CODES = (
     "InvalidArgument",
     "DeadlineExceeded",
     "NotFound",
+    "AlreadyExists",
     "ResourceExhausted",
     "Unimplemented",
     "Internal",

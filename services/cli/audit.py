@@ -19,6 +19,7 @@ from services.notifier.audit_search import AuditSearch, Sought
 from services.shared.clock import from_timestamp
 from services.shared.instant import Instant, format_instant
 from services.shared.terminal import console, say, stacked
+from services.shared.text import refanged
 from services.shared.topics import AUDIT
 
 _COLOURS: Mapping[int, str] = {
@@ -91,9 +92,9 @@ def audit(
     sought = Sought(
         since=since or Instant(0),
         until=until or Instant(0),
-        incident_id=incident_id or "",
+        incident_id=refanged(incident_id or ""),
         target=target or "",
-        record_id=record or "",
+        record_id=refanged(record or ""),
         outcome=ended,
         breaches=breaches,
     )

@@ -22,6 +22,7 @@ from services.shared.explanation import Explanation, Interval, Step
 from services.shared.keys import split_key
 from services.shared.rpc import OWNER
 from services.shared.terminal import console, write
+from services.shared.text import refanged
 from services.sla.model import Metric
 
 _SECONDS = 10
@@ -51,6 +52,7 @@ def explain(record_id: str, promises: str, sla: str, picture: Path | None, as_js
 
     Of a clock also every interval that was counted or left out.
     """
+    record_id = refanged(record_id)
     try:
         kind = split_key(record_id.encode())[1]
     except ValueError as error:

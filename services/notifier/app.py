@@ -1,7 +1,6 @@
 """Puts the notifier together: the only place that constructs."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -32,13 +31,14 @@ from services.shared.engine.relay import Relay
 from services.shared.engine.stage import DeadLetters
 from services.shared.engine.worker import Worker
 from services.shared.ingress import Ingress, connect
+from services.shared.log import bounded
 from services.shared.metrics import NotifierHealthMeter, NotifierMeter, PrometheusMeter, Registry, Vocabulary
 from services.shared.past import read_past
 from services.shared.service import serve, worker_settings
 from services.shared.topic_log import TopicLog, read_all
 from services.shared.topics import AUDIT, RESPONSES, SILENCES
 
-log = logging.getLogger(__name__)
+log = bounded(__name__)
 
 
 async def app(settings: NotifierSettings) -> None:

@@ -18,6 +18,7 @@ from services.shared.engine.worker import Worker, WorkerSettings
 from services.shared.errors import KafkaUnreachable, PuntualError
 from services.shared.health import serve_http
 from services.shared.instant import SECOND
+from services.shared.log import words_of
 from services.shared.metrics import Registry
 from services.shared.rpc import RpcServer, Service
 from services.shared.settings import ClockKind, Settings, read
@@ -118,8 +119,8 @@ async def _ended(name: str, work: Awaitable[None]) -> None:
         await work
     except (PuntualError, KafkaConnectionError):
         raise
-    except Exception:
-        log.exception("%s ends", name)
+    except Exception as error:  # noqa: BLE001 - the last one there is
+        log.critical("%s ends: %s", name, words_of(error))
         # Threads and tasks of a failed worker may hang; what is in memory is worth nothing now.
         logging.shutdown()
         os._exit(1)

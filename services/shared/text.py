@@ -41,6 +41,11 @@ def defanged(text: str) -> str:
     return _HOST.sub(_bracketed, text.replace("://", "[:]//")) if "." in text or "://" in text else text
 
 
+def refanged(text: str) -> str:
+    """An id as it was before it was put into a message: ids escape brackets, so none of these is its own."""
+    return text.replace("[:]//", "://").replace("[.]", ".")
+
+
 def shortened(text: str, longest: int) -> str:
     """The text, no longer than that: what is too much is left out of its middle."""
     if len(text) <= longest:

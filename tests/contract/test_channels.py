@@ -855,9 +855,7 @@ async def test_no_mail_goes_into_a_network_that_was_not_allowed(
 def test_a_password_is_not_sent_in_the_clear(mail_provider: MailProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says so when the settings are read, and what to write."""
     monkeypatch.setenv("SMTP_PASSWORD", "hunter2")
-    with pytest.raises(
-        DocumentError, match="is none, so that anybody on the way reads the password; write starttls"
-    ):
+    with pytest.raises(DocumentError, match="is none, so that anybody on the way reads the password; write starttls"):
         mail_provider.channel(username="puntual", password="env:SMTP_PASSWORD")
     mail_provider.channel(username="puntual", password="env:SMTP_PASSWORD", tls="starttls")
 

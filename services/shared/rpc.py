@@ -142,9 +142,10 @@ class _Guard(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> _Handler:
         handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
-        call = _Call(*handler_call_details.method.split("/")[1:], handler.request_deserializer)
+        if handler is None or handler.request_deserializer is None:
+            return handler
+        _, service, method = handler_call_details.method.split("/")
+        call = _Call(service, method, handler.request_deserializer)
         if handler.request_streaming:  # only the library's own reflection
             return grpc.stream_stream_rpc_method_handler(
                 self._dialogue(handler.stream_stream, call), None, handler.response_serializer

@@ -17,6 +17,7 @@ from puntual.notifier.v1 import audit_pb2 as pb
 from services.cli import audit, backtest, dead_letters, explain, incidents, on_call, silences, standards, watch
 from services.cli.__main__ import main
 from services.cli.changes import Change
+from services.cli.exits import Failure
 from services.notifier.codec import pack
 from services.notifier.holds import Silence
 from services.notifier.incident import Incident
@@ -151,7 +152,7 @@ def test_what_an_error_quotes_directs_no_terminal(monkeypatch: pytest.MonkeyPatc
     """The words of a service or of a file, on standard error."""
 
     def refused(*_: object) -> Iterator[Message]:
-        raise explain.Failure(f"the service says: {EVIL}")
+        raise Failure(f"the service says: {EVIL}")
 
     monkeypatch.setattr(dead_letters, "read_to_end", refused)
     result = run("dead-letters", "list")

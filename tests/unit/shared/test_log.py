@@ -61,7 +61,7 @@ Told.__module__ = "services.made.up"
 @pytest.mark.parametrize("form", LogFormat)
 def test_no_line_quotes_what_was_read(form: LogFormat) -> None:
     """Of errors from elsewhere it says what they are and where, also of those that led to others; our own tell more."""
-    read = "hunter" + str(2)
+    read, said = "hunter" + str(2), ""
     try:
         try:
             int(read)

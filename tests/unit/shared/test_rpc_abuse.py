@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any
 
 import grpc
 import pytest
@@ -37,7 +38,7 @@ def publishing() -> FakePublishing:
 
 
 @pytest.fixture
-async def channel(publishing: FakePublishing) -> AsyncIterator[grpc.aio.Channel]:
+async def channel(publishing: FakePublishing) -> AsyncIterator[Any]:
     """To a notifier."""
     make = partial(notifier_service, publish=publishing.send, responses="r", desk=Office().desk)
     async with serving(make, MemoryView()) as channel:
@@ -51,7 +52,7 @@ GARBAGE = {"cut short": b"\x0a\x7fabc", "no UTF-8": b"\x0a\x02\xff\xfe", "no end
 @pytest.mark.parametrize("bad", GARBAGE)
 @pytest.mark.parametrize("method", ["GetIncident", "Respond", "CreateSilence", "EndSilence"])
 async def test_what_is_no_request_is_the_callers_error(
-    channel: grpc.aio.Channel, caplog: pytest.LogCaptureFixture, method: str, bad: str
+    channel: Any, caplog: pytest.LogCaptureFixture, method: str, bad: str
 ) -> None:
     """INVALID_ARGUMENT, in words that name no class; nothing is logged."""
     with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -62,7 +63,7 @@ async def test_what_is_no_request_is_the_callers_error(
     assert not caplog.records
 
 
-async def test_a_stream_is_no_other(channel: grpc.aio.Channel, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_stream_is_no_other(channel: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Neither ours nor those of the library: watching, health, reflection."""
     calls = (
         channel.unary_stream(f"{NOTIFIER}WatchIncidents")(b"\x0a\x7f"),
@@ -84,7 +85,7 @@ async def test_a_stream_is_no_other(channel: grpc.aio.Channel, caplog: pytest.Lo
 
 @pytest.mark.parametrize("name", ["/", "//", "/x", "/a/b/c", f"{NOTIFIER}Other"])
 async def test_a_method_that_there_is_not_is_said_to_be_none(
-    channel: grpc.aio.Channel, caplog: pytest.LogCaptureFixture, name: str
+    channel: Any, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     """However it is spelt."""
     with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -105,7 +106,7 @@ async def test_a_method_that_there_is_not_is_said_to_be_none(
     ],
 )
 async def test_a_time_that_there_is_not_is_named(
-    channel: grpc.aio.Channel,
+    channel: Any,
     publishing: FakePublishing,
     caplog: pytest.LogCaptureFixture,
     method: str,
@@ -161,7 +162,8 @@ async def test_streams_are_bounded_and_the_rest_goes_on(monkeypatch: pytest.Monk
         with pytest.raises(grpc.aio.AioRpcError, match="3 streams already") as refused:
             await anext(aiter(stub.WatchPromises(WatchPromisesRequest())))
         assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-        healthy = await HealthStub(channel).Check(HealthCheckRequest())
+        health: Any = HealthStub(channel)
+        healthy = await health.Check(HealthCheckRequest())
         assert healthy.status == HealthCheckResponse.SERVING
         held[0].cancel()
         await until(lambda: len(view.watchers) == 2)
@@ -194,8 +196,9 @@ async def test_what_is_refused_is_counted_as_what_it_is() -> None:
     """A malformed request is the caller's error in the metrics, too."""
     registry = Registry()
     async with serving(promise_service, MemoryView(), registry) as channel:
+        raw: Any = channel
         with pytest.raises(grpc.aio.AioRpcError):
-            await channel.unary_unary("/puntual.promises.v1.PromiseService/GetPromise")(GARBAGE["cut short"])
+            await raw.unary_unary("/puntual.promises.v1.PromiseService/GetPromise")(GARBAGE["cut short"])
         labels = {
             "grpc_service": "puntual.promises.v1.PromiseService",
             "grpc_method": "GetPromise",

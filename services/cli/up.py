@@ -5,11 +5,13 @@ import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from queue import Empty, Queue
 from random import Random
 from threading import Event, Thread, Timer
+from typing import NamedTuple
 
 import click
 from rich.text import Text
@@ -24,6 +26,7 @@ from services.cli.watch import as_line
 from services.cli.words import counted
 from services.shared.broker import HOST, is_listening, start_embedded
 from services.shared.clock import wall_clock
+from services.shared.errors import PublishFailed
 from services.shared.instant import SECOND, Instant
 from services.shared.publisher import Publisher
 from services.shared.terminal import Terminal, console
@@ -31,14 +34,21 @@ from services.shared.topics import provision
 
 _DEMO = Path(__file__).with_name("demo")
 _PORTS = {"promises": (9101, 9111), "sla": (9102, 9112), "notifier": (9103, 9113)}
-#: Seconds between two stories.
-_PACE = 1.5
+#: Seconds between two stories, and for which the end of the traffic waits for Kafka.
+_PACE, _LAST = 1.5, 1.0
 _KAFKA_PORT = int(KAFKA.rpartition(":")[2])
 _NOTIFICATION = "notification"
 _QUIET = {"noted", "made", "started"}
 
-#: What the terminal shows: an announcement, a line the notifier printed, or what made a thread fail.
-Item = Change | str | Exception
+
+class Note(NamedTuple):
+    """A line about the run itself."""
+
+    text: str
+
+
+#: What the terminal shows: an announcement, a line the notifier printed, a note, or what made a thread fail.
+Item = Change | str | Note | Exception
 
 
 @click.command(
@@ -95,7 +105,7 @@ def up(seconds: float | None, no_traffic: bool, kafka: str | None, prefix: str, 
         out.print("Ctrl-C stops it all.", style="dim")
         out.print()
         if not no_traffic:
-            _in_background(items, lambda: _publish(bootstrap, prefix, stop))
+            _in_background(items, lambda: _publish(bootstrap, prefix, items, stop))
         if seconds is not None:
             timer = Timer(seconds, stop.set)
             timer.daemon = True  # it must not hold up an earlier end
@@ -133,7 +143,8 @@ def _in_background(items: Queue[Item], work: Callable[[], None]) -> None:
 
 def _follow(bootstrap: str, prefix: str, items: Queue[Item], following: Event, stop: Event) -> None:
     try:
-        for change in follow_changes(bootstrap, prefix, from_start=False, ready=following.set):
+        note = partial(_note, items)
+        for change in follow_changes(bootstrap, prefix, from_start=False, ready=following.set, tell=note):
             if stop.is_set():
                 return
             if change:
@@ -147,20 +158,36 @@ def _read(child: Child, items: Queue[Item]) -> None:
         items.put(line.rstrip())
 
 
-def _publish(bootstrap: str, prefix: str, stop: Event) -> None:
-    """Tell stories in real time: another one begins every so often, and each event is published when it happens."""
+def _note(items: Queue[Item], text: str) -> None:
+    items.put(Note(text))
+
+
+def _publish(bootstrap: str, prefix: str, items: Queue[Item], stop: Event) -> None:
+    """Tell stories in real time until it is time to stop, also while Kafka is away: it hears of them later."""
+    publisher = Publisher(bootstrap, prefix)
+    try:
+        for event in _events(stop):
+            try:
+                publisher.publish_json(INPUTS[event.topic], event.event)
+            except PublishFailed as error:
+                _note(items, f"Made-up traffic: {error}")
+    finally:
+        with suppress(PublishFailed):  # nobody misses made-up events
+            publisher.close(_LAST)
+
+
+def _events(stop: Event) -> Iterator[Happening]:
+    """What happens, when it happens: another story begins every so often."""
     waiting: list[tuple[Instant, int, Happening]] = []
-    with Publisher(bootstrap, prefix) as publisher:
-        for number, tell in enumerate(stories(Random(7))):  # noqa: S311 - made-up traffic
-            start = wall_clock()
-            for order, happening in enumerate(tell(start)):
-                heapq.heappush(waiting, (happening.at, number * 100 + order, happening))
-            while (now := wall_clock()) < start + _PACE * SECOND:
-                while waiting and waiting[0][0] <= now:
-                    *_, happening = heapq.heappop(waiting)
-                    publisher.publish_json(INPUTS[happening.topic], happening.event)
-                if stop.wait(0.05):
-                    return
+    for number, tell in enumerate(stories(Random(7))):  # noqa: S311 - made-up traffic
+        start = wall_clock()
+        for order, happening in enumerate(tell(start)):
+            heapq.heappush(waiting, (happening.at, number * 100 + order, happening))
+        while (now := wall_clock()) < start + _PACE * SECOND:
+            while waiting and waiting[0][0] <= now:
+                yield heapq.heappop(waiting)[-1]
+            if stop.wait(0.05):
+                return
 
 
 def _show(
@@ -180,7 +207,9 @@ def _show(
             continue
         if isinstance(item, Exception):
             raise item
-        if isinstance(item, str):
+        if isinstance(item, Note):
+            out.print(item.text, style="dim", soft_wrap=True)
+        elif isinstance(item, str):
             is_subject = bool(item) and not item.startswith(" ")
             seen[_NOTIFICATION] += is_subject
             out.print(Text(f"  ✉ {item}" if is_subject else f"    {item}", "magenta"), soft_wrap=True)

@@ -34,7 +34,7 @@ def test_no_name_or_id_can_be_clicked_on(language: str, address: str) -> None:
             assert "evil.example" not in text.lower()
         assert bool(own) is (link not in said.text)
         assert not said.misworded
-        assert "evil[.]example" in said.subject.lower()
+        assert "evil[.]example" in f"{said.subject} {said.text}".lower()
         assert f'"subject_id": "{address}"' in json.dumps(said.payload)
 
 

@@ -38,6 +38,7 @@ _CODES = (
     "InvalidArgument",
     "DeadlineExceeded",
     "NotFound",
+    "AlreadyExists",
     "ResourceExhausted",
     "Unimplemented",
     "Internal",

@@ -1,6 +1,5 @@
 """Looking for entries in the audit topic: what is asked for, and which messages answer it."""
 
-import logging
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -8,10 +7,8 @@ from google.protobuf.message import DecodeError
 from puntual.notifier.v1.audit_pb2 import AuditEntry
 from services.shared.clock import from_timestamp
 from services.shared.engine.stage import Message
-from services.shared.errors import AbsurdTime
 from services.shared.instant import Instant
-
-log = logging.getLogger(__name__)
+from services.shared.times import NoSuchTime, check_times
 
 
 class Sought(NamedTuple):
@@ -43,14 +40,16 @@ class AuditSearch:
         self._seen: set[str] = set()
 
     def take(self, message: Message) -> AuditEntry | None:
-        """The entry of a message, where it is asked for. Each once: after a crash it may stand there twice."""
+        """The entry of a message, where it is asked for. Each once: after a crash it may stand there twice.
+
+        What cannot be read, or has times that there are not, answers nothing.
+        """
         if self._sought.key not in {None, message.key}:
             return None
         try:
             entry = AuditEntry.FromString(message.value or b"")
-            from_timestamp(entry.at)
-        except (DecodeError, AbsurdTime):
-            log.error("Offset %d of the audit topic holds no entry; it is left out", message.offset)  # noqa: TRY400
+            check_times(entry)
+        except (DecodeError, NoSuchTime):
             return None
         if entry.entry_id in self._seen or not _answers(entry, self._sought):
             return None

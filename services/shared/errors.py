@@ -14,6 +14,14 @@ class KafkaUnreachable(PuntualError):
         super().__init__(f"Kafka does not answer at {bootstrap}; is it running, and is PUNTUAL_KAFKA right?")
 
 
+class AlreadyExists(PuntualError):
+    """There is something else of that id."""
+
+
+class Busy(PuntualError):
+    """There is too much of this at once; later there will not be."""
+
+
 class PublishFailed(PuntualError):
     """Messages that Kafka did not take; they must be published again."""
 
@@ -61,6 +69,6 @@ class AbsurdTime(Unusable, ValueError):
 
     def __init__(self) -> None:
         super().__init__(
-            DeadLetterReason.ABSURD_TIME, "a time lies outside the years 0001 to 9999; check its unit, and leave out"
-            " what has no end"
+            DeadLetterReason.ABSURD_TIME,
+            "a time lies outside the years 0001 to 9999; check its unit, and leave out what has no end",
         )

@@ -1,8 +1,13 @@
-"""A topic of one partition, read whole and then followed: what all workers have to know alike."""
+"""A small topic, read whole and then followed: what all workers have to know alike.
+
+It has one partition. Where somebody gave it more, what has one key lies on one of them, and all of them are read.
+"""
 
 import asyncio
+import heapq
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -28,7 +33,6 @@ class TopicLog:
         `refused` is called for each message that it raises for; what was known before counts on.
         """
         self.topic = topic
-        self._partition = TopicPartition(topic, 0)
         self._take = take
         self._refused = refused
         self._consumer = AIOKafkaConsumer(
@@ -40,7 +44,10 @@ class TopicLog:
         await self._consumer.start()
         guard(self._consumer)
         try:
-            self._consumer.assign([self._partition])
+            cluster = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 - asking for one makes it
+            self._consumer.assign(
+                [TopicPartition(self.topic, n) for n in cluster.partitions_for_topic(self.topic) or {0}]
+            )
             await self.read_to_end()
         except BaseException:
             await self.stop()
@@ -52,29 +59,41 @@ class TopicLog:
 
     async def read_to_end(self) -> None:
         """Take in all that is there by now. Raises KafkaError."""
-        end = (await self._consumer.end_offsets([self._partition]))[self._partition]
-        while await self._consumer.position(self._partition) < end:
-            await self.read()
+        ends = await self._consumer.end_offsets(self._consumer.assignment())
+        found: defaultdict[Any, list[Any]] = defaultdict(list)
+        while [place for place, end in ends.items() if await self._consumer.position(place) < end]:
+            for place, messages in (await self._consumer.getmany(timeout_ms=_POLL_MS)).items():
+                found[place] += messages
+        for message in _in_order(found):
+            self._take_in(message)
 
     async def read(self) -> bool:
         """Take in what has come, or comes in a moment; whether anything is different since. Raises KafkaError."""
-        found = await self._consumer.getmany(self._partition, timeout_ms=_POLL_MS)
         is_new = False
-        for message in found.get(self._partition, ()):
-            try:
-                is_new |= self._take(message)
-            except Exception as error:  # noqa: BLE001 - others wrote it, and it would be read again at every start
-                self._refused()
-                log.error(  # noqa: TRY400 - its own words may quote what others wrote
-                    "%s: offset %d cannot be used and changes nothing: %s", self.topic, message.offset, place_of(error)
-                )
+        for message in _in_order(await self._consumer.getmany(timeout_ms=_POLL_MS)):
+            is_new |= self._take_in(message)
         return is_new
+
+    def _take_in(self, message: Any) -> bool:  # noqa: ANN401 - as aiokafka has it
+        try:
+            return self._take(message)
+        except Exception as error:  # noqa: BLE001 - others wrote it, and it would be read again at every start
+            self._refused()
+            log.error(  # noqa: TRY400 - its own words may quote what others wrote
+                "%s: offset %d cannot be used and changes nothing: %s", self.topic, message.offset, place_of(error)
+            )
+            return False
 
     async def follow(self, changed: Callable[[], Awaitable[None]]) -> None:
         """Say when anything is different, for ever. Raises KafkaError."""
         while True:
             if await self.read():
                 await changed()
+
+
+def _in_order(found: Mapping[Any, Sequence[Any]]) -> Iterable[Any]:
+    """The messages of several partitions as they were published; those of each as they stand there."""
+    return heapq.merge(*found.values(), key=lambda message: message.timestamp)
 
 
 async def read_all(kafka: str, partitions: Iterable[TopicPartition], take: Callable[[Any], object]) -> None:
@@ -101,6 +120,6 @@ async def publish(kafka: str, topic: str, key: str, value: bytes | None) -> None
     producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", enable_idempotence=True)
     await producer.start()
     try:
-        await producer.send_and_wait(topic, value, key=key.encode(), partition=0)
+        await producer.send_and_wait(topic, value, key=key.encode())
     finally:
         await producer.stop()

@@ -29,7 +29,7 @@ class Unread:
 
     key: None = None
 
-    def __init__(  # noqa: PLR0913 - all that is known of them
+    def __init__(
         self, first: int, last: int, timestamp: int, detail: str, raw: bytes, *, damaged: bool = False
     ) -> None:
         """`timestamp`: the broker's, in milliseconds. `raw`: as Kafka holds them. `damaged`: it holds something else."""

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice, pairwise
-from time import monotonic, time_ns
+from time import monotonic
 from typing import Any, NamedTuple, cast
 from weakref import proxy
 
@@ -24,7 +24,6 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from services.shared.engine.dead_letters import Unread
 from services.shared.engine.lane import Bridges
 from services.shared.engine.record_batches import DAMAGED, RecordBatches, count_of, opened, salvaged, unread
-from services.shared.instant import Instant
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +69,14 @@ class Fetched(NamedTuple):
     """What a fetcher that was adapted tells beside messages."""
 
     bridges: Mapping[Key, Bridges]
-    #: As of when it was answered last.
-    heard: Mapping[Key, Instant]
+    #: As of when it was answered last, by the monotonic clock, in seconds: a step of the wall clock must not make old
+    #: news new.
+    heard: Mapping[Key, float]
 
 
 def adapt(fetcher: Any) -> Fetched:  # noqa: ANN401 - aiokafka's own
     """Change a fetcher that has not fetched yet: it brings whole batches, of records as they were decoded."""
-    heard: dict[Key, Instant] = {}
+    heard: dict[Key, float] = {}
     shared = Shared()
     fetcher._fetch_max_wait_ms = _LONGEST_FETCH  # noqa: SLF001
     _adapt(fetcher, paced(dated(fetcher._proc_fetch_request, heard)), shared, _getall)  # noqa: SLF001
@@ -98,18 +98,18 @@ def _adapt(fetcher: Any, fetch: Fetch, shared: "Shared", getall: GetAll) -> None
     fetcher.fetched_records = shared.by_polls(fetcher.fetched_records)
 
 
-def dated(fetch: Fetch, heard: dict[Key, Instant]) -> Fetch:
+def dated(fetch: Fetch, heard: dict[Key, float]) -> Fetch:
     """A fetch that notes when it was asked: the answer may lie unread for long, and speaks of then, not of now."""
 
     async def ask(assignment: Any, node_id: int, request: Any) -> bool:  # noqa: ANN401 - aiokafka's own
-        asked_at = time_ns() // 1_000
+        asked_at = monotonic()
+        places = [(topic, partition) for topic, partitions in request.topics for partition, *_ in partitions]
+        states = {place: assignment.state_value(TopicPartition(*place)) for place in places}
+        for state in states.values():
+            state.timestamp = None  # of the last answer; what stands there in the end is this one's
         found = await fetch(assignment, node_id, request)
         if assignment.active:
-            for topic, partitions in request.topics:
-                for partition, *_ in partitions:
-                    answered_ms = assignment.state_value(TopicPartition(topic, partition)).timestamp
-                    if answered_ms is not None and answered_ms >= asked_at // 1_000:
-                        heard[topic, partition] = Instant(asked_at)
+            heard.update((place, asked_at) for place, state in states.items() if state.timestamp is not None)
         return found
 
     return ask
@@ -129,9 +129,7 @@ def paced(fetch: Fetch) -> Fetch:
     return wait
 
 
-def batched(
-    fetch: Fetch, fetched: Mapping[Any, Any], shared: Shared, getall: GetAll | None = None
-) -> Fetch:
+def batched(fetch: Fetch, fetched: Mapping[Any, Any], shared: Shared, getall: GetAll | None = None) -> Fetch:
     """A fetch whose results, in `fetched` by topic and partition, are taken by whole batches."""
     take = getall or _getall
 

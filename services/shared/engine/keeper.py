@@ -101,7 +101,9 @@ class Keeper(Generic[R, F]):
         set_aside = len(dead)
         if refused:
             seen = dead | ticks
-            set_aside += self._one_by_one(batch, origin, refused, [each for each in messages if each.offset not in seen])
+            set_aside += self._one_by_one(
+                batch, origin, refused, [each for each in messages if each.offset not in seen]
+            )
         used_count = len(messages) - ignored - set_aside - len(ticks)
         count_outcomes(
             self._meter, topic, (("used", used_count), ("ignored", ignored), ("dead", set_aside), ("tick", len(ticks)))
@@ -255,7 +257,7 @@ class _Batch(Generic[R, F]):
             " customer, the subject's) as key, and murmur2 as partitioner",
         )
 
-    def _prepared(  # noqa: PLR0913 - all that a change hangs on
+    def _prepared(
         self, key: bytes, old: R | None, new: R | None, value: bytes | None, facts: Sequence[F], waiting: Instant | None
     ) -> "_Change":
         """All that keeps, announces and journals a record and its packed `value`; None forgets it.

@@ -72,7 +72,9 @@ def a_keeper() -> Keeper[object, Fact]:
 
 
 @pytest.mark.parametrize(
-    "headers", [[JSON_HEADER, *[("a", b"")] * MAX_HEADERS], [JSON_HEADER, ("trace", b"x" * 20_000)]], ids=["many", "long"]
+    "headers",
+    [[JSON_HEADER, *[("a", b"")] * MAX_HEADERS], [JSON_HEADER, ("trace", b"x" * 20_000)]],
+    ids=["many", "long"],
 )
 def test_a_message_with_headers_without_end_is_refused_at_the_door(headers: Headers) -> None:
     """However good its value is; whoever sends it is told why, and what comes behind it is used."""

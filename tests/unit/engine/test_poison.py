@@ -30,7 +30,7 @@ def is_bad(*records: Reminder | None) -> bool:
 def failing(work: Callable[..., Any], *, on: int) -> Callable[..., Any]:
     """The same function, which breaks on a bad record as its argument number `on`."""
 
-    def broken(*arguments: Any) -> Any:  # noqa: ANN401
+    def broken(*arguments: Any) -> Any:
         if is_bad(arguments[on]):
             raise OverflowError("no number is that large")
         return work(*arguments)
@@ -98,7 +98,7 @@ def dead(result: Result) -> list[tuple[int, str]]:
     return [(int(letter["offset"]), letter["reason"].decode()) for letter in letters]
 
 
-def state_of(keeper: Keeper[Reminder, Fact]) -> Any:  # noqa: ANN401
+def state_of(keeper: Keeper[Reminder, Fact]) -> Any:
     """All that a keeper remembers of partition 0."""
     store = keeper.stores[0]
     return {key: store.get(key) for key in store.keys()}, len(store.deadlines), dict(store.counts)

@@ -175,8 +175,10 @@ async def test_what_follows_a_wrong_length_is_set_aside_together() -> None:
     assert fetched.bridges == {TP: {1: 2}}
 
 
-_MUTATED: Callable[[bytes, int, int], bytes] = lambda batch, place, byte: sealed(  # noqa: E731
-    bytes([*batch[: 61 + place], byte, *batch[62 + place :]])
+_MUTATED: Callable[[bytes, int, int], bytes] = (
+    lambda batch, place, byte: sealed(  # noqa: E731
+        bytes([*batch[: 61 + place], byte, *batch[62 + place :]])
+    )
 )
 
 

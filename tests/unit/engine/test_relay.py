@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from services.shared.engine.relay import Relay
 from services.shared.engine.dead_letters import DeadLetters
+from services.shared.engine.relay import Relay
 from services.shared.engine.stage import Message, Write
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import Instant

@@ -78,8 +78,7 @@ async def app(settings: NotifierSettings) -> None:
         links=config.links.link if config.links else None,
         pauses=pauses,
     )
-    refused = registry.single(Counter, "puntual_notifier_silences_refused_total").inc
-    known = SilencesLog(_refusing(refused))
+    known = SilencesLog(_refusing(refused := registry.single(Counter, "puntual_notifier_silences_refused_total").inc))
     published = TopicLog(settings.kafka, SILENCES.under(settings.topic_prefix), known.take, refused)
     await published.start()
     ingress = Ingress(partial(connect, settings.kafka), settings.topic_prefix)

@@ -19,6 +19,7 @@ from services.shared.errors import DeadLetterReason
 
 log = logging.getLogger(__name__)
 
+S = TypeVar("S")
 M = TypeVar("M", Counter, Gauge, Histogram)
 
 #: Label values that the service names when it starts: its topics, kinds, states, transitions, channels.
@@ -237,16 +238,16 @@ METRICS: Mapping[str, Spec] = {
 }
 
 
-class Series(dict[tuple[str, ...], M]):
+class Series(dict[tuple[str, ...], S]):
     """The series of a metric by their label values; what has none is measured in vain, and that is said once."""
 
-    def __init__(self, series: Mapping[tuple[str, ...], M], unheard: M) -> None:
+    def __init__(self, series: Mapping[tuple[str, ...], S], unheard: S) -> None:
         """`unheard` takes what has no series, and is exported nowhere."""
         super().__init__(series)
         self._unheard = unheard
         self._said = False
 
-    def __missing__(self, labels: tuple[str, ...]) -> M:
+    def __missing__(self, labels: tuple[str, ...]) -> S:
         """Label values outside the closed sets: of a newer version's records, say. They must end nobody."""
         if not self._said:
             self._said = True
@@ -270,8 +271,8 @@ class Registry:
         """Every series of a metric by its label values (in the table's order), each there at once and at zero.
 
         `given` names the values that the table leaves to the service; `occurs` says of label values whether they can
-        come together. What is measured for values outside the closed sets is
-        dropped, and said. Raises TypeError where the table says another kind, ValueError where the metric was made already.
+        come together. What is measured for values outside the closed sets is dropped, and said. Raises TypeError where
+        the table says another kind, ValueError where the metric was made already.
         """
         spec = METRICS[name]
         if spec.kind is not kind:

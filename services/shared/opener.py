@@ -170,9 +170,9 @@ def checked_instant(stamp: Timestamp, field: str) -> Instant:
     try:
         at = from_timestamp(stamp)
     except AbsurdTime:
-        at = LATEST + 1
+        at = Instant(LATEST + 1)
     if EARLIEST <= at <= LATEST:
-        return Instant(at)
+        return at
     raise Unusable(
         DeadLetterReason.INVALID,
         f"{field} must be a time between 2000 and 2200; it is {'absent' if not at else 'outside'}",

@@ -28,7 +28,7 @@ _LOOK = 5.0
 class StandardsLog:
     """Used as a context; inside, `standards` are those that were published before it was entered."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that it goes by
         self,
         kafka: str,
         topic: str,

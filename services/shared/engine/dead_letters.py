@@ -18,7 +18,7 @@ LARGEST: Final = 2_000_000
 LEFT_OUT: Final = "left-out"
 #: Of a value that was left out.
 SIZE, HASH = "size", "sha256"
-#: The offsets that a letter stands for, where nobody could read what Kafka holds; its value is the batch, as Kafka has it.
+#: The offsets that a letter stands for, where nobody could read what Kafka holds; its value is what that is.
 OFFSETS: Final = "offsets"
 ORIGINAL: Final = "original-"
 _LONGEST_DETAIL: Final = 2_000
@@ -32,7 +32,7 @@ class Unread:
     def __init__(
         self, first: int, last: int, timestamp: int, detail: str, raw: bytes, *, damaged: bool = False
     ) -> None:
-        """`timestamp`: the broker's, in milliseconds. `raw`: as Kafka holds them. `damaged`: it holds something else."""
+        """`timestamp`: the broker's, in milliseconds. `raw`: as Kafka holds them. `damaged`: by Kafka."""
         self.first = first
         self.offset = last
         self.timestamp = timestamp

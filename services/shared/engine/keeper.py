@@ -37,8 +37,8 @@ _MAX_WRITE_BYTES: Final = 4_000_000
 #: How long a record that could not be judged is left alone.
 PUT_OFF: Final = 600 * SECOND
 
-#: What a step comes to, ready to be kept: the step and its write (None: nothing changes), the record as it lies in memory
-#: (None: it is forgotten), when to look at it (None: that is queued already), and what is written down.
+#: What a step comes to, ready to be kept: the step and its write (None: nothing changes), the record as it lies in
+#: memory (None: it is forgotten), when to look at it (None: that is queued already), and what is written down.
 _Change = tuple[Step | None, Write | None, bytes | None, Instant | None, Sequence[Write]]
 
 
@@ -100,10 +100,8 @@ class Keeper(Generic[R, F]):
         refused = {key for key, new in facts.items() if batch.fold(key, new)}
         set_aside = len(dead)
         if refused:
-            seen = dead | ticks
-            set_aside += self._one_by_one(
-                batch, origin, refused, [each for each in messages if each.offset not in seen]
-            )
+            unseen = [each for each in messages if each.offset not in dead and each.offset not in ticks]
+            set_aside += self._one_by_one(batch, origin, refused, unseen)
         used_count = len(messages) - ignored - set_aside - len(ticks)
         count_outcomes(
             self._meter, topic, (("used", used_count), ("ignored", ignored), ("dead", set_aside), ("tick", len(ticks)))
@@ -213,7 +211,7 @@ class _Batch(Generic[R, F]):
         return None
 
     def look(self, key: bytes, clock: Instant) -> None:
-        """Judge a record whose deadline was due by `clock`. Raises whatever it cannot be judged for, and changes nothing."""
+        """Judge a record whose deadline was due by `clock`. Raises whatever it cannot be judged for; it then stays."""
         machine, store = self._machine, self._store
         old = store.get(key)
         deadline = None if old is None else machine.next_deadline(old)

@@ -1,8 +1,8 @@
 """Opens the record batches that a fetch brings, within bounds: what is in them was written by others.
 
-Compressed batches may hold no more than `LARGEST` bytes: what says how large it is, is believed only as a reason to stop;
-everything else is given no more room than that. Where aiokafka gives up, the messages are read one by one, header names
-that are no text as Java's client does it; only what is left then is unread.
+Compressed batches may hold no more than `LARGEST` bytes: what says of itself that it is larger is believed, all else is
+given no more room than that. Where aiokafka gives up, the messages are read one by one, header names that are no text as
+Java's client does it; only what is left then is unread.
 """
 
 import gzip
@@ -218,7 +218,9 @@ def _into_room(decompress: Callable[[bytes, mmap], int]) -> Callable[[bytes], by
             size = decompress(data, room)
         except cramjam.DecompressionError as error:
             # cramjam has one error for all; it has no word for it but this.
-            raise TooMuch from error if "whole buffer" in str(error) else error
+            if "whole buffer" in str(error):
+                raise TooMuch from error
+            raise
         return room[:size]
 
     return unpack

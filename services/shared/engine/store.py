@@ -28,7 +28,7 @@ class PartitionStore(Generic[R, F]):
         #: What recovery read and `index` has yet to take in: packed as in the changelog; None deletes.
         self._restored: dict[bytes, bytes | None] = {}
         self.deadlines = DeadlineQueue()
-        #: Those that this version cannot read, as the log has them: of a newer version, or damaged. Nothing touches them.
+        #: Those that this version cannot read, as the log has them: of a newer version, or damaged. They stay so.
         self.opaque: dict[bytes, bytes] = {}
         #: Those that could not be judged when it was time.
         self.unjudged: set[bytes] = set()
@@ -77,7 +77,9 @@ class PartitionStore(Generic[R, F]):
             data, labels, deadline = self.encoded(record), machine.labels(record), machine.next_deadline(record)
         except Exception as error:  # noqa: BLE001 - it may be of a newer version, or damaged
             if not self.opaque:
-                log.error("%s holds a record that this version cannot read: %s", machine.records, place_of(error))
+                log.error(  # noqa: TRY400 - its own words may quote the record
+                    "%s holds a record that this version cannot read: %s", machine.records, place_of(error)
+                )
             self.opaque[key] = value
             return
         self.keep(key, data)
@@ -91,7 +93,7 @@ class PartitionStore(Generic[R, F]):
             record = self.get(key)
             try:
                 deadline = None if record is None else self._machine.next_deadline(record)
-            except Exception:  # noqa: BLE001 - its next sweep says so
+            except Exception:  # noqa: BLE001, S112 - the next sweep that comes to it says so
                 continue
             if deadline is not None:
                 self.deadlines.add(deadline, key)

@@ -1,4 +1,4 @@
-"""Whatever goes wrong with what a message or a record holds: it is set aside, nothing is half done, and the rest goes on."""
+"""Whatever goes wrong with what a message or a record holds: it is set aside, nothing is half done, the rest goes on."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -55,7 +55,7 @@ BREAKS: dict[str, ToyMachine] = {
     "memory": replace(
         MACHINE,
         fold=lambda key, old, facts: changed(MACHINE.fold(key, old, facts), 2**70),
-        pack=lambda record: b"packed",
+        pack=lambda _record: b"packed",
     ),
     "key and headers": replace(
         MACHINE,
@@ -101,7 +101,8 @@ def dead(result: Result) -> list[tuple[int, str]]:
 def state_of(keeper: Keeper[Reminder, Fact]) -> Any:
     """All that a keeper remembers of partition 0."""
     store = keeper.stores[0]
-    return {key: store.get(key) for key in store.keys()}, len(store.deadlines), dict(store.counts)
+    keys = store.keys()
+    return {key: store.get(key) for key in keys}, len(store.deadlines), dict(store.counts)
 
 
 @pytest.mark.parametrize("machine", BREAKS.values(), ids=BREAKS)
@@ -131,7 +132,8 @@ def test_an_own_fact_that_breaks_its_record_spares_the_others(machine: ToyMachin
     keeper = a_keeper(machine)
     facts = [(b"a", said("before")), (b"a", said(BAD, 2)), (b"b", said("fine", 2))]
     keeper.submit(0, facts, NOW)
-    records = {key: keeper.stores[0].get(key) for key in keeper.stores[0].keys()}
+    keys = keeper.stores[0].keys()
+    records = {key: keeper.stores[0].get(key) for key in keys}
     assert {key: [fact.name for fact in record.facts] for key, record in records.items() if record} == {
         b"a": ["before"],
         b"b": ["fine"],
@@ -144,9 +146,7 @@ LATE_BREAKS: dict[str, ToyMachine] = {
     "pack": replace(
         MACHINE, pack=lambda record: failing(MACHINE.pack, on=0)(record) if record.state == State.RUNG else b"{}"
     ),
-    "step": replace(
-        MACHINE, step=lambda key, old, new: failing(MACHINE.step, on=1)(key, old, new)
-    ),
+    "step": replace(MACHINE, step=failing(MACHINE.step, on=1)),
     "journal": replace(DIARIST, journal=Journal(DIARY, failing(lambda *_: [b"fine"], on=1))),
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
 import gzip
 import random
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import process_time
 from typing import Any
 
@@ -175,18 +175,16 @@ async def test_what_follows_a_wrong_length_is_set_aside_together() -> None:
     assert fetched.bridges == {TP: {1: 2}}
 
 
-_MUTATED: Callable[[bytes, int, int], bytes] = (
-    lambda batch, place, byte: sealed(  # noqa: E731
-        bytes([*batch[: 61 + place], byte, *batch[62 + place :]])
-    )
-)
+def mutated(batch: bytes, place: int, byte: int) -> bytes:
+    """The batch with another byte in its records."""
+    return sealed(bytes([*batch[: 61 + place], byte, *batch[62 + place :]]))
 
 
 @given(codec=st.sampled_from([0, GZIP, SNAPPY, LZ4, ZSTD]), place=st.integers(0, 70), byte=st.integers(0, 255))
 async def test_whatever_stands_in_a_batch_reading_ends_behind_it(codec: int, place: int, byte: int) -> None:
     """Offsets rise and stay in their batch, and the lane hears of each stretch for which one record stands."""
     batch = built([(b"key", b"value" * 9, [("hh", b"x")]), (b"k", b"v", ()), (None, b"w", ())], codec)
-    records, fetched = await read(_MUTATED(batch, min(place, len(batch) - 62), byte) + built(GOOD, base=3))
+    records, fetched = await read(mutated(batch, min(place, len(batch) - 62), byte) + built(GOOD, base=3))
     offsets = [record.offset for record in records]
     assert offsets == sorted(set(offsets))
     assert offsets[-3:] == [3, 4, 5]

@@ -123,11 +123,13 @@ DOORS: dict[str, Callable[[Timestamp], object]] = {
     "what somebody answered to": lambda stamp: _answered("opened_at", stamp),
     "a dispatch": _dispatched,
     "a silence": _silenced,
-    "a promise": lambda stamp: promises.unpack(promise.Promise(kind=1, due_at=stamp).SerializeToString()),
-    "a fact of a promise": lambda stamp: promises.unpack(
-        promise.Promise(kind=1, facts=[promise.Fact(occurred_at=stamp)]).SerializeToString()
+    "a promise": lambda stamp: promises.unpack(
+        promise.Promise(kind=promise.PROMISE_KIND_CALLBACK, due_at=stamp).SerializeToString()
     ),
-    "a clock": lambda stamp: sla.unpack(clock.Clock(metric=1, due_at=stamp).SerializeToString()),
+    "a fact of a promise": lambda stamp: promises.unpack(
+        promise.Promise(kind=promise.PROMISE_KIND_CALLBACK, facts=[promise.Fact(occurred_at=stamp)]).SerializeToString()
+    ),
+    "a clock": lambda stamp: sla.unpack(clock.Clock(metric=clock.METRIC_FIRST_REPLY, due_at=stamp).SerializeToString()),
     "an incident": lambda stamp: notifier.unpack(incident.Incident(since=stamp).SerializeToString()),
 }
 

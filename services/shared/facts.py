@@ -1,7 +1,13 @@
 """What the facts of every record have in common: they are a set, and each says whom it concerns and where."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+
+from msgspec.structs import astuple
+
+from services.shared.instant import Instant
 
 #: What is stated of a context: its fields in order, or NO_CONTEXT.
 Stated = tuple[str, ...]
@@ -26,14 +32,24 @@ def time_zone(stated: Stated) -> str:
 
 
 class Fact(Protocol):
-    """One event, reduced to what a verdict depends on. Orders by time, then source and id."""
+    """One event, reduced to what a verdict depends on: a struct that begins with its time, source and id.
 
+    It ends with its `sequence`: which of its source's facts of one instant it is, or 0. What lies between is what it
+    says. Orders by time, then source and id.
+    """
+
+    @property
+    def occurred_at(self) -> Instant: ...
     @property
     def source(self) -> str: ...
     @property
     def event_id(self) -> str: ...
     @property
+    def kind(self) -> int: ...
+    @property
     def context(self) -> Stated: ...
+    @property
+    def sequence(self) -> int: ...
     def __lt__(self, other: Any, /) -> bool: ...  # noqa: ANN401 - as structs have it
 
 
@@ -58,6 +74,61 @@ def _follows(fact: F, known: tuple[F, ...]) -> bool:
         if other.event_id == fact.event_id and other.source == fact.source:
             return False
     return not known or known[-1] < fact
+
+
+def reused(known: Sequence[F], new: Sequence[F]) -> list[F]:
+    """Those of the new facts whose id says something else in `known`, or further ahead in `new`."""
+    first = {(fact.source, fact.event_id): fact for fact in known}
+    return [fact for fact in new if not _says_as(first.setdefault((fact.source, fact.event_id), fact), fact)]
+
+
+def _says_as(fact: F, other: F) -> bool:
+    """Whether two facts of one id are the same event: it may stand twice in a file, and be numbered anew."""
+    return fact == other or astuple(fact)[:-1] == astuple(other)[:-1]
+
+
+#: For facts of one instant: kind → its rank among them. What is not named comes last.
+Ranks = Callable[[Sequence[Any]], Mapping[int, int]]
+_UNRANKED: Final = 1 << 30
+_AT: Final = attrgetter("occurred_at")
+
+
+def in_order(facts: tuple[F, ...], ranks: Ranks) -> tuple[F, ...]:
+    """Facts, sorted, as they are judged: of one instant as their source numbers them, else by rank, never by their ids."""
+    before = _LONG_AGO
+    for fact in facts:
+        at = fact.occurred_at
+        if at == before:  # rare but for exports that have days only
+            return tuple([each for _, one in groupby(facts, _AT) for each in _at_once(tuple(one), ranks)])
+        before = at
+    return facts
+
+
+_LONG_AGO: Final = Instant(-(2**62))
+
+
+def _at_once(facts: tuple[F, ...], ranks: Ranks) -> Sequence[F]:
+    """Facts of one instant in order.
+
+    What a source numbers keeps its order among what others say: a fact counts no earlier than those its source numbered
+    before it. Of what is alike in rank, what it says decides, such as the earlier date.
+    """
+    if len(facts) == 1:
+        return facts
+    rank_of = ranks(facts)
+    latest: dict[str, tuple[int, Any]] = {}
+    found = []
+    for source, sequence, weight, event_id, fact in sorted([_place(fact, rank_of) for fact in facts]):
+        place = weight
+        if sequence:
+            latest[source] = place = max(weight, latest.get(source, weight))
+        found.append((place, source, sequence, weight, event_id, fact))
+    return [fact for *_, fact in sorted(found)]
+
+
+def _place(fact: F, rank_of: Mapping[int, int]) -> tuple[str, int, tuple[int, Any], str, F]:
+    _, source, event_id, *said, sequence = astuple(fact)
+    return source, sequence, (rank_of.get(fact.kind, _UNRANKED), said), event_id, fact
 
 
 def last_stated(facts: Iterable[Fact]) -> Stated:

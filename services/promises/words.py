@@ -146,7 +146,7 @@ def cycle(facts: Sequence[Fact], start: int, first: int, stop: int, tolerance: i
         elif index > first and word.renews(fact):
             # Where it had ended before this instant, whatever is said of this instant is said of the new word.
             begin = index
-            while word.over_at < fact.occurred_at == facts[begin - 1].occurred_at:
+            while begin > first + 1 and word.over_at < fact.occurred_at == facts[begin - 1].occurred_at:
                 begin -= 1
             return (word, index) if begin == index else cycle(facts, start, first, begin, tolerance)
     return word, stop
@@ -161,6 +161,8 @@ class Told(NamedTuple):
     #: The due time in force before and after it; NONE: nothing was promised.
     before: Instant
     after: Instant
+    #: Nothing that was agreed later made it void.
+    stands: bool = True
 
 
 def told(promise: Promise) -> Iterator[Told]:
@@ -171,15 +173,23 @@ def told(promise: Promise) -> Iterator[Told]:
         start, number = end, number + 1
         first = next_word(facts, start)
         end = cycle(facts, start, first, len(facts), 0)[1] if first >= 0 else len(facts)
-        word = Word(facts[first], 0)
-        for index in range(start, end):
-            fact = facts[index]
-            before = word.due_at if 0 <= first < index else NONE
-            if fact.kind not in (_PROMISED, _RENEGOTIATED):
-                word.take(fact)
-            elif index > first:
-                word.renews(fact)
-            yield Told(fact, number, before, word.due_at if 0 <= first <= index else NONE)
+        yield from _told(facts[start:end], first - start, number)
+
+
+def _told(facts: Sequence[Fact], first: int, number: int) -> Iterator[Told]:
+    """Those of one cycle; `first` is below 0 where nothing was promised."""
+    word, found = Word(facts[first], 0), list[Told]()
+    void = 0
+    for index, fact in enumerate(facts):
+        before, was_over = word.due_at if 0 <= first < index else NONE, word.over_at
+        if fact.kind not in (_PROMISED, _RENEGOTIATED):
+            word.take(fact)
+        elif index > first:
+            word.renews(fact)
+            void = index if was_over and not word.over_at else void
+        found.append(Told(fact, number, before, word.due_at if 0 <= first <= index else NONE))
+    for index, each in enumerate(found):
+        yield each._replace(stands=index >= void or each.fact.kind != _CANCELLED)
 
 
 def _accepted(fact: Fact) -> bool:

@@ -94,7 +94,7 @@ _AT: Final = attrgetter("occurred_at")
 
 
 def in_order(facts: tuple[F, ...], ranks: Ranks) -> tuple[F, ...]:
-    """Facts, sorted, as they are judged: of one instant as their source numbers them, else by rank, never by their ids."""
+    """Facts, sorted, as they are judged: of one instant as their source numbers them, else by rank; never by ids."""
     before = _LONG_AGO
     for fact in facts:
         at = fact.occurred_at

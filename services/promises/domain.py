@@ -156,7 +156,9 @@ def change(old: Promise | None, new: Promise) -> Change:
 
 def _taken_back(was: Promise | Cycle) -> Transition:
     """Where what came late says that a cycle never was."""
-    return Transition.RETRACTED if was.state in (_BROKEN, _KEPT_LATE) else Transition.NOTED
+    if was.state in (_BROKEN, _KEPT_LATE):
+        return Transition.RETRACTED
+    return Transition.RENEGOTIATED if was.state == _AT_RISK else Transition.NOTED
 
 
 def transition(old: Promise | Cycle | None, new: Promise | Cycle) -> Transition:

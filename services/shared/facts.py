@@ -82,7 +82,7 @@ def reused(known: Sequence[F], new: Sequence[F]) -> list[F]:
     return [fact for fact in new if not _says_as(first.setdefault((fact.source, fact.event_id), fact), fact)]
 
 
-def _says_as(fact: F, other: F) -> bool:
+def _says_as(fact: Any, other: Any) -> bool:  # noqa: ANN401 - structs
     """Whether two facts of one id are the same event: it may stand twice in a file, and be numbered anew."""
     return fact == other or astuple(fact)[:-1] == astuple(other)[:-1]
 
@@ -117,7 +117,7 @@ def _at_once(facts: tuple[F, ...], ranks: Ranks) -> Sequence[F]:
         return facts
     rank_of = ranks(facts)
     latest: dict[str, tuple[int, Any]] = {}
-    found = []
+    found: list[tuple[tuple[int, Any], str, int, tuple[int, Any], str, F]] = []
     for source, sequence, weight, event_id, fact in sorted([_place(fact, rank_of) for fact in facts]):
         place = weight
         if sequence:
@@ -126,7 +126,7 @@ def _at_once(facts: tuple[F, ...], ranks: Ranks) -> Sequence[F]:
     return [fact for *_, fact in sorted(found)]
 
 
-def _place(fact: F, rank_of: Mapping[int, int]) -> tuple[str, int, tuple[int, Any], str, F]:
+def _place(fact: Any, rank_of: Mapping[int, int]) -> tuple[str, int, tuple[int, Any], str, Any]:  # noqa: ANN401 - a struct
     _, source, event_id, *said, sequence = astuple(fact)
     return source, sequence, (rank_of.get(fact.kind, _UNRANKED), said), event_id, fact
 

@@ -30,7 +30,7 @@ from services.promises.model import (
     State,
     Transition,
 )
-from services.promises.words import Word, cycle, next_word, ranks
+from services.promises.words import Word, cycle, cycles_of, next_word, ranks
 from services.shared.facts import in_order, last_stated, merge
 from services.shared.instant import SECOND, Instant
 
@@ -143,8 +143,7 @@ def change(old: Promise | None, new: Promise) -> Change:
     """What the step from `old` to `new` announces: of all its cycles the weightiest change, and of those the last."""
     if not new.earlier and (old is None or not old.earlier):
         return Change(transition(old, new), 1, old, new)
-    before: tuple[Promise | Cycle, ...] = (*old.earlier, old) if old else ()
-    after: tuple[Promise | Cycle, ...] = (*new.earlier, new)
+    before, after = cycles_of(old) if old else (), cycles_of(new)
     found = Change(Transition.NOTED, len(after), None, new)
     for index, (was, now) in enumerate(zip_longest(before, after)):
         number = min(index, len(after) - 1) + 1
@@ -246,7 +245,7 @@ def _left_to_the_clock(old: Promise, new: Promise) -> Promise:
 
     They put a word into the past. Its fulfilment may be unread: `due` decides, once all is read.
     """
-    before: tuple[Promise | Cycle, ...] = (*old.earlier, old)
+    before = cycles_of(old)
     said = {each.breach_at for each in before if each.reason == _DUE_PASSED}
     earlier = list(new.earlier)
     for index, past in enumerate(earlier):

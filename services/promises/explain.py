@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from services.promises.model import Consent, Cycle, Fact, FactKind, Party, Promise, PromiseKind, Reason, State
-from services.promises.words import Told, told
+from services.promises.words import Told, cycles_of, told
 from services.shared.duration import format_duration
 from services.shared.explanation import Explanation, Local, Step, distance, local
 from services.shared.facts import time_zone
@@ -52,7 +52,7 @@ def explain(promise: Promise) -> Explanation:
 
 
 def _timeline(promise: Promise, clock: Local) -> Iterator[Step]:
-    cycles = (*promise.earlier, promise)
+    cycles = cycles_of(promise)
     decided = set[int]()
     for each in told(promise):
         fact, cycle = each.fact, cycles[each.cycle - 1]
@@ -105,7 +105,7 @@ def _effect(each: Told, cycle: Promise | Cycle, clock: Local) -> str:
 
 
 def _reasoning(promise: Promise, clock: Local) -> Iterator[str]:
-    cycles = (*promise.earlier, promise)
+    cycles = cycles_of(promise)
     for number, cycle in enumerate(cycles, start=1):
         if len(cycles) > 1:
             yield f"Cycle {number} of {len(cycles)}:"

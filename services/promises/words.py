@@ -7,7 +7,7 @@ decide nothing.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from services.promises.model import NONE, Consent, Fact, FactKind, Party, Promise, Reason, State
+from services.promises.model import NONE, Consent, Cycle, Fact, FactKind, Party, Promise, Reason, State
 from services.shared.facts import in_order
 from services.shared.instant import Instant
 
@@ -150,6 +150,11 @@ def cycle(facts: Sequence[Fact], start: int, first: int, stop: int, tolerance: i
                 begin -= 1
             return (word, index) if begin == index else cycle(facts, start, first, begin, tolerance)
     return word, stop
+
+
+def cycles_of(promise: Promise) -> tuple[Promise | Cycle, ...]:
+    """All of a promise, the last one last."""
+    return (*promise.earlier, promise)
 
 
 class Told(NamedTuple):

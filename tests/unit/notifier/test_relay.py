@@ -24,6 +24,7 @@ from services.notifier.relay import forwards
 from services.notifier.routing import Route, Routing, SeverityRule
 from services.promises import codec as promises_codec, domain as promises
 from services.promises.model import Fact, Party, Promise, State, Transition
+from services.promises.words import cycles_of
 from services.shared.clock import set_timestamp
 from services.shared.engine.stage import Headers
 from services.shared.errors import DeadLetterReason, Unusable
@@ -274,7 +275,7 @@ def test_in_the_end_everybody_knows_how_a_promise_stands(facts: list[Fact], cuts
     world.pass_time(Instant(now + 1_000 * builders.MINUTE))
     believed = world.believers()
     assert world.promise is not None
-    for number, cycle in enumerate((*world.promise.earlier, world.promise), start=1):
+    for number, cycle in enumerate(cycles_of(world.promise), start=1):
         if cycle.state == State.BROKEN:
             groups = believed.pop((number, Standing.BROKEN))
             # By now it is late enough for the pager, if it is the pager's.

@@ -116,9 +116,8 @@ def test_each_cycle_of_a_promise_is_seen_for_itself() -> None:
         state=promise_pb2.PROMISE_STATE_AT_RISK,
         earlier=[promise_pb2.Cycle(state=BROKEN, reason=promise_pb2.PROMISE_REASON_CANCELLED_BY_US)],
     )
-    for stamp, minutes in (
-        (promise.earlier[0].due_at, 0), (promise.earlier[0].settled_at, -30), (promise.due_at, 60), (promise.warn_at, 50),
-    ):  # fmt: skip
+    past = promise.earlier[0]
+    for stamp, minutes in ((past.due_at, 0), (past.settled_at, -30), (promise.due_at, 60), (promise.warn_at, 50)):
         set_timestamp(stamp, at(minutes))
     first, second = (SOURCES["promises.v1"].see(promise, number, 42, at(51)).item for number in (1, 2))
     assert (first.standing, first.since, first.due_at, first.cycle) == (Standing.BROKEN, at(-30), at(0), 1)

@@ -13,6 +13,7 @@ from services.promises import codec
 from services.promises.domain import change, due, fold, next_deadline, note
 from services.promises.explain import explain
 from services.promises.model import Consent, Fact, FactKind, Party, Promise, Reason, State, Transition
+from services.promises.words import cycles_of
 from services.shared.facts import merge, reused
 from services.shared.instant import Instant
 from tests.unit.promises.builders import (
@@ -39,7 +40,7 @@ OPEN, BROKEN, KEPT, LATE, WITHDRAWN = State.OPEN, State.BROKEN, State.KEPT, Stat
 
 def cycles(promise: Promise) -> list[tuple[State, Reason, Instant]]:
     """How each stands, why, and the time it is due."""
-    return [(State(each.state), Reason(each.reason), each.due_at) for each in (*promise.earlier, promise)]
+    return [(State(each.state), Reason(each.reason), each.due_at) for each in cycles_of(promise)]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from hypothesis import given, settings, strategies as st
 from services.promises import codec
 from services.promises.domain import change, due, fold, next_deadline, note, transition
 from services.promises.model import NONE, Cycle, Fact, FactKind, Promise, Reason, State, Transition
+from services.promises.words import cycles_of
 from services.shared.facts import merge
 from services.shared.instant import Instant
 from tests.unit.promises.builders import KIND_RULES, MINUTE, PROMISE, RULES, at, judged
@@ -184,8 +185,3 @@ def seen(record: Promise, now: Instant) -> list[Opinion]:
         )
         for cycle in cycles_of(record)
     ]
-
-
-def cycles_of(record: Promise) -> list[Promise | Cycle]:
-    """All of them, the last one last."""
-    return [*record.earlier, record]

@@ -8,10 +8,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from services.promises import codec
 from services.promises.domain import change, due, fold, next_deadline, note
 from services.promises.model import Fact, FactKind, Promise, Reason, State, Transition
+from services.promises.words import cycles_of
 from tests.unit.promises.builders import KIND_RULES, PROMISE, RULES, at, judged
 from tests.unit.promises.oracle import opinions
 from tests.unit.promises.strategies import facts
-from tests.unit.promises.test_laws import broken_by_time, cycles_of, seen
+from tests.unit.promises.test_laws import broken_by_time, seen
 
 
 class Lifecycle(RuleBasedStateMachine):

@@ -66,7 +66,7 @@ def test_json_and_bytes_are_read() -> None:
 @pytest.mark.parametrize("written", [0, 7, "8", (1 << 63) - 1])
 def test_the_number_that_a_source_gives_an_event_comes_along(written: int | str) -> None:
     """As a number or, as protobuf's JSON has it, as a text; in bytes, too."""
-    fields = HEAD | {"ready": {}, "sequence": written}
+    fields: dict[str, Any] = HEAD | {"ready": {}, "sequence": written}
     assert OPENER.open(json.dumps(fields).encode(), True).sequence == int(written)
     assert OPENER.open(parse_fields(OrderEvent, fields).SerializeToString(), False).sequence == int(written)
 
@@ -249,7 +249,7 @@ def by_protobuf(kind: Any, value: bytes) -> Envelope | None:
 
 
 @given(event=_EVENTS)
-def test_usual_events_are_read_by_hand(event: Message) -> None:
+def test_usual_events_are_read_by_hand(event: Any) -> None:
     """Every field is there or not, and every arm has its turn: all of it as protobuf has it."""
     value = bytes_of(event)
     assert by_hand(type(event), value) == by_protobuf(type(event), value)

@@ -54,7 +54,7 @@ def read(path: Path, mapping: Mapping, as_of: Instant) -> History:
         history.rows += 1
         if _counts(row, mapping.where):
             try:
-                _read_row(history, mapping, row, as_of)
+                _read_row(history, mapping, line, row, as_of)
             except ValueError as error:
                 raise BadRow(f"{path}, line {line}: {error}") from None
     return history
@@ -99,12 +99,12 @@ def disturbed(events: list[PastEvent], seed: int | None, repeat: float) -> list[
     return events
 
 
-def _read_row(history: History, mapping: Mapping, row: Row, as_of: Instant) -> None:
+def _read_row(history: History, mapping: Mapping, line: int, row: Row, as_of: Instant) -> None:
     event = None
     for number, plan in enumerate(mapping.events, start=1):
         if not _counts(row, plan.where) or any(fill.needed and not row[fill.column] for fill in plan.fills):
             continue
-        event, at = _event(plan, mapping, row, number)
+        event, at = _event(plan, mapping, row, number, line)
         if at > as_of:
             history.later += 1
         else:
@@ -116,9 +116,10 @@ def _read_row(history: History, mapping: Mapping, row: Row, as_of: Instant) -> N
         history.truths[record_key(event.customer_id, truth.kind, event.subject_id)] = truth.means[stated]
 
 
-def _event(plan: EventPlan, mapping: Mapping, row: Row, number: int) -> tuple[Event, Instant]:
+def _event(plan: EventPlan, mapping: Mapping, row: Row, number: int, line: int) -> tuple[Event, Instant]:
     event: Any = type(plan.prototype)()
     event.CopyFrom(plan.prototype)
+    event.sequence = event.sequence or line
     at, written = Instant(0), ""
     for fill in plan.fills:
         target = event
@@ -130,6 +131,8 @@ def _event(plan: EventPlan, mapping: Mapping, row: Row, number: int) -> tuple[Ev
             set_timestamp(getattr(target, name), instant)
             if fill.path == ("occurred_at",):
                 at, written = instant, text
+        elif fill.is_number:
+            setattr(target, name, _number(fill.column, text))
         else:
             setattr(target, name, text)
     # The same row read again is the same event: its id says what happened to what and when, not in which line it stood.
@@ -143,6 +146,18 @@ def _instant(mapping: Mapping, column: str, text: str) -> Instant:
         return from_datetime(mapping.read_time(text))
     except ValueError as error:
         raise ValueError(f"column {column} {error}") from None
+
+
+#: Digits that a sequence has at most.
+_DIGITS = 18
+
+
+def _number(column: str, text: str) -> int:
+    if text and not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        raise ValueError(
+            f"column {column} is no whole number of at most {_DIGITS} digits; order is told by such numbers"
+        )
+    return int(text or 0)
 
 
 def _counts(row: Row, where: Where) -> bool:

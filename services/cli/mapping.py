@@ -13,6 +13,9 @@ that a value "$column" is filled from the row: text as it is, times read in the 
                   values mean: value → list of promise states.
 
 An event is left out of a row where the column of its time, or of anything inside its kind, is empty.
+
+What is of one instant (a file with dates has no times) happened in the order of the rows, or in that of a column of
+whole numbers: `sequence: $number`.
 """
 
 from collections.abc import Iterator, Mapping as Table
@@ -34,7 +37,16 @@ _KEYS = {"zone", "format", "where", "every_event", "events", "verdict"}
 _STATES = {state.name.lower() for state in State}
 _PROMISES = [kind.name.lower() for kind in PromiseKind]
 #: Fields beside the kind of event that may stay empty; all other columns are needed for the event to be one.
-_OPTIONAL = {"customer_name", "customer_locale", "customer_time_zone", "customer_tier", "site", "team", "channel"}
+_OPTIONAL = {
+    "customer_name",
+    "customer_locale",
+    "customer_time_zone",
+    "customer_tier",
+    "site",
+    "team",
+    "channel",
+    "sequence",
+}
 _TIMESTAMP = "google.protobuf.Timestamp"
 
 #: Column → the values that count; empty set: anything but empty.
@@ -48,6 +60,7 @@ class Fill(NamedTuple):
     column: str
     is_time: bool
     needed: bool
+    is_number: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +169,12 @@ class _Reader:
             message = field.message_type or message
         assert field is not None  # noqa: S101 - a path has at least one name
         is_time = field.message_type is not None and field.message_type.full_name == _TIMESTAMP
-        if not is_time and field.type != FieldDescriptor.TYPE_STRING:
-            raise self._wrong(f"{key}.{'.'.join(path)}", "only times and texts can come from a column; write the value")
-        return Fill(tuple(names), column, is_time, names[0] not in _OPTIONAL)
+        if not is_time and field.type not in {FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_UINT64}:
+            raise self._wrong(
+                f"{key}.{'.'.join(path)}", "only times, texts and the sequence can come from a column; write the value"
+            )
+        is_number = field.type == FieldDescriptor.TYPE_UINT64
+        return Fill(tuple(names), column, is_time, names[0] not in _OPTIONAL, is_number)
 
     def _truth(self, given: object) -> Truth:
         fields = self._dict("verdict", given)

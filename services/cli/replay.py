@@ -24,7 +24,7 @@ from services.cli.options import (
 )
 from services.cli.progress import track
 from services.cli.reading import committed, end_offsets, read_to_end
-from services.cli.verdicts import as_json_counts, as_table, fingerprint, label
+from services.cli.verdicts import as_json_counts, as_table, fingerprint, labels
 from services.cli.words import counted
 from services.shared.instant import Instant, format_instant
 from services.shared.publisher import Publisher
@@ -85,7 +85,7 @@ def replay(
         for message in read_to_end(kafka, PROMISES.under(prefix))
         if message.key is not None and message.value is not None
     }
-    tally = Counter(map(label, records.values()))
+    tally = Counter(each for value in records.values() for each in labels(value))
     if as_json:
         click.echo(json.dumps({"promises": as_json_counts(tally), "fingerprint": fingerprint(records)}, indent=2))
     else:

@@ -94,12 +94,17 @@ _AT: Final = attrgetter("occurred_at")
 
 
 def in_order(facts: tuple[F, ...], ranks: Ranks) -> tuple[F, ...]:
-    """Facts, sorted, as they are judged: of one instant as their source numbers them, else by rank; never by ids."""
+    """Facts, sorted, as they are judged: of one instant as their source numbers them, else by rank; never by ids.
+
+    Of what is alike in rank, what it says decides, such as the earlier date.
+    """
     before = _LONG_AGO
     for fact in facts:
         at = fact.occurred_at
         if at == before:  # rare but for exports that have days only
-            return tuple([each for _, one in groupby(facts, _AT) for each in _at_once(tuple(one), ranks)])
+            return tuple(
+                numbered([each for _, together in groupby(facts, _AT) for each in _ranked([*together], ranks)])
+            )
         before = at
     return facts
 
@@ -107,28 +112,46 @@ def in_order(facts: tuple[F, ...], ranks: Ranks) -> tuple[F, ...]:
 _LONG_AGO: Final = Instant(-(2**62))
 
 
-def _at_once(facts: tuple[F, ...], ranks: Ranks) -> Sequence[F]:
-    """Facts of one instant in order.
-
-    What a source numbers keeps its order among what others say: a fact counts no earlier than those its source numbered
-    before it. Of what is alike in rank, what it says decides, such as the earlier date.
-    """
-    if len(facts) == 1:
-        return facts
-    rank_of = ranks(facts)
-    latest: dict[str, tuple[int, Any]] = {}
-    found: list[tuple[tuple[int, Any], str, int, tuple[int, Any], str, F]] = []
-    for source, sequence, weight, event_id, fact in sorted([_place(fact, rank_of) for fact in facts]):
-        place = weight
-        if sequence:
-            latest[source] = place = max(weight, latest.get(source, weight))
-        found.append((place, source, sequence, weight, event_id, fact))
-    return [fact for *_, fact in sorted(found)]
+def _ranked(facts: list[F], ranks: Ranks) -> list[F]:
+    """Facts of one instant."""
+    if len(facts) > 1:
+        rank_of = ranks(facts)
+        facts.sort(key=lambda fact: _weight(fact, rank_of.get(fact.kind, _UNRANKED)))
+    return facts
 
 
-def _place(fact: Any, rank_of: Mapping[int, int]) -> tuple[str, int, tuple[int, Any], str, Any]:  # noqa: ANN401 - a struct
+def _weight(fact: Any, rank: int) -> tuple[Any, ...]:  # noqa: ANN401 - a struct
     _, source, event_id, *said, sequence = astuple(fact)
-    return source, sequence, (rank_of.get(fact.kind, _UNRANKED), said), event_id, fact
+    return rank, said, source, sequence, event_id
+
+
+def numbered(facts: Sequence[F]) -> Sequence[F]:
+    """Facts by time and rank, with what a source numbers at one instant in its order among what others say then.
+
+    A fact counts no earlier than those that its source numbered before it.
+    """
+    if not any(fact.sequence for fact in facts):
+        return facts
+    found: list[F] = []
+    for _, together in groupby(facts, _AT):
+        places: list[tuple[int, str, int, int, F]] = []
+        latest: dict[str, int] = {}
+        ranked = [(fact.source, fact.sequence, place, fact) for place, fact in enumerate(together)]
+        for source, sequence, place, fact in sorted(ranked, key=_as_numbered):
+            counts = max(place, latest.get(source, place)) if sequence else place
+            if sequence:
+                latest[source] = counts
+            places.append((counts, source, sequence, place, fact))
+        found += [fact for *_, fact in sorted(places, key=_as_placed)]
+    return found
+
+
+def _as_numbered(ranked: tuple[str, int, int, Any]) -> tuple[str, int, int]:
+    return ranked[:3]
+
+
+def _as_placed(place: tuple[int, str, int, int, Any]) -> tuple[int, str, int, int]:
+    return place[:4]
 
 
 def last_stated(facts: Iterable[Fact]) -> Stated:

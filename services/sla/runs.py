@@ -1,11 +1,13 @@
 """From facts to runs: when a clock ran, when it was held and how each run ended. Knows no targets and no time of day.
 
-Where facts are of one instant, what begins counts before what ends, so that nothing depends on order of arrival.
+Where facts are of one instant, what begins counts before what ends, so that nothing depends on order of arrival; but
+what a source numbers happened in its order.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from services.shared.facts import numbered
 from services.shared.instant import Instant
 from services.sla.model import NONE, Fact, FactKind
 
@@ -50,7 +52,7 @@ class Case(NamedTuple):
 
 def case_of(facts: Sequence[Fact]) -> Case:
     """What facts, in any order, come to."""
-    ordered = sorted(facts, key=_rank)
+    ordered = numbered(sorted(facts, key=_rank))
     contacts = [fact.occurred_at for fact in ordered if fact.kind in _CONTACTS]
     return Case(ordered, _runs(ordered), _holds(ordered), contacts)
 

@@ -181,7 +181,7 @@ def changed(**changes: Any) -> str:
         ),
         (
             changed(events=[{"topic": "orders", "occurred_at": "$sold", "promised": {"milestone": "$m"}}]),
-            r"events\[0\].promised.milestone: only times, texts and the sequence can come from a column; write the value",
+            r"events\[0\].promised.milestone: only times, texts and the sequence can come from a column; write the",
         ),
         (
             changed(events=[{"topic": "orders", "occurred_at": "$sold", "promised": {"until": "$due"}}]),

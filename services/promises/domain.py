@@ -14,7 +14,7 @@ the one before stays. `words` says which facts are of which.
 
 from collections.abc import Container, Sequence
 from itertools import zip_longest
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -130,26 +130,21 @@ def _verdict(word: Word, spans: KindRules, now: Instant) -> _Verdict:
 # --- what a write announces
 
 
-class Change(NamedTuple):
-    """What a write announces: of which cycle, counted from 1, and how that stood before and stands now."""
-
-    transition: Transition
-    number: int
-    was: Promise | Cycle | None
-    now: Promise | Cycle
+#: What a write announces: of which cycle, counted from 1, and how that stood before and stands now.
+Change = tuple[Transition, int, Promise | Cycle | None, Promise | Cycle]
 
 
 def change(old: Promise | None, new: Promise) -> Change:
     """What the step from `old` to `new` announces: of all its cycles the weightiest change, and of those the last."""
     if not new.earlier and (old is None or not old.earlier):
-        return Change(transition(old, new), 1, old, new)
+        return transition(old, new), 1, old, new
     before, after = cycles_of(old) if old else (), cycles_of(new)
-    found = Change(Transition.NOTED, len(after), None, new)
+    found: Change = (Transition.NOTED, len(after), None, new)
     for index, (was, now) in enumerate(zip_longest(before, after)):
         number = min(index, len(after) - 1) + 1
-        step = Change(_taken_back(was) if now is None else transition(was, now), number, was, after[number - 1])
-        if _WEIGHTS[step.transition] >= _WEIGHTS[found.transition]:
-            found = step
+        announced = _taken_back(was) if now is None else transition(was, now)
+        if _WEIGHTS[announced] >= _WEIGHTS[found[0]]:
+            found = announced, number, was, after[number - 1]
     return found
 
 

@@ -126,7 +126,7 @@ class Word:
         return *_ending(ended), ended.occurred_at
 
 
-def next_word(facts: Sequence[Fact], start: int) -> int:
+def next_word(facts: tuple[Fact, ...], start: int) -> int:
     """Where, from `start` on, a word is given: promised or, once there was one, agreed anew. Below 0: nowhere."""
     for index in range(start, len(facts)):
         fact = facts[index]
@@ -135,7 +135,7 @@ def next_word(facts: Sequence[Fact], start: int) -> int:
     return -1
 
 
-def cycle(facts: Sequence[Fact], start: int, first: int, stop: int, tolerance: int) -> tuple[Word, int]:
+def cycle(facts: tuple[Fact, ...], start: int, first: int, stop: int, tolerance: int) -> tuple[Word, int]:
     """The word given at `first`, as the facts (in order) from `start` to `stop` have it, and where the next begins."""
     word = Word(facts[first], tolerance)
     for index in range(start, stop):
@@ -181,7 +181,7 @@ def told(promise: Promise) -> Iterator[Told]:
         yield from _told(facts[start:end], first - start, number)
 
 
-def _told(facts: Sequence[Fact], first: int, number: int) -> Iterator[Told]:
+def _told(facts: tuple[Fact, ...], first: int, number: int) -> Iterator[Told]:
     """Those of one cycle; `first` is below 0 where nothing was promised."""
     word, found = Word(facts[first], 0), list[Told]()
     void = 0

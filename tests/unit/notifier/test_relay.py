@@ -224,7 +224,7 @@ class World:
         if new is None or new == old:
             return
         self.offset += 1
-        transition = Transition(promises.change(old, new).transition).name.lower()
+        transition = Transition(promises.change(old, new)[0]).name.lower()
         headers = (("transition", transition.encode()), ("announced-at", format_instant(now).encode()))
         record = Record(promises_codec.pack(new), self.offset, headers=headers)
         for write in forwards(GROUPED, 12, now=lambda: now)[TOPIC](record):

@@ -115,7 +115,7 @@ class Lifecycle(RuleBasedStateMachine):
         let_down, holds = {State.BROKEN, State.KEPT_LATE}, {State.OPEN, State.AT_RISK, State.KEPT}
         steps = zip_longest(cycles_of(old) if old else [], cycles_of(new))
         taken_back = any(was and was.state in let_down and (now is None or now.state in holds) for was, now in steps)
-        assert taken_back == (change(old, new).transition == Transition.RETRACTED)
+        assert taken_back == (change(old, new)[0] == Transition.RETRACTED)
 
 
 TestLifecycle = Lifecycle.TestCase

@@ -115,7 +115,7 @@ def _cycle(cycle: pb.Promise | pb.Cycle) -> dict[str, str]:
     times = {
         name: format_instant(from_timestamp(getattr(cycle, name)))
         for name in ("original_due_at", "due_at", "settled_at")
-        if cycle.HasField(name)  # type: ignore[arg-type]  # both have these
+        if cycle.HasField(name)
     }
     return {
         "state": pb.PromiseState.Name(cycle.state).removeprefix("PROMISE_STATE_").lower(),

@@ -94,7 +94,7 @@ def fingerprint(packed: Mapping[bytes, bytes]) -> str:
 def labels(value: bytes) -> list[tuple[str, str]]:
     """(kind, state) of each cycle of a packed promise."""
     promise = pb.Promise.FromString(value)
-    return [_label(promise.kind, cycle.state) for cycle in (*promise.earlier, promise)]
+    return [*(_label(promise.kind, cycle.state) for cycle in promise.earlier), _label(promise.kind, promise.state)]
 
 
 def _label(kind: int, state: int) -> tuple[str, str]:

@@ -36,6 +36,7 @@ from services.shared.contexts import put_context, stated_in, unpack_context
 from services.shared.engine.machine import Labels, Machine, Step
 from services.shared.envelope import Limits
 from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.facts import reuse
 from services.shared.instant import Instant
 from services.shared.keys import ids_of, record_key
 from services.shared.opener import Opener, checked_instant
@@ -83,6 +84,7 @@ def machine(book: RuleBook, limits: Limits, prefix: str = "puntual.") -> Machine
         step=_step,
         labels=_labels,
         home=home_of,
+        reuse=lambda old, new, facts: reuse(old.facts if old else (), new.facts, facts),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from msgspec.structs import astuple
 
+from services.shared.errors import Reused
 from services.shared.instant import Instant
 
 #: What is stated of a context: its fields in order, or NO_CONTEXT.
@@ -80,6 +81,14 @@ def reused(known: Sequence[F], new: Sequence[F]) -> list[F]:
     """Those of the new facts whose id says something else in `known`, or further ahead in `new`."""
     first = {(fact.source, fact.event_id): fact for fact in known}
     return [fact for fact in new if not _says_as(first.setdefault((fact.source, fact.event_id), fact), fact)]
+
+
+def reuse(known: Sequence[F], merged: Sequence[F], new: Sequence[F]) -> Reused | None:
+    """What is wrong with facts that were merged into those known: an id was used again; None: nothing."""
+    if len(merged) == len(known) + len(new):  # as nearly always
+        return None
+    again = reused(known, new)
+    return Reused(again[0].source) if again else None
 
 
 def _says_as(fact: Any, other: Any) -> bool:  # noqa: ANN401 - structs

@@ -37,7 +37,7 @@ from services.shared.contexts import put_context, stated_in, unpack_context
 from services.shared.engine.machine import Decoder, Labels, Machine, Step
 from services.shared.envelope import Envelope, Limits
 from services.shared.errors import DeadLetterReason, Unusable
-from services.shared.facts import NO_CONTEXT
+from services.shared.facts import NO_CONTEXT, reuse
 from services.shared.instant import Instant
 from services.shared.keys import ids_of, record_key
 from services.shared.opener import EARLIEST, LATEST, Opener
@@ -82,6 +82,7 @@ def machine(known: InForce, limits: Limits, prefix: str = "puntual.") -> Machine
         step=_step,
         labels=_labels,
         home=home_of,
+        reuse=lambda old, new, facts: reuse(old.facts if old else (), new.facts, facts),
     )
 
 

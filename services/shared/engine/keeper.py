@@ -23,7 +23,7 @@ from services.shared.engine.stage import (
     tick_of,
 )
 from services.shared.engine.store import PartitionStore
-from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.errors import DeadLetterReason, Reused, Unusable
 from services.shared.instant import SECOND, Instant, format_instant
 from services.shared.log import place_of
 
@@ -127,14 +127,23 @@ class Keeper(Generic[R, F]):
     def _set_aside(
         self, batch: "_Batch[R, F]", origin: Origin, refused: Mapping[bytes, Exception], messages: Sequence[Message]
     ) -> int:
-        """Dead-letter the messages with facts that a record cannot take. Rare, so they are decoded again."""
+        """Dead-letter the messages with facts that a record cannot take. Rare, so they are decoded again.
+
+        Where ids were used again the facts are folded one by one, so that each is set aside that came second.
+        """
         decode, count = self.machine.inputs[origin.topic], 0
         for message in messages:
             try:
                 found = decode(message.value or b"", JSON_HEADER in message.headers)
             except Exception:  # noqa: BLE001, S112 - it is a dead letter already
                 continue
-            if problem := next((refused[key] for key, _ in found if key in refused), None):
+            problem: Exception | None = None
+            for key, fact in found:
+                why = refused.get(key)
+                problem = (batch.fold(key, [fact], alone=True) if isinstance(why, Reused) else why) or problem
+            if problem:
+                if isinstance(problem, Reused):
+                    self._meter.reused(problem.source)
                 batch.writes.append(self._dead_letters.refuse(origin, message, problem, self._meter))
                 count += 1
         return count
@@ -168,8 +177,11 @@ class _Batch(Generic[R, F]):
         self._settled: defaultdict[Labels, list[float]] = defaultdict(list)
         self._breached: list[Instant] = []
 
-    def fold(self, key: bytes, facts: Sequence[F]) -> Exception | None:
-        """Fold facts into the record of a key. Returns why it cannot take them; it then stays as it was."""
+    def fold(self, key: bytes, facts: Sequence[F], *, alone: bool = False) -> Exception | None:
+        """Fold facts into the record of a key. Returns why it cannot take them; it then stays as it was.
+
+        `alone`: it is one fact, and is folded though its id was used before: that is only told.
+        """
         old = self._store.get(key)
         if old is None and (problem := self._misplaced(key)):
             return problem
@@ -177,17 +189,21 @@ class _Batch(Generic[R, F]):
             new = self._machine.fold(key, old, facts)
             same = new is old or new == old
             value = None if same or new is None else self._machine.pack(new)
+            reuse = self._machine.reuse
+            problem = reuse(old, new, facts) if reuse is not None and new is not None else None
+            if problem is not None and not alone:
+                return problem
         except Exception as error:  # noqa: BLE001 - no fact may stop those of other records
             return error
         if same:
             self._note(key, old, new, facts)
-            return None
+            return problem
         if value is not None and len(value) > MAX_RECORD_BYTES:
             return Unusable(
                 DeadLetterReason.TOO_LARGE, "the record has too many facts; it stays as it was without this one"
             )
         self.write(key, old, new, value, facts)
-        return None
+        return problem
 
     def _misplaced(self, key: bytes) -> Unusable | None:
         """Why a new record must not begin here: facts of one subject on two partitions are half-truths on both."""

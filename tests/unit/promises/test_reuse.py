@@ -70,7 +70,8 @@ def test_the_same_event_again_is_nothing() -> None:
 @pytest.mark.parametrize("together", [True, False])
 def test_whichever_comes_second_is_refused_and_the_record_is_the_same(together: bool) -> None:
     """What happened first counts, though it came second and was refused."""
-    ready, promised = ("9", 30, {"ready": {}}), ("9", 0, {"promised": DUE})
+    ready: tuple[str, int, dict[str, Any]] = ("9", 30, {"ready": {}})
+    promised: tuple[str, int, dict[str, Any]] = ("9", 0, {"promised": DUE})
     records = []
     for first, second in ((promised, ready), (ready, promised)):
         keeper = a_keeper(Tally())

@@ -39,6 +39,7 @@ class DeadLetterReason(StrEnum):
     UNDECODABLE = "undecodable"
     UNKNOWN_TYPE = "unknown_type"
     NO_EVENT_ID = "no_event_id"
+    EVENT_ID_REUSED = "event_id_reused"
     NO_CUSTOMER = "no_customer"
     NO_SUBJECT = "no_subject"
     NO_TIME = "no_time"
@@ -72,3 +73,15 @@ class AbsurdTime(Unusable, ValueError):
             DeadLetterReason.ABSURD_TIME,
             "a time lies outside the years 0001 to 9999; check its unit, and leave out what has no end",
         )
+
+
+class Reused(Unusable):
+    """An event under an id that its source had given to another event of the same subject."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(
+            DeadLetterReason.EVENT_ID_REUSED,
+            "its source has used its event_id for another event of the same subject, and only one of them counts: give"
+            " each event an id of its own, not the order's or the customer's",
+        )
+        self.source = source

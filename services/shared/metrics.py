@@ -25,6 +25,9 @@ M = TypeVar("M", Counter, Gauge, Histogram)
 #: Label values that the service names when it starts: its topics, kinds, states, transitions, channels.
 GIVEN: tuple[str, ...] = ()
 
+#: Sources that are told apart, of what counts by source: publishers name them, so there could be any number.
+MOST_SOURCES = 200
+
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
 _INSTANTLY = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, _MINUTE, 5 * _MINUTE, _HOUR)
 _CALL = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
@@ -126,6 +129,11 @@ METRICS: Mapping[str, Spec] = {
         Counter,
         "Messages that could not be used.",
         {"topic": GIVEN, "reason": tuple(reason.value for reason in DeadLetterReason)},
+    ),
+    "puntual_event_ids_reused_total": Spec(
+        Counter,
+        "Events under an id that their source had given to another: of the first 200 sources, the rest as other.",
+        {"source": GIVEN},
     ),
     "puntual_rebalances_total": Spec(Counter, "Assignments of partitions to this worker."),
     "puntual_recovery_ratio": Spec(Gauge, "How much of the last recovery is done: 1 when its records are all there."),
@@ -285,6 +293,10 @@ class Registry:
         values = (tuple(given[label]) if closed is GIVEN else closed for label, closed in spec.labels.items())
         return Series({labels: parent.labels(*labels) for labels in product(*values) if occurs(*labels)}, unheard)
 
+    def open(self, kind: type[M], name: str) -> M:
+        """A metric whose labels are not known beforehand. Whoever uses it bounds how many there are."""
+        return kind(name, METRICS[name].help, tuple(METRICS[name].labels), registry=self.collector)
+
     def single(self, kind: type[M], name: str) -> M:
         """A metric without labels."""
         return self.series(kind, name)[()]
@@ -317,6 +329,8 @@ class PrometheusMeter:
         self._jumps = registry.series(Counter, "puntual_offset_jumps_total", topic=topics)
         self._lag = registry.series(Gauge, "puntual_consumer_lag_seconds", topic=topics)
         self._lags: dict[str, dict[int, float]] = {topic: {} for topic in topics}
+        self._reused = registry.open(Counter, "puntual_event_ids_reused_total")
+        self._reusing: set[str] = set()
         self._rebalances = registry.single(Counter, "puntual_rebalances_total")
         self._recovery = registry.single(Gauge, "puntual_recovery_ratio")
         self._recovered = registry.single(Gauge, "puntual_recovery_seconds")
@@ -352,6 +366,11 @@ class PrometheusMeter:
 
     def dead_letter(self, topic: str, reason: str) -> None:
         self._dead[topic, reason].inc()
+
+    def reused(self, source: str) -> None:
+        if source not in self._reusing and len(self._reusing) < MOST_SOURCES:
+            self._reusing.add(source)
+        self._reused.labels(source if source in self._reusing else "other").inc()
 
     def records(self, kind: str, state: str, delta: int) -> None:
         self._records[kind, state].inc(delta)

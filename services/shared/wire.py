@@ -54,7 +54,7 @@ class Reader:
 
     def number(self, field: i64) -> i64:
         """An enum or bool."""
-        number = self._long(field)
+        number = self.long(field)
         if number > _MOST:
             raise NotPlain
         return number
@@ -92,7 +92,7 @@ class Reader:
         end, outer = self._chunk_end(), self._end
         self._end = end
         self._next()
-        seconds = self._long(1)
+        seconds = self.long(1)
         nanos = self.number(2)
         self.done()
         self._end = outer
@@ -101,7 +101,8 @@ class Reader:
             raise NotPlain
         return Instant(seconds * SECOND + nanos // 1_000)
 
-    def _long(self, field: i64) -> i64:
+    def long(self, field: i64) -> i64:
+        """A number not below 0 and below 2^63."""
         if self._tag != field << 3 | _NUMBER:
             return 0
         number = self._varint(_LONG)

@@ -37,7 +37,7 @@ from services.shared.contexts import put_context, stated_in, unpack_context
 from services.shared.engine.machine import Decoder, Labels, Machine, Step
 from services.shared.envelope import Envelope, Limits
 from services.shared.errors import DeadLetterReason, NewerVersion, Unusable
-from services.shared.facts import NO_CONTEXT
+from services.shared.facts import NO_CONTEXT, reuse
 from services.shared.instant import Instant
 from services.shared.keys import ids_of, record_key
 from services.shared.opener import EARLIEST, LATEST, Opener
@@ -82,6 +82,7 @@ def machine(known: InForce, limits: Limits, prefix: str = "puntual.") -> Machine
         step=_step,
         labels=_labels,
         home=home_of,
+        reuse=lambda old, new, facts: reuse(old.facts if old else (), new.facts, facts),
     )
 
 
@@ -136,11 +137,22 @@ class Reading:
         return [
             (
                 record_key(event.customer_id, _METRIC_NAMES[metric], event.subject_id),
-                Fact(event.occurred_at, event.source, event.event_id, kind, said.what, event.context, *said.more),
+                _fact(event, kind, said),
             )
             for metric, kind in said.kinds.items()
             if metric in timed
         ]
+
+
+def _fact(event: Envelope, kind: FactKind, said: "_Said") -> Fact:
+    case, window_start, window_end = (*said.more, *_NO_MORE[len(said.more) :])
+    return Fact(
+        event.occurred_at, event.source, event.event_id, kind, said.what, event.context, case, window_start, window_end,
+        event.sequence,
+    )  # fmt: skip
+
+
+_NO_MORE: tuple[Any, ...] = (NO_CONTEXT, NONE, NONE)
 
 
 def readings(known: InForce, limits: Limits) -> Mapping[str, Reading]:
@@ -410,6 +422,7 @@ def _pack_fact(fact: Fact) -> bytes:
         put_text(out, 8, fact.case[1])
     put_timestamp(out, 9, fact.window_start)
     put_timestamp(out, 10, fact.window_end)
+    put_number(out, 11, fact.sequence)
     return out.getvalue()
 
 
@@ -456,7 +469,7 @@ def _unpack_plain_fact(fact: Reader) -> Fact:
     case = fact.text(7), fact.text(8)
     unpacked = Fact(
         occurred_at, source, event_id, kind, what, context, case if any(case) else NO_CONTEXT,
-        fact.timestamp(9), fact.timestamp(10),
+        fact.timestamp(9), fact.timestamp(10), fact.long(11),
     )  # fmt: skip
     fact.done()
     return unpacked
@@ -531,4 +544,5 @@ def _unpack_fact(fact: pb.Fact) -> Fact:
     return Fact(
         from_timestamp(fact.occurred_at), fact.source, fact.event_id, fact.kind, fact.what, unpack_context(fact),
         case if any(case) else NO_CONTEXT, from_timestamp(fact.window_start), from_timestamp(fact.window_end),
+        fact.sequence,
     )  # fmt: skip

@@ -24,7 +24,7 @@ from services.shared.engine.stage import (
     tick_of,
 )
 from services.shared.engine.store import PartitionStore
-from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.errors import DeadLetterReason, Reused, Unusable
 from services.shared.instant import SECOND, Instant, format_instant
 from services.shared.log import place_of
 
@@ -156,7 +156,8 @@ class Keeper(Generic[R, F]):
     ) -> int:
         """Fold what records did not take together message by message; dead-letter those that cannot be taken.
 
-        Rare, so the messages are decoded again. How many were set aside.
+        Rare, so the messages are decoded again. How many were set aside. A fact whose id was used before is folded all
+        the same, as which of the two counts must not hang on which came first: its message is set aside, too.
         """
         decode, count = self.machine.inputs[origin.topic], 0
         for message in messages:
@@ -164,10 +165,12 @@ class Keeper(Generic[R, F]):
             try:
                 for key, fact in decode(message.value or b"", JSON_HEADER in message.headers):
                     if key in refused:
-                        problem = batch.fold(key, [fact]) or problem
+                        problem = batch.fold(key, [fact], alone=True) or problem
             except Exception as error:  # noqa: BLE001 - what it says may hang on the time
                 problem = error
             if problem:
+                if isinstance(problem, Reused):
+                    self._meter.reused(problem.source)
                 batch.writes.append(self._dead_letters.refuse(origin, message, problem, self._meter))
                 count += 1
         return count
@@ -201,14 +204,18 @@ class _Batch(Generic[R, F]):
         self._settled: defaultdict[Labels, list[float]] = defaultdict(list)
         self._breached: list[Instant] = []
 
-    def fold(self, key: bytes, facts: Sequence[F]) -> Exception | None:
-        """Fold facts into the record of a key. Returns why it cannot take them; it then stays as it was."""
+    def fold(self, key: bytes, facts: Sequence[F], *, alone: bool = False) -> Exception | None:
+        """Fold facts into the record of a key. Returns why it cannot take them; it then stays as it was.
+
+        `alone`: it is one fact, and is folded though its id was used before: that is only told.
+        """
         try:
-            change = self._folded(key, facts)
+            change, reused = self._folded(key, facts)
         except Exception as error:  # noqa: BLE001 - no fact may stop those of other records
             return error
-        self._commit(key, change)
-        return None
+        if reused is None or alone:
+            self._commit(key, change)
+        return reused
 
     def look(self, key: bytes, clock: Instant) -> None:
         """Judge a record whose deadline was due by `clock`. Raises whatever it cannot be judged for; it then stays."""
@@ -223,8 +230,11 @@ class _Batch(Generic[R, F]):
         new = machine.due(old, clock)
         self._commit(key, self._prepared(key, old, new, None if new is None else machine.pack(new), (), None))
 
-    def _folded(self, key: bytes, facts: Sequence[F]) -> "_Change":
-        """What these facts make of the record of a key. Raises whatever they cannot be taken for."""
+    def _folded(self, key: bytes, facts: Sequence[F]) -> tuple["_Change", Exception | None]:
+        """What these facts make of the record of a key, and which id was used again, if one was.
+
+        Raises whatever they cannot be taken for.
+        """
         machine, store = self._machine, self._store
         if store.opaque and key in store.opaque:
             raise Unusable(
@@ -235,14 +245,17 @@ class _Batch(Generic[R, F]):
         if old is None and (problem := self._misplaced(key)):
             raise problem
         new = machine.fold(key, old, facts)
+        reuse = machine.reuse
+        reused = reuse(old, new, facts) if reuse is not None and new is not None else None
         if new is old or new == old:
-            return None, None, None, None, self._entries(key, old, new, facts)
+            return (None, None, None, None, self._entries(key, old, new, facts)), reused
         value = None if new is None else machine.pack(new)
         if value is not None and len(value) > MAX_RECORD_BYTES:
             raise Unusable(
                 DeadLetterReason.TOO_LARGE, "the record has too many facts; it stays as it was without this one"
             )
-        return self._prepared(key, old, new, value, facts, None if old is None else machine.next_deadline(old))
+        waiting = None if old is None else machine.next_deadline(old)
+        return self._prepared(key, old, new, value, facts, waiting), reused
 
     def _misplaced(self, key: bytes) -> Unusable | None:
         """Why a new record must not begin here: facts of one subject on two partitions are half-truths on both."""

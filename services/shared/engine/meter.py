@@ -22,6 +22,9 @@ class Meter(Protocol):
     def dead_letter(self, topic: str, reason: str) -> None:
         """One message went to dead letters."""
 
+    def reused(self, source: str) -> None:
+        """A source used an event id again for something else."""
+
     def records(self, kind: str, state: str, delta: int) -> None:
         """Change of the number of records kept in a state."""
 

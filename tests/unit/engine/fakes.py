@@ -44,6 +44,7 @@ class Tally:
         self.outcomes: Counter[str] = Counter()
         self.kept: Counter[tuple[str, str]] = Counter()
         self.refused: Counter[str] = Counter()
+        self.reusing: Counter[str] = Counter()
         self.announced: Counter[str] = Counter()
         self.jumps: list[str] = []
         self.delays: list[float] = []
@@ -72,6 +73,9 @@ class Tally:
 
     def dead_letter(self, _topic: str, reason: str) -> None:
         self.refused[reason] += 1
+
+    def reused(self, source: str) -> None:
+        self.reusing[source] += 1
 
     def records(self, kind: str, state: str, delta: int) -> None:
         self.kept[kind, state] += delta

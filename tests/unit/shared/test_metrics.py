@@ -16,6 +16,7 @@ from services.shared.errors import DeadLetterReason, PuntualError
 from services.shared.health import HttpServer, serve_http
 from services.shared.metrics import (
     METRICS,
+    MOST_SOURCES,
     NotifierHealthMeter,
     NotifierMeter,
     PrometheusMeter,
@@ -233,6 +234,19 @@ def test_what_the_notifier_finds_out_about_itself_lands_in_its_metric(registry: 
     ]
     found = [(name, labels, value(registry, f"puntual_notifier_{name}", **labels)) for name, labels, _ in expected]
     assert found == expected
+
+
+def test_sources_that_use_ids_again_are_told_apart_up_to_a_number(registry: Registry) -> None:
+    """Publishers name them, so the first 200 have a series of their own and the rest one together."""
+    meter = PrometheusMeter(registry, TOPICS, PROMISE)
+    for number in range(MOST_SOURCES + 2):
+        meter.reused(f"till-{number}")
+    meter.reused("till-0")
+    counted = [
+        value(registry, "puntual_event_ids_reused_total", source=source) for source in ("till-0", "till-199", "other")
+    ]
+    assert counted == [2, 1, 2]
+    assert value(registry, "puntual_event_ids_reused_total", source="till-200") is None
 
 
 @pytest.mark.parametrize("name", METRICS)

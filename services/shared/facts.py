@@ -1,7 +1,7 @@
 """What the facts of every record have in common: they are a set, and each says whom it concerns and where."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 #: What is stated of a context: its fields in order, or NO_CONTEXT.
 Stated = tuple[str, ...]
@@ -20,9 +20,17 @@ class Context(NamedTuple):
     channel: str = ""
 
 
+_SITE: Final = Context._fields.index("site")
+
+
 def time_zone(stated: Stated) -> str:
     """The customer's, or nothing."""
     return Context(*stated).customer_time_zone
+
+
+def site_of(stated: Stated) -> str:
+    """Where it was, or nothing."""
+    return stated[_SITE] if stated else ""
 
 
 class Fact(Protocol):

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Generic
 
+from services.shared.engine.hold import Held, Hold
 from services.shared.engine.machine import F, Labels, Machine, R
 from services.shared.engine.meter import Meter
 from services.shared.engine.stage import (
     JSON_HEADER,
     DeadLetters,
+    Headers,
     Message,
     Origin,
     Result,
@@ -44,8 +46,11 @@ class Keeper(Generic[R, F]):
         dead_letters: str,
         dead_letter_partitions: int,
         partitions: int | None = None,
+        hold: Hold | None = None,
     ) -> None:
+        """`hold`: what may keep breaches back that the clock would announce; None: none is."""
         self.machine = machine
+        self._hold = hold
         #: Of every input; None: records may begin on any.
         self.partitions = partitions
         self.stores: dict[int, PartitionStore[R, F]] = {}
@@ -94,6 +99,8 @@ class Keeper(Generic[R, F]):
         )
         if latest:
             self._meter.event_age(topic, (now - latest) / SECOND)
+        if self._hold is not None:
+            self._hold.heard(topic, Instant(messages[-1].timestamp * 1_000))
         return batch.result(latest or None)
 
     def submit(self, partition: int, facts: Iterable[tuple[bytes, F]], now: Instant) -> Result:
@@ -121,7 +128,14 @@ class Keeper(Generic[R, F]):
                 store.deadlines.add(deadline, key)
                 continue
             new = machine.due(old, clock)
-            batch.write(key, old, new, None if new is None else machine.pack(new), look_again=True)
+            headers: Headers = ()
+            if self._hold is not None and new is not None and (at := machine.step(key, old, new).breached_at):
+                found = self._hold.consider(partition, key, new, at, clock, store.held.get(key))
+                if isinstance(found, Held):
+                    batch.put_off(key, old, at, found)
+                    continue
+                headers = found
+            batch.write(key, old, new, None if new is None else machine.pack(new), look_again=True, headers=headers)
         return batch.result(None, len(popped))
 
     def _set_aside(
@@ -200,7 +214,7 @@ class _Batch(Generic[R, F]):
             " customer, the subject's) as key, and murmur2 as partitioner",
         )
 
-    def write(
+    def write(  # noqa: PLR0913 - all that a write is made of
         self,
         key: bytes,
         old: R | None,
@@ -209,26 +223,38 @@ class _Batch(Generic[R, F]):
         facts: Sequence[F] = (),
         *,
         look_again: bool = False,
+        headers: Headers = (),
     ) -> None:
         """Keep, announce and journal a record and its packed `value`; None forgets it.
 
-        `facts`: those that made the difference. `look_again`: the deadline entry of `old` was consumed.
+        `facts`: those that made the difference. `look_again`: the deadline entry of `old` was consumed. `headers`: of
+        the write, beside its own.
         """
         machine, store = self._machine, self._store
+        was_held = bool(store.held) and store.held.pop(key, None) is not None
         step = machine.step(key, old, new)
         self._steps[step.before, step.after, step.name] += 1
         if new is None or value is None:
             store.drop(key)
         else:
             store.put(key, new)
-            self._expect(key, None if look_again or old is None else machine.next_deadline(old), new)
-        headers = [_transition_header(step.name), ("transition-id", step.id), self._announced_at]
-        self.writes.append(Write(machine.records, self._partition, key, value, headers))
+            self._expect(key, None if look_again or was_held or old is None else machine.next_deadline(old), new)
+        announced = [_transition_header(step.name), ("transition-id", step.id), self._announced_at, *headers]
+        self.writes.append(Write(machine.records, self._partition, key, value, announced))
         self._note(key, old, new, facts)
         if step.margin is not None and step.after is not None:
             self._settled[step.after].append(step.margin)
-        if step.breached_at is not None:
+        if step.breached_at is not None and not was_held:
             self._breached.append(step.breached_at)
+
+    def put_off(self, key: bytes, old: R, breached_at: Instant, held: Held) -> None:
+        """Announce a breach later; what else time has brought about by then is written."""
+        new = self._machine.due(old, Instant(breached_at - 1))
+        if new is not None and new != old:
+            self._store.held.pop(key, None)
+            self.write(key, old, new, self._machine.pack(new))
+        self._store.held[key] = held
+        self._store.deadlines.add(held.look_at, key)
 
     def _note(self, key: bytes, old: R | None, new: R | None, facts: Sequence[F]) -> None:
         journal = self._machine.journal

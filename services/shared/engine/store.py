@@ -10,6 +10,7 @@ from typing import Generic
 from msgspec.msgpack import Decoder, Encoder
 
 from services.shared.engine.deadlines import DeadlineQueue
+from services.shared.engine.hold import Held
 from services.shared.engine.machine import F, Machine, R
 
 
@@ -24,6 +25,8 @@ class PartitionStore(Generic[R, F]):
         #: What recovery read and `index` has yet to take in: packed as in the changelog; None deletes.
         self._restored: dict[bytes, bytes | None] = {}
         self.deadlines = DeadlineQueue()
+        #: The records whose breach is not announced yet.
+        self.held: dict[bytes, Held] = {}
         #: How many records are counted under (kind, state).
         self.counts: Counter[tuple[str, str]] = Counter()
         #: Where this store stands in the changelog: the offset after the last record applied or acknowledged.

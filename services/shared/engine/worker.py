@@ -20,6 +20,7 @@ from yarl import URL
 from services.shared.clock import Now, wall_clock
 from services.shared.engine.assignor import LaneAssignor
 from services.shared.engine.fence import RENEWAL
+from services.shared.engine.hold import Hold
 from services.shared.engine.keeper import Keeper
 from services.shared.engine.machine import Machine, OwnFact
 from services.shared.engine.meter import Meter
@@ -72,9 +73,11 @@ class Worker:
         acknowledged: Callable[[Announcement], None] | None = None,
         stopping: Callable[[], Awaitable[None]] | None = None,
         prepare: Callable[[Collection[int]], Awaitable[None]] | None = None,
+        hold: Hold | None = None,
     ) -> None:
         """Build it; `run` starts it.
 
+        `hold`: what may keep breaches back that the clock would announce; never on the event clock.
         `prepare` is awaited at every assignment, with all partitions that this worker owns since and before anything of
         them is read.
         `stopping` is awaited when the worker is told to stop, not when it fails: nothing is read or swept any more,
@@ -93,6 +96,7 @@ class Worker:
             dead_letters=settings.dead_letters,
             dead_letter_partitions=settings.dead_letter_partitions,
             partitions=settings.partitions,
+            hold=None if settings.event_clock else hold,
         )
         self._outbox = Outbox(self._producer, self.fail)
         self.runtime = Runtime(

@@ -1,0 +1,120 @@
+"""Keeps breaches back whose contradiction may only not be heard yet: what the engine asks, and is told."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from heapq import heappop, heappush
+from typing import Any, NamedTuple
+
+from services.shared.engine.hold import Held
+from services.shared.engine.lane import FRESH
+from services.shared.engine.stage import Headers
+from services.shared.envelope import Hearing
+from services.shared.instant import Instant, format_instant, parse_instant
+from services.shared.sources.book import SourceBook
+from services.shared.sources.model import NONE, Heard, Stream
+
+#: The header of what is told although the source that could say otherwise is not heard: which, and since when.
+UNHEARD = "unheard"
+
+#: A record → what could fulfil it ("orders.ready"), and its site.
+Asked = Callable[[Any], tuple[frozenset[str], str]]
+#: Has records of a partition looked at again.
+LookAgain = Callable[[int, Iterable[bytes]], None]
+
+
+class Why(NamedTuple):
+    """What a breach is held for."""
+
+    #: The stream that has to be heard; None: it was.
+    stream: Stream | None
+    #: What was in Kafka by then must be read; NONE: not known yet.
+    proven_at: Instant = NONE
+
+
+class Holder:
+    """Implements `services.shared.engine.hold.Hold`."""
+
+    def __init__(self, book: SourceBook, hearing: Mapping[str, Hearing], prefix: str, asked: Asked) -> None:
+        """`hearing`: input topic, without `prefix` → what its opener notes."""
+        self.look_again: LookAgain = lambda _partition, _keys: None
+        #: What was heard later than before since whoever publishes it last asked.
+        self.moved: set[Stream] = set()
+        self._book = book
+        self._hearing = {prefix + topic: (topic.partition(".")[0], noted) for topic, noted in hearing.items()}
+        self._asked = asked
+        #: What waits for a stream, by when it broke. What is not held any more is looked at in vain.
+        self._waiting: defaultdict[Stream, list[tuple[Instant, int, bytes]]] = defaultdict(list)
+
+    def heard(self, topic: str, arrived_at: Instant) -> None:
+        """A batch was read."""
+        name, noted = self._hearing[topic]
+        moved: set[Stream] = set()
+        for (source, site, arm), at in noted.items():
+            if source:
+                # A source whose clock is ahead is not heard for longer than it was.
+                moved.update(self._book.hear(Stream(source, name, site), arm, Heard(min(at, arrived_at), arrived_at)))
+        noted.clear()
+        self.moved |= moved
+        self.look(moved)
+
+    def look(self, moved: Iterable[Stream]) -> None:
+        """Look again at what waits for streams that were heard."""
+        for stream in moved:
+            waiting, heard = self._waiting.get(stream), self._book.heard(stream)
+            if not waiting or heard is None:
+                continue
+            keys: defaultdict[int, list[bytes]] = defaultdict(list)
+            while waiting and waiting[0][0] <= heard.until:
+                _, partition, key = heappop(waiting)
+                keys[partition].append(key)
+            for partition, found in keys.items():
+                self.look_again(partition, found)
+
+    def consider(
+        self,
+        partition: int,
+        key: bytes,
+        record: object,
+        breached_at: Instant,
+        clock: Instant,
+        held: Held | None,
+    ) -> Held | Headers:
+        """Hold a breach, or the headers with which it is announced."""
+        wanted, site = self._asked(record)
+        ruling = self._book.ruling(wanted, site, breached_at)
+        latest = Instant(breached_at + self._book.after)
+        if ruling.unheard is None:
+            if not ruling.proven_at:
+                return ()
+            known = held.reason.proven_at if held and isinstance(held.reason, Why) else NONE
+            # The partition's time may be ahead of what is read of it by so much.
+            read_at = Instant((known or ruling.proven_at) + FRESH)
+            if clock > min(read_at, latest):
+                return ()
+            return Held(Instant(min(read_at, latest) + 1), Why(None, Instant(read_at - FRESH)))
+        if clock >= latest:
+            heard = self._book.heard(ruling.unheard)
+            return (unheard_header(ruling.unheard.source, heard.until if heard else NONE),)
+        if not (held and isinstance(held.reason, Why) and held.reason.stream == ruling.unheard):
+            heappush(self._waiting[ruling.unheard], (breached_at, partition, key))
+        return Held(latest, Why(ruling.unheard))
+
+
+def waiting(held: Iterable[Held]) -> Counter[Stream]:
+    """How many breaches wait for each stream."""
+    reasons = (each.reason for each in held)
+    return Counter(reason.stream for reason in reasons if isinstance(reason, Why) and reason.stream)
+
+
+def unheard_header(source: str, since: Instant) -> tuple[str, bytes]:
+    """The header that says who is not heard, and since when."""
+    return UNHEARD, f"{source} {format_instant(since)}".encode()
+
+
+def read_unheard(value: bytes | None) -> tuple[str, Instant]:
+    """The source and the instant in such a header; empty and NONE: nothing that can be read."""
+    source, _, since = (value or b"").decode(errors="replace").rpartition(" ")
+    try:
+        return (source, parse_instant(since)) if source else ("", NONE)
+    except ValueError:
+        return "", NONE

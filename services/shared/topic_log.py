@@ -1,4 +1,4 @@
-"""A topic of one partition, read whole and then followed: what all workers have to know alike."""
+"""A topic read whole and then followed by every worker: what all have to know alike."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -12,12 +12,12 @@ _SLICE = 500
 
 
 class TopicLog:
-    """Its messages, one after the other."""
+    """Its messages, of each partition one after the other."""
 
-    def __init__(self, kafka: str, topic: str, take: Callable[[Any], bool]) -> None:
+    def __init__(self, kafka: str, topic: str, take: Callable[[Any], bool], partitions: int = 1) -> None:
         """`take`: takes in a message (as aiokafka has it) and says whether anything is different since."""
         self.topic = topic
-        self._partition = TopicPartition(topic, 0)
+        self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
         self._take = take
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest", client_id=topic
@@ -27,7 +27,7 @@ class TopicLog:
         """Read all that is there. Raises KafkaError."""
         await self._consumer.start()
         try:
-            self._consumer.assign([self._partition])
+            self._consumer.assign(self._partitions)
             await self.read_to_end()
         except BaseException:
             await self.stop()
@@ -39,16 +39,19 @@ class TopicLog:
 
     async def read_to_end(self) -> None:
         """Take in all that is there by now. Raises KafkaError."""
-        end = (await self._consumer.end_offsets([self._partition]))[self._partition]
-        while await self._consumer.position(self._partition) < end:
-            await self.read()
+        ends = await self._consumer.end_offsets(self._partitions)
+        for partition, end in ends.items():
+            while await self._consumer.position(partition) < end:
+                await self.read()
 
     async def read(self) -> bool:
         """Take in what has come, or comes in a moment; whether anything is different since. Raises KafkaError."""
-        found = await self._consumer.getmany(self._partition, timeout_ms=_POLL_MS)
+        found = await self._consumer.getmany(*self._partitions, timeout_ms=_POLL_MS, max_records=_SLICE)
         is_new = False
-        for message in found.get(self._partition, ()):
-            is_new |= self._take(message)
+        for messages in found.values():
+            for message in messages:
+                is_new |= self._take(message)
+        await asyncio.sleep(0)
         return is_new
 
     async def follow(self, changed: Callable[[], Awaitable[None]]) -> None:

@@ -1,6 +1,7 @@
 """The topic of sources: protobuf ⇄ what workers say of streams, and the records of streams."""
 
-from urllib.parse import quote
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote, unquote
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError, Message
@@ -9,13 +10,30 @@ from puntual.sources.v1 import source_pb2 as pb
 from services.shared.clock import from_timestamp, set_timestamp
 from services.shared.instant import SECOND, Instant
 from services.shared.sources.model import NONE, Heard, Record, State, Stream, Word
+from services.shared.topics import INPUTS
 
 _HEARD, _STREAM = "heard", "stream"
+
+
+def _arms(message: type[Message] | None) -> Sequence[str]:
+    return [arm.name for arm in message.DESCRIPTOR.oneofs_by_name["event"].fields] if message else []
+
+
+#: "orders" → what events there are, and so for each input topic.
+ARMS: Mapping[str, Sequence[str]] = {topic.name.partition(".")[0]: _arms(topic.message) for topic in INPUTS}
 
 
 def key_of(stream: Stream) -> bytes:
     """The message key of a stream's record."""
     return "/".join((_STREAM, *map(_part, stream))).encode()
+
+
+def stream_of(key: bytes) -> Stream:
+    """The stream whose record has this key. Raises ValueError where it is none."""
+    kind, *parts = key.decode().split("/")
+    if kind != _STREAM or len(parts) != len(Stream._fields):
+        raise ValueError(f"{key!r} is no key of a stream; expected stream/source/topic/site")
+    return Stream(*map(unquote, parts))
 
 
 def word_key(word: Word) -> bytes:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
@@ -23,7 +23,7 @@ class TopicLog:
             bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest", client_id=topic
         )
 
-    async def start(self) -> None:
+    async def start(self) -> Self:
         """Read all that is there. Raises KafkaError."""
         await self._consumer.start()
         try:
@@ -32,6 +32,7 @@ class TopicLog:
         except BaseException:
             await self.stop()
             raise
+        return self
 
     async def stop(self) -> None:
         """Read no more."""
@@ -54,10 +55,10 @@ class TopicLog:
         await asyncio.sleep(0)
         return is_new
 
-    async def follow(self, changed: Callable[[], Awaitable[None]]) -> None:
+    async def follow(self, changed: Callable[[], Awaitable[None]] | None = None) -> None:
         """Say when anything is different, for ever. Raises KafkaError."""
         while True:
-            if await self.read():
+            if await self.read() and changed:
                 await changed()
 
 

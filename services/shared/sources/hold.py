@@ -9,12 +9,10 @@ from services.shared.engine.hold import Held
 from services.shared.engine.lane import FRESH
 from services.shared.engine.stage import Headers
 from services.shared.envelope import Hearing
-from services.shared.instant import Instant, format_instant, parse_instant
+from services.shared.instant import Instant
 from services.shared.sources.book import SourceBook
 from services.shared.sources.model import NONE, Heard, Stream
-
-#: The header of what is told although the source that could say otherwise is not heard: which, and since when.
-UNHEARD = "unheard"
+from services.shared.sources.unheard import unheard_header
 
 #: A record → what could fulfil it ("orders.ready"), and its site.
 Asked = Callable[[Any], tuple[frozenset[str], str]]
@@ -104,17 +102,3 @@ def waiting(held: Iterable[Held]) -> Counter[Stream]:
     """How many breaches wait for each stream."""
     reasons = (each.reason for each in held)
     return Counter(reason.stream for reason in reasons if isinstance(reason, Why) and reason.stream)
-
-
-def unheard_header(source: str, since: Instant) -> tuple[str, bytes]:
-    """The header that says who is not heard, and since when."""
-    return UNHEARD, f"{source} {format_instant(since)}".encode()
-
-
-def read_unheard(value: bytes | None) -> tuple[str, Instant]:
-    """The source and the instant in such a header; empty and NONE: nothing that can be read."""
-    source, _, since = (value or b"").decode(errors="replace").rpartition(" ")
-    try:
-        return (source, parse_instant(since)) if source else ("", NONE)
-    except ValueError:
-        return "", NONE

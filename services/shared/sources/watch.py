@@ -100,7 +100,7 @@ class Sources:
         self._producer = AIOKafkaProducer(bootstrap_servers=self._settings.kafka, acks="all", client_id="sources")
         await self._producer.start()
         tasks = [
-            asyncio.create_task(self._log.follow(_nothing)),
+            asyncio.create_task(self._log.follow()),
             asyncio.create_task(every(_LOOK, lambda: self._look(worker))),
         ]
         for task in tasks:
@@ -285,7 +285,3 @@ def _unpack(data: bytes) -> Rhythm:
 def _ended(worker: Worker, task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
         worker.fail(error)
-
-
-async def _nothing() -> None:
-    """Whoever waits is told message by message."""

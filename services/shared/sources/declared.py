@@ -72,7 +72,8 @@ def parse_declared(text: str, file: str, arms: Arms) -> Declared:
         body = sources.section(name)
         for declaration in _declarations(name, body, names, calendars, arms):
             if other := _overlapping(declaration.stream, found):
-                body.problem("", f"{_said(other)} of {other.source} is declared above already; keep one of the two")
+                overlap = f"{_said(declaration.stream)} of {other.source} overlaps what is declared above"
+                body.problem("", f"{overlap} ({_said(other)}); keep one of the two")
                 break
             found.append(declaration)
     fields.done()

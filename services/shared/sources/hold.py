@@ -6,13 +6,17 @@ from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 from services.shared.engine.hold import Held
-from services.shared.engine.lane import FRESH
 from services.shared.engine.stage import Headers
 from services.shared.envelope import Hearing
-from services.shared.instant import Instant
+from services.shared.instant import SECOND, Instant
 from services.shared.sources.book import SourceBook
 from services.shared.sources.model import NONE, Heard, Stream
 from services.shared.sources.unheard import unheard_header
+
+#: How far the clocks of brokers and of this machine may be apart.
+_SKEW = SECOND // 2
+#: When to look again whether all is read.
+_SOON = SECOND // 10
 
 #: A record → what could fulfil it ("orders.ready"), and its site.
 Asked = Callable[[Any], tuple[frozenset[str], str]]
@@ -35,6 +39,8 @@ class Holder:
     def __init__(self, book: SourceBook, hearing: Mapping[str, Hearing], prefix: str, asked: Asked) -> None:
         """`hearing`: input topic, without `prefix` → what its opener notes."""
         self.look_again: LookAgain = lambda _partition, _keys: None
+        #: Partition → all that was in Kafka before this instant is read of it.
+        self.read_until: Callable[[int], Instant] = lambda _partition: NONE
         #: What was heard later than before since whoever publishes it last asked.
         self.moved: set[Stream] = set()
         self._book = book
@@ -84,12 +90,11 @@ class Holder:
         if ruling.unheard is None:
             if not ruling.proven_at:
                 return ()
-            known = held.reason.proven_at if held and isinstance(held.reason, Why) else NONE
-            # The partition's time may be ahead of what is read of it by so much.
-            read_at = Instant((known or ruling.proven_at) + FRESH)
-            if clock > min(read_at, latest):
+            proven_at = (held.reason.proven_at if held and isinstance(held.reason, Why) else NONE) or ruling.proven_at
+            # The partition's time may be ahead of what is read of it.
+            if self.read_until(partition) > proven_at + _SKEW or clock >= latest:
                 return ()
-            return Held(Instant(min(read_at, latest) + 1), Why(None, Instant(read_at - FRESH)))
+            return Held(Instant(min(max(proven_at, clock) + _SOON, latest)), Why(None, proven_at))
         if clock >= latest:
             heard = self._book.heard(ruling.unheard)
             return (unheard_header(ruling.unheard.source, heard.until if heard else NONE),)

@@ -95,7 +95,7 @@ class Sources:
         if not self.hearing:
             yield
             return
-        self.hold.look_again = worker.runtime.look_again
+        self.hold.look_again, self.hold.read_until = worker.runtime.look_again, worker.runtime.read_until
         await self._log.start()
         self._producer = AIOKafkaProducer(bootstrap_servers=self._settings.kafka, acks="all", client_id="sources")
         await self._producer.start()

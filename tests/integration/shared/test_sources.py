@@ -28,8 +28,9 @@ BROKEN = ORDERS[-1]
 class Shop:
     """Publishes orders, each of a customer of its own, and can stop."""
 
-    def __init__(self, kafka: str, prefix: str) -> None:
+    def __init__(self, kafka: str, prefix: str, notifier: ServiceProcess) -> None:
         self.kafka, self.prefix = kafka, prefix
+        self._notifier = notifier
         self._publisher = Publisher(kafka, prefix)
 
     def publish(self, *events: OrderEvent) -> None:
@@ -71,6 +72,10 @@ class Shop:
         steps = (entry.headers.get("transition") for entry in entries)
         return [step == "silent" for step in steps if step in ("silent", "heard")]
 
+    def messages(self, about: str) -> int:
+        """How many messages with this in their subject people got."""
+        return self._notifier.output().count(about)
+
     def waiting(self) -> int:
         """How many breaches wait, as the record of the silent stream says."""
         entries = (entry.value for entry in read_topic(self.kafka, SOURCES.under(self.prefix)))
@@ -92,11 +97,12 @@ def watched(kafka: str, prefix: str, directory: Path, after: int | None, workers
             ).start()
             for number in range(workers)
         ]  # fmt: skip
-        for process in running:
+        notifier = ServiceProcess("notifier", kafka, prefix, partitions=PARTITIONS, instance="notifier").start()
+        for process in (*running, notifier):
             stack.push(process)
-        for process in running:
+        for process in (*running, notifier):
             process.wait_ready()
-        yield Shop(kafka, prefix)
+        yield Shop(kafka, prefix, notifier)
 
 
 def until(due_at: Instant, seconds: float) -> bool:
@@ -117,6 +123,10 @@ def b3(shop: Shop) -> None:
     assert shop.told("kept").keys() == {"o-first", *ORDERS} - {BROKEN}
     assert not shop.told("retracted")
     wait_for(lambda: shop.silences()[:2] == [True, False], 10)
+    wait_for(lambda: shop.messages("Heard again: shop") == 1, 10)
+    assert shop.messages("Source silent: shop") == 1
+    assert shop.messages("Promise broken") == 1
+    assert shop.messages("so it may have been done") == 0
 
 
 def test_no_alarm_is_false_while_a_source_is_silent(kafka: str, prefix: str, tmp_path: Path) -> None:
@@ -152,6 +162,9 @@ def test_what_is_never_heard_is_told_in_the_end(real_kafka: str, prefix: str, tm
         assert not until(due_at, 10 + 5)
         assert {said.split(" ")[0] for said in shop.told("broken").values()} == {"shop"}
         assert shop.silences() == [True]
+        wait_for(lambda: shop.messages("nothing heard from shop since") > len(ORDERS), 10)
+        assert shop.messages("so it may have been done") == len(ORDERS)
+        assert shop.messages("Source silent: shop") == 1
 
 
 def test_a_heartbeat_is_enough(embedded_kafka: str, prefix: str, tmp_path: Path) -> None:

@@ -28,12 +28,14 @@ from services.shared.sources.model import (
 )
 
 #: More streams than this are not watched: whoever makes up names must not fill the memory.
-MAX_STREAMS = 2_000
+MAX_STREAMS = 1_000
 #: What a worker says of breaches that wait counts for so long; it repeats it in time.
 WAITING_COUNTS = 60 * SECOND
 #: One that was not declared and was silent for so long is gone for good, and nobody waits for it.
 GONE = 7 * 86_400 * SECOND
 
+#: Of what is heard closer together only the first is learned from.
+_LEARNED = SECOND
 #: As many answers are remembered, of each kind.
 _REMEMBERED = 10_000
 
@@ -52,7 +54,9 @@ class SourceBook:
         self._unpack = unpack
         self._heard: dict[Stream, Heard] = {}
         self._fulfils: defaultdict[Stream, set[str]] = defaultdict(set)
+        #: Of streams that are not declared; and up to when each was last told of what is heard.
         self._gaps: dict[Stream, Gaps] = {}
+        self._learned: dict[Stream, Instant] = {}
         #: What is packed in the record that a stream's gaps were last taken from.
         self._packed: dict[Stream, bytes] = {}
         #: Of each stream, by worker: when it said so, and how many breaches wait.
@@ -109,6 +113,7 @@ class SourceBook:
             self._heard.pop(stream, None)
             self._fulfils.pop(stream, None)
             self._gaps.pop(stream, None)
+            self._learned.pop(stream, None)
             self._packed.pop(stream, None)
             self._waiting.pop(stream, None)
             self._changed()
@@ -121,14 +126,12 @@ class SourceBook:
             self._heard[stream] = Heard(heard.until, min(heard.arrived_at, known.arrived_at))
             return False
         self._heard[stream] = heard
-        if is_news and (gaps := self._gaps_of(stream)) is not None:
-            gaps.heard(heard.until)
+        if is_news and stream not in self._declared and heard.until - self._learned.get(stream, NONE) >= _LEARNED:
+            self._learned[stream] = heard.until
+            self._gaps_of(stream).heard(heard.until)
         return True
 
-    def _gaps_of(self, stream: Stream) -> Gaps | None:
-        """None: it is declared, so nothing need be learned of it."""
-        if stream in self._declared:
-            return None
+    def _gaps_of(self, stream: Stream) -> Gaps:
         known = self._gaps.get(stream)
         if known is None:
             known = self._gaps[stream] = self._unpack(b"")

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from heapq import heappop, heappush
+from time import monotonic
 from typing import Any, NamedTuple
 
 from services.shared.engine.hold import Held
@@ -15,6 +16,8 @@ from services.shared.sources.unheard import unheard_header
 
 #: How far the clocks of brokers and of this machine may be apart.
 _SKEW = SECOND // 2
+#: Seconds between two takings in of what is heard.
+_TOGETHER = 0.1
 #: When to look again whether all is read.
 _SOON = SECOND // 10
 
@@ -36,8 +39,15 @@ class Why(NamedTuple):
 class Holder:
     """Implements `services.shared.engine.hold.Hold`."""
 
-    def __init__(self, book: SourceBook, hearing: Mapping[str, Hearing], prefix: str, asked: Asked) -> None:
-        """`hearing`: input topic, without `prefix` → what its opener notes."""
+    def __init__(
+        self,
+        book: SourceBook,
+        hearing: Mapping[str, Hearing],
+        prefix: str,
+        asked: Asked,
+        now: Callable[[], float] = monotonic,
+    ) -> None:
+        """`hearing`: input topic, without `prefix` → what its opener notes. `now`: seconds."""
         self.look_again: LookAgain = lambda _partition, _keys: None
         #: Partition → all that was in Kafka before this instant is read of it.
         self.read_until: Callable[[int], Instant] = lambda _partition: NONE
@@ -46,18 +56,31 @@ class Holder:
         self._book = book
         self._hearing = {prefix + topic: (topic.partition(".")[0], noted) for topic, noted in hearing.items()}
         self._asked = asked
+        self._now, self._taken_at = now, 0.0
+        #: Topic → since when the last that was read of it was in Kafka.
+        self._arrived: dict[str, Instant] = {}
         #: What waits for a stream, by when it broke. What is not held any more is looked at in vain.
         self._waiting: defaultdict[Stream, list[tuple[Instant, int, bytes]]] = defaultdict(list)
 
     def heard(self, topic: str, arrived_at: Instant) -> None:
-        """A batch was read."""
-        name, noted = self._hearing[topic]
+        """A batch was read. Of many in short order what they said is taken in together."""
+        self._arrived[topic] = max(arrived_at, self._arrived.get(topic, NONE))
+        if self._now() - self._taken_at >= _TOGETHER:
+            self.take_in()
+
+    def take_in(self) -> None:
+        """Take in what was heard, and look again at what waits for it."""
+        self._taken_at = self._now()
         moved: set[Stream] = set()
-        for (source, site, arm), at in noted.items():
-            if source:
-                # A source whose clock is ahead is not heard for longer than it was.
-                moved.update(self._book.hear(Stream(source, name, site), arm, Heard(min(at, arrived_at), arrived_at)))
-        noted.clear()
+        for topic, arrived_at in self._arrived.items():
+            name, noted = self._hearing[topic]
+            for (source, site, arm), at in noted.items():
+                if source:
+                    # A source whose clock is ahead is not heard for longer than it was.
+                    heard = Heard(min(at, arrived_at), arrived_at)
+                    moved.update(self._book.hear(Stream(source, name, site), arm, heard))
+            noted.clear()
+        self._arrived.clear()
         self.moved |= moved
         self.look(moved)
 
@@ -84,6 +107,8 @@ class Holder:
         held: Held | None,
     ) -> Held | Headers:
         """Hold a breach, or the headers with which it is announced."""
+        if self._arrived:
+            self.take_in()
         wanted, site = self._asked(record)
         ruling = self._book.ruling(wanted, site, breached_at)
         latest = Instant(breached_at + self._book.after)

@@ -143,6 +143,7 @@ class Sources:
     async def _look(self, worker: Worker) -> None:
         """Say what is new, and measure."""
         now = self._now()
+        self.hold.take_in()
         counts = waiting(held for store in worker.runtime.keeper.stores.values() for held in store.held.values())
         mine = [stream for stream in self._all() if self._answers_for(stream, worker)]
         out = [*self._to_say(counts, now), *self._to_write(mine, worker, now), *self._to_clear(worker, now)]

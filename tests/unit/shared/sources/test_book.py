@@ -210,6 +210,20 @@ def test_nothing_waits_longer_than_declared() -> None:
     assert holder.consider(0, b"k", object(), at(10), latest, held) == ()
 
 
+def test_what_is_heard_is_taken_in_together_but_before_it_is_asked() -> None:
+    """Many batches in short order cost little; a breach is never considered on less than was read."""
+    book, noted, clock = a_book(), {("shop", "Madrid", "ready"): at(5)}, [10.0]
+    holder = Holder(book, {"orders.v1": noted}, "p.", lambda _: (READY, "Bilbao"), now=lambda: clock[0])
+    holder.heard("p.orders.v1", at(6))
+    assert book.heard(SHOP) == Heard(at(5), at(6))
+    assert not noted
+    noted["shop", "Madrid", "ready"] = at(99)
+    holder.heard("p.orders.v1", at(8))
+    assert book.heard(SHOP) == Heard(at(5), at(6))
+    holder.consider(0, b"k", object(), at(7), at(7), None)
+    assert book.heard(SHOP) == Heard(at(8), at(8))  # its clock is ahead
+
+
 def test_a_heartbeat_without_a_site_speaks_for_all_sites() -> None:
     """One that names a site, and an event without one, speak for themselves."""
     for atom, arm, expected in (

@@ -1,6 +1,6 @@
 """A source that stops: what it may only not have said yet is not told broken, and what is broken is told in time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -60,6 +60,15 @@ class Shop:
         event.heartbeat.SetInParent()
         self.publish(event)
 
+    def await_beating(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Wait until a condition holds, and say all the while that it is there."""
+
+        def holds() -> bool:
+            self.beat()
+            return condition()
+
+        wait_for(holds, seconds)
+
     def told(self, transition: str) -> dict[str, str]:
         """The orders of which this was announced, each with who was not heard."""
         entries = read_topic(self.kafka, PROMISES.under(self.prefix))
@@ -118,12 +127,12 @@ def b3(shop: Shop) -> None:
     assert shop.silences() == [True]
     wait_for(lambda: shop.waiting() == len(ORDERS), 15)
     shop.come_back(due_at)
-    wait_for(lambda: BROKEN in shop.told("broken"), 20)
+    shop.await_beating(lambda: BROKEN in shop.told("broken"), 20)
     assert shop.told("broken") == {BROKEN: ""}
     assert shop.told("kept").keys() == {"o-first", *ORDERS} - {BROKEN}
     assert not shop.told("retracted")
-    wait_for(lambda: shop.silences()[:2] == [True, False], 10)
-    wait_for(lambda: shop.messages("Heard again: shop") == 1, 10)
+    shop.await_beating(lambda: shop.messages("Heard again: shop") == 1, 20)
+    assert shop.silences() == [True, False]
     assert shop.messages("Source silent: shop") == 1
     assert shop.messages("Promise broken") == 1
     assert shop.messages("so it may have been done") == 0
@@ -172,11 +181,7 @@ def test_a_heartbeat_is_enough(embedded_kafka: str, prefix: str, tmp_path: Path)
     with watched(embedded_kafka, prefix, tmp_path, after=120) as shop:
         due_at = shop.promise()
 
-        def is_told() -> bool:
-            shop.beat()
-            return shop.told("broken").keys() == set(ORDERS)
-
-        wait_for(is_told, DUE + 15)
+        shop.await_beating(lambda: shop.told("broken").keys() == set(ORDERS), DUE + 15)
         assert not until(due_at, 10)
         assert set(shop.told("broken").values()) == {""}
         assert not shop.silences()

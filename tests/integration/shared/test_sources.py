@@ -1,18 +1,22 @@
 """A source that stops: what it may only not have said yet is not told broken, and what is broken is told in time."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from puntual.events.v1.contact_event_pb2 import ContactEvent
 from puntual.events.v1.order_event_pb2 import OrderEvent
 from puntual.sources.v1.source_pb2 import SOURCE_STATE_SILENT, SourceEntry
+from services.cli.__main__ import main
 from services.shared.clock import set_timestamp, wall_clock
 from services.shared.instant import SECOND, Instant
 from services.shared.publisher import Publisher
 from services.shared.sources.declared import BUILT_IN
-from services.shared.topics import PROMISES, SOURCES, provision
+from services.shared.topics import PROMISES, SLA, SOURCES, provision
 from tests.builders import promised, quick_rules, ready
 from tests.integration.engine.reading import read_topic
 from tests.processes import ServiceProcess, wait_for
@@ -81,6 +85,11 @@ class Shop:
         steps = (entry.headers.get("transition") for entry in entries)
         return [step == "silent" for step in steps if step in ("silent", "heard")]
 
+    def listed(self) -> tuple[int, set[str]]:
+        """The exit code of `puntual sources`, and the states that it lists."""
+        listed = CliRunner().invoke(main, ["sources", "--kafka", self.kafka, "--prefix", self.prefix, "--json"])
+        return listed.exit_code, {json.loads(line)["state"] for line in listed.stdout.splitlines()}
+
     def messages(self, about: str) -> int:
         """How many messages with this in their subject people got."""
         return self._notifier.output().count(about)
@@ -126,6 +135,7 @@ def b3(shop: Shop) -> None:
     assert shop.told("broken") == {}
     assert shop.silences() == [True]
     wait_for(lambda: shop.waiting() == len(ORDERS), 15)
+    assert shop.listed() == (1, {"silent"})
     shop.come_back(due_at)
     shop.await_beating(lambda: BROKEN in shop.told("broken"), 20)
     assert shop.told("broken") == {BROKEN: ""}
@@ -133,6 +143,7 @@ def b3(shop: Shop) -> None:
     assert not shop.told("retracted")
     shop.await_beating(lambda: shop.messages("Heard again: shop") == 1, 20)
     assert shop.silences() == [True, False]
+    assert shop.listed() == (0, {"heard"})
     assert shop.messages("Source silent: shop") == 1
     assert shop.messages("Promise broken") == 1
     assert shop.messages("so it may have been done") == 0
@@ -185,3 +196,52 @@ def test_a_heartbeat_is_enough(embedded_kafka: str, prefix: str, tmp_path: Path)
         assert not until(due_at, 10)
         assert set(shop.told("broken").values()) == {""}
         assert not shop.silences()
+
+
+STANDARDS = """\
+version: quick
+calendars: {always: {zone: UTC, hours: {mon-sun: "00:00-24:00"}}}
+policies: [{name: all, calendar: always, targets: {first_reply: {limit: 8s, grace: 1s}}}]
+"""
+
+
+def a_contact(number: int, arm: str, at: Instant) -> ContactEvent:
+    """What the help desk says of a contact."""
+    event = ContactEvent(event_id=f"{number}-{arm}", source="desk", customer_id=f"c-{number}", subject_id=f"m-{number}")
+    set_timestamp(event.occurred_at, at)
+    getattr(event, arm).SetInParent()
+    return event
+
+
+def test_standards_wait_for_their_sources_too(embedded_kafka: str, prefix: str, tmp_path: Path) -> None:
+    """A reply that was written in time and published late leaves nobody told that it was missed."""
+    provision(embedded_kafka, prefix, PARTITIONS)
+    declared, standards = tmp_path / "sources.yaml", tmp_path / "standards.yaml"
+    declared.write_text(f"sources: {{desk: {{silent_after: {SILENT_AFTER}s, topics: [contacts]}}}}\n")
+    standards.write_text(STANDARDS)
+    service = ServiceProcess(
+        "sla", embedded_kafka, prefix, partitions=PARTITIONS, sources=declared, standards=standards, instance="sla-0"
+    )
+    with service as worker, Publisher(embedded_kafka, prefix) as desk:
+
+        def told() -> list[str]:
+            entries = read_topic(embedded_kafka, SLA.under(prefix))
+            steps = [(entry.key.decode().rpartition("/")[2], entry.headers["transition"]) for entry in entries]
+            return [subject for subject, step in steps if step == "breached"]
+
+        now = wall_clock()
+        desk.publish(a_contact(0, "received", now))
+        desk.publish(a_contact(0, "replied", now))
+        for number in range(1, 5):
+            desk.publish(a_contact(number, "received", now))
+        desk.flush()
+        wait_for(lambda: until(now, 14), 20, worker.output)
+        assert told() == []
+        assert worker.metrics()['puntual_unheard{service="sla"}'] == 4
+        assert worker.metrics()['puntual_source_silent{source="desk",topic="contacts"}'] == 1
+        for number in range(1, 4):
+            desk.publish(a_contact(number, "replied", Instant(now + 2 * SECOND)))
+        desk.publish(a_contact(9, "received", wall_clock()))
+        desk.flush()
+        wait_for(lambda: told() == ["m-4"], 20, worker.output)
+        wait_for(lambda: worker.metrics()['puntual_unheard{service="sla"}'] == 0, 10)

@@ -27,17 +27,22 @@ SERVICE, KIND = "sources", "source_silent"
 
 
 class SilentSources:
-    """Knows the records of all streams. `take` is for whoever follows the topic."""
+    """Knows the records of all streams: `take` is for who follows the topic as well as for who forwards it."""
 
     def __init__(self) -> None:
         self._records: dict[Stream, Record] = {}
+        #: Where the last of each stream stands: one of both is ahead, now the one, now the other.
+        self._offsets: dict[Stream, int] = {}
 
     def take(self, message: Any) -> bool:  # noqa: ANN401 - its library ships no types
-        """Take in a message; what cannot be used is left out. Whether it was a stream's record."""
+        """Take in a message; what cannot be used is left out. Whether it is news of a stream."""
         if not is_record(message.key):
             return False
         try:
             stream = stream_of(message.key)
+            if message.offset <= self._offsets.get(stream, -1):
+                return False
+            self._offsets[stream] = message.offset
             if message.value is None:
                 self._records.pop(stream, None)
             elif isinstance(record := unpack(message.value), Record):
@@ -49,7 +54,7 @@ class SilentSources:
     def seen(self, record: Record, offset: int, announced_at: Instant) -> Item:
         """How the source of a stream stands."""
         source = record.stream.source
-        silence = silence_of({**self._records, record.stream: self._records.get(record.stream, record)}, source)
+        silence = silence_of(self._records, source)
         since = silence.since if silence else record.since
         return Item(
             service=SERVICE,
@@ -85,6 +90,7 @@ def _forward(
         raise Unusable(DeadLetterReason.INVALID, str(error)) from error
     if not isinstance(record, Record):
         return []
+    known.take(message)
     item = known.seen(record, message.offset, announced_at)
     if item.standing == Standing.FINE and headers.get("transition") != b"heard":
         return []

@@ -1,9 +1,10 @@
 """A source that stops: what it may only not have said yet is not told broken, and what is broken is told in time."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from click.testing import CliRunner
@@ -64,14 +65,26 @@ class Shop:
         event.heartbeat.SetInParent()
         self.publish(event)
 
-    def await_beating(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Wait until a condition holds, and say all the while that it is there."""
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Inside it says all the while that it is there."""
+        stop = Event()
 
-        def holds() -> bool:
-            self.beat()
-            return condition()
+        def work() -> None:
+            while not stop.wait(0.5):
+                self.beat()
 
-        wait_for(holds, seconds)
+        thread = Thread(target=work)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def heard_of(self) -> str:
+        """What was announced of it, and told."""
+        return f"{self.silences()}\n{self._notifier.output()}"
 
     def told(self, transition: str) -> dict[str, str]:
         """The orders of which this was announced, each with who was not heard."""
@@ -137,13 +150,14 @@ def b3(shop: Shop) -> None:
     wait_for(lambda: shop.waiting() == len(ORDERS), 15)
     assert shop.listed() == (1, {"silent"})
     shop.come_back(due_at)
-    shop.await_beating(lambda: BROKEN in shop.told("broken"), 20)
-    assert shop.told("broken") == {BROKEN: ""}
-    assert shop.told("kept").keys() == {"o-first", *ORDERS} - {BROKEN}
-    assert not shop.told("retracted")
-    shop.await_beating(lambda: shop.messages("Heard again: shop") == 1, 20)
-    assert shop.silences() == [True, False]
-    assert shop.listed() == (0, {"heard"})
+    with shop.beating():
+        wait_for(lambda: BROKEN in shop.told("broken"), 20)
+        assert shop.told("broken") == {BROKEN: ""}
+        assert shop.told("kept").keys() == {"o-first", *ORDERS} - {BROKEN}
+        assert not shop.told("retracted")
+        wait_for(lambda: shop.messages("Heard again: shop") == 1, 20, shop.heard_of)
+        assert shop.silences() == [True, False]
+        assert shop.listed() == (0, {"heard"})
     assert shop.messages("Source silent: shop") == 1
     assert shop.messages("Promise broken") == 1
     assert shop.messages("so it may have been done") == 0
@@ -192,7 +206,8 @@ def test_a_heartbeat_is_enough(embedded_kafka: str, prefix: str, tmp_path: Path)
     with watched(embedded_kafka, prefix, tmp_path, after=120) as shop:
         due_at = shop.promise()
 
-        shop.await_beating(lambda: shop.told("broken").keys() == set(ORDERS), DUE + 15)
+        with shop.beating():
+            wait_for(lambda: shop.told("broken").keys() == set(ORDERS), DUE + 15)
         assert not until(due_at, 10)
         assert set(shop.told("broken").values()) == {""}
         assert not shop.silences()

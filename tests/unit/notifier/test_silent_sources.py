@@ -37,8 +37,10 @@ class Topic:
         (self._forward,) = forwards_silences(self._silent, EVERYTHING, 3, now=lambda: at(9)).values()
         self._offset = 0
 
-    def write(self, stream: Stream, state: State, since: Instant, waiting: int = 0) -> Message:
-        """The next record of a stream."""
+    def write(
+        self, stream: Stream, state: State, since: Instant, waiting: int = 0, *, followed: bool = True
+    ) -> Message:
+        """The next record of a stream; `followed`: whoever follows the topic has read it before it is forwarded."""
         before = self._silent._records.get(stream)  # noqa: SLF001 - as whoever writes knows it
         was_silent = before is not None and before.state == State.SILENT
         step = Transition.UPDATED if was_silent == (state == State.SILENT) else Transition(2 if not was_silent else 3)
@@ -46,8 +48,13 @@ class Topic:
         headers = (("transition", step.name.lower().encode()), ("announced-at", format_instant(at(5)).encode()))
         self._offset += 1
         message = Message(key_of(stream), pack_record(record), self._offset, 0, headers)
-        self._silent.take(message)
+        if followed:
+            self._silent.take(message)
         return message
+
+    def read_late(self, message: Message) -> bool:
+        """Whether it is news to whoever follows the topic."""
+        return self._silent.take(message)
 
     def told(self, message: Message) -> list[Item]:
         """What is forwarded of a message."""
@@ -69,6 +76,19 @@ def test_a_source_is_silent_while_one_of_its_streams_is() -> None:
         assert item.details is not None
         assert (item.standing, item.since, item.details.waiting) == expected
         assert (item.service, item.kind, item.record_id) == ("sources", "source_silent", "~shop/source_silent/shop")
+
+
+def test_what_is_forwarded_counts_although_whoever_follows_is_behind() -> None:
+    """The end of a silence is told also where it is forwarded first; what is then read late changes nothing back."""
+    topic = Topic()
+    silent = topic.write(ORDERS, State.SILENT, at(1), 3, followed=False)
+    (item,) = topic.told(silent)
+    assert item.standing == Standing.BROKEN
+    (item,) = topic.told(topic.write(ORDERS, State.HEARD, at(4), followed=False))
+    assert item.standing == Standing.FINE
+    assert not topic.read_late(silent)
+    (item,) = topic.told(topic.write(CONTACTS, State.SILENT, at(5), followed=False))
+    assert item.since == at(5)
 
 
 def test_nobody_hears_of_what_was_never_silent() -> None:

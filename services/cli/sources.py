@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from services.cli.exits import EXIT_CODES, FAILED, Group
@@ -21,6 +20,7 @@ from services.shared.sources.book import WAITING_COUNTS
 from services.shared.sources.codec import ARMS, is_record, stream_of, unpack
 from services.shared.sources.declared import read_declared
 from services.shared.sources.model import EVERY, NONE, Record, State, Stream, Word
+from services.shared.terminal import console, say, write
 from services.shared.topics import SOURCES
 
 _NOW = wall_clock
@@ -63,11 +63,11 @@ def sources(context: click.Context, kafka: str, prefix: str, as_json: bool) -> N
     rows = rows_of(read_to_end(kafka, SOURCES.under(prefix)), _NOW())
     if as_json:
         for row in rows:
-            click.echo(json.dumps(_as_json(row), ensure_ascii=False))
+            write(json.dumps(_as_json(row), ensure_ascii=False))
     elif rows:
         _print(rows, _NOW())
     silent = sum(row.record.state == State.SILENT for row in rows)
-    click.echo(f"{counted(len(rows), 'stream')}, {silent:,} silent", err=True)
+    say(f"{counted(len(rows), 'stream')}, {silent:,} silent", err=True)
     if silent:
         context.exit(FAILED)
 
@@ -84,7 +84,7 @@ def check(file: Path) -> None:
     """Say whether the declarations in FILE can be used, and otherwise every mistake with its line and its remedy."""
     declared = read_declared(file, ARMS)
     streams = counted(len(declared.streams), "stream")
-    click.echo(f"{file}: {streams} declared, told after {format_duration(declared.after)}; all is in order")
+    say(f"{file}: {streams} declared, told after {format_duration(declared.after)}; all is in order")
 
 
 def rows_of(entries: Iterable[Entry], now: Instant) -> list[Row]:
@@ -110,7 +110,7 @@ def _take(entry: Entry, records: dict[Stream, Record], words: dict[bytes, tuple[
         else:
             words.pop(key, None)
     except ValueError as error:
-        click.echo(f"offset {entry.offset} of partition {entry.partition} is left out: {error}", err=True)
+        say(f"offset {entry.offset} of partition {entry.partition} is left out: {error}", err=True)
 
 
 def _row(record: Record, words: Mapping[bytes, tuple[Word, Instant]], now: Instant) -> Row:
@@ -154,7 +154,7 @@ def _print(rows: Sequence[Row], now: Instant) -> None:
             source, _all(topic), _all(site), State(record.state).name.lower(), ago, _span(record.usual_gap),
             _span(record.silent_after), str(row.waiting or ""),
         )  # fmt: skip
-    Console(highlight=False, markup=False).print(table)
+    console().print(table)
 
 
 def _all(text: str) -> str:

@@ -5,14 +5,15 @@ import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from queue import Empty, Queue
 from random import Random
 from threading import Event, Thread, Timer
+from typing import NamedTuple
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from services.cli.changes import Change, follow_changes
@@ -25,20 +26,29 @@ from services.cli.watch import as_line
 from services.cli.words import counted
 from services.shared.broker import HOST, is_listening, start_embedded
 from services.shared.clock import wall_clock
+from services.shared.errors import PublishFailed
 from services.shared.instant import SECOND, Instant
 from services.shared.publisher import Publisher
+from services.shared.terminal import Terminal, console
 from services.shared.topics import provision
 
 _DEMO = Path(__file__).with_name("demo")
 _PORTS = {"promises": (9101, 9111), "sla": (9102, 9112), "notifier": (9103, 9113)}
-#: Seconds between two stories.
-_PACE = 1.5
+#: Seconds between two stories, and for which the end of the traffic waits for Kafka.
+_PACE, _LAST = 1.5, 1.0
 _KAFKA_PORT = int(KAFKA.rpartition(":")[2])
 _NOTIFICATION = "notification"
 _QUIET = {"noted", "made", "started"}
 
-#: What the terminal shows: an announcement, a line the notifier printed, or what made a thread fail.
-Item = Change | str | Exception
+
+class Note(NamedTuple):
+    """A line about the run itself."""
+
+    text: str
+
+
+#: What the terminal shows: an announcement, a line the notifier printed, a note, or what made a thread fail.
+Item = Change | str | Note | Exception
 
 
 @click.command(
@@ -63,13 +73,13 @@ def up(seconds: float | None, no_traffic: bool, kafka: str | None, prefix: str, 
 
     Promises last seconds here, so that one sees them kept and broken. Nothing is kept when it ends.
     """
-    console = Console(highlight=False)
+    out = console()
     stop = Event()
     seen: Counter[str] = Counter()
     with ExitStack() as stack:
         stack.enter_context(_stopped_by_signals(stop))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="puntual-")))
-        console.print("starting …", style="dim")
+        out.print("starting …", style="dim")
         bootstrap = kafka or stack.enter_context(start_embedded(directory / "broker", _port()))
         provision(bootstrap, prefix, partitions)
         environment = {
@@ -90,20 +100,21 @@ def up(seconds: float | None, no_traffic: bool, kafka: str | None, prefix: str, 
             _in_background(items, lambda child=child: _read(child, items))  # type: ignore[misc]
         await_ready(children)
         following.wait()
-        _welcome(console, whereabouts(kafka, bootstrap), children)
+        _welcome(out, whereabouts(kafka, bootstrap), children)
         ports = {child.name: child.grpc_port for child in children}
-        console.print(hint(bootstrap, prefix, ports), style="dim", soft_wrap=True)
-        console.print("Ctrl-C stops it all.\n", style="dim")
+        out.print(hint(bootstrap, prefix, ports), style="dim", soft_wrap=True)
+        out.print("Ctrl-C stops it all.", style="dim")
+        out.print()
         if not no_traffic:
-            _in_background(items, lambda: _publish(bootstrap, prefix, stop))
+            _in_background(items, lambda: _publish(bootstrap, prefix, items, stop))
         if seconds is not None:
             timer = Timer(seconds, stop.set)
             timer.daemon = True  # it must not hold up an earlier end
             timer.start()
-        _show(console, items, children, stop, seen)
-        console.print("stopping …", style="dim")
+        _show(out, items, children, stop, seen)
+        out.print("stopping …", style="dim")
         stop.set()
-    console.print(farewell(seen), soft_wrap=True)
+    out.print(farewell(seen), soft_wrap=True)
 
 
 def _port() -> int | None:
@@ -133,7 +144,8 @@ def _in_background(items: Queue[Item], work: Callable[[], None]) -> None:
 
 def _follow(bootstrap: str, prefix: str, items: Queue[Item], following: Event, stop: Event) -> None:
     try:
-        for change in follow_changes(bootstrap, prefix, from_start=False, ready=following.set):
+        note = partial(_note, items)
+        for change in follow_changes(bootstrap, prefix, from_start=False, ready=following.set, tell=note):
             if stop.is_set():
                 return
             if change:
@@ -147,24 +159,40 @@ def _read(child: Child, items: Queue[Item]) -> None:
         items.put(line.rstrip())
 
 
-def _publish(bootstrap: str, prefix: str, stop: Event) -> None:
-    """Tell stories in real time: another one begins every so often, and each event is published when it happens."""
+def _note(items: Queue[Item], text: str) -> None:
+    items.put(Note(text))
+
+
+def _publish(bootstrap: str, prefix: str, items: Queue[Item], stop: Event) -> None:
+    """Tell stories in real time until it is time to stop, also while Kafka is away: it hears of them later."""
+    publisher = Publisher(bootstrap, prefix)
+    try:
+        for event in _events(stop):
+            try:
+                publisher.publish_json(INPUTS[event.topic], event.event)
+            except PublishFailed as error:
+                _note(items, f"Made-up traffic: {error}")
+    finally:
+        with suppress(PublishFailed):  # nobody misses made-up events
+            publisher.close(_LAST)
+
+
+def _events(stop: Event) -> Iterator[Happening]:
+    """What happens, when it happens: another story begins every so often."""
     waiting: list[tuple[Instant, int, Happening]] = []
-    with Publisher(bootstrap, prefix) as publisher:
-        for number, tell in enumerate(stories(Random(7))):  # noqa: S311 - made-up traffic
-            start = wall_clock()
-            for order, happening in enumerate(tell(start)):
-                heapq.heappush(waiting, (happening.at, number * 100 + order, happening))
-            while (now := wall_clock()) < start + _PACE * SECOND:
-                while waiting and waiting[0][0] <= now:
-                    *_, happening = heapq.heappop(waiting)
-                    publisher.publish_json(INPUTS[happening.topic], happening.event)
-                if stop.wait(0.05):
-                    return
+    for number, tell in enumerate(stories(Random(7))):  # noqa: S311 - made-up traffic
+        start = wall_clock()
+        for order, happening in enumerate(tell(start)):
+            heapq.heappush(waiting, (happening.at, number * 100 + order, happening))
+        while (now := wall_clock()) < start + _PACE * SECOND:
+            while waiting and waiting[0][0] <= now:
+                yield heapq.heappop(waiting)[-1]
+            if stop.wait(0.05):
+                return
 
 
 def _show(
-    console: Console,
+    out: Terminal,
     items: Queue[Item],
     children: Sequence[Child],
     stop: Event,
@@ -180,20 +208,22 @@ def _show(
             continue
         if isinstance(item, Exception):
             raise item
-        if isinstance(item, str):
+        if isinstance(item, Note):
+            out.print(item.text, style="dim", soft_wrap=True)
+        elif isinstance(item, str):
             is_subject = bool(item) and not item.startswith(" ")
             seen[_NOTIFICATION] += is_subject
-            console.print(Text(f"  ✉ {item}" if is_subject else f"    {item}", "magenta"), soft_wrap=True)
+            out.print(Text(f"  ✉ {item}" if is_subject else f"    {item}", "magenta"), soft_wrap=True)
         else:
             seen[item.transition] += 1
             if item.transition not in _QUIET:
-                console.print(as_line(item), soft_wrap=True)
+                out.print(as_line(item), soft_wrap=True)
 
 
-def _welcome(console: Console, kafka: str, children: Sequence[Child]) -> None:
-    console.print(kafka, soft_wrap=True)
+def _welcome(out: Terminal, kafka: str, children: Sequence[Child]) -> None:
+    out.print(kafka, soft_wrap=True)
     for child in children:
-        console.print(
+        out.print(
             f"{child.name:<9} metrics http://{HOST}:{child.metrics_port}/metrics   gRPC {HOST}:{child.grpc_port}",
             soft_wrap=True,
         )

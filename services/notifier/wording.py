@@ -1,17 +1,16 @@
 """Puts a delivery into words: for people from a template in their language, for machines as JSON.
 
 What comes from events anybody may have written: it is cut, freed of line breaks and other control characters, and only
-ever filled in, never interpreted.
+ever filled in, never interpreted. For people web addresses in it are broken up, so that no client makes links of them;
+machines get ids as they are.
 """
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from shlex import quote
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
@@ -25,13 +24,16 @@ from services.notifier.pace import settles_at
 from services.shared.duration import format_duration
 from services.shared.instant import SECOND, Instant, format_instant, to_datetime
 from services.shared.keys import customer_of, split_key
+from services.shared.text import LONGEST, clean, defanged, visible
+from services.shared.zones import time_zone_or_utc
 
 _TEMPLATES = Path(__file__).with_name("templates")
 #: One file of words each.
 LANGUAGES = frozenset(path.stem for path in _TEMPLATES.glob("*.yaml"))
 
 _NO_DETAILS = Details()
-_LONGEST, _LONGEST_ID = 120, 1_000
+#: Of an id in a command.
+_LONGEST_ID = 1_000
 #: Microseconds for which something is late before that is said.
 _NOT_JUST_NOW, _MINUTE = 300 * SECOND, 60 * SECOND
 #: Of a subject in a target's own words.
@@ -139,7 +141,7 @@ def word(delivery: Delivery, incident_id: str, style: Style, occasion: Occasion 
     """The message. Raises Unwordable."""
     notice = Notice(
         kind=Kind(delivery.kind).name.lower(),
-        by=clean(delivery.by),
+        by=_told(delivery.by),
         service=service_of(delivery.items),
         total=delivery.item_count,
         lines=tuple(_line(item, style, delivery.decided_at) for item in delivery.items),
@@ -198,7 +200,7 @@ def explains(item: Item) -> str:
 
 
 def _quoted(text: str) -> str:
-    return quote(clean(text, _LONGEST_ID))
+    return quote(_told(text, _LONGEST_ID))
 
 
 def facts(notice: Notice, target: str, severity: str, built_in: tuple[str, str]) -> Mapping[str, object]:
@@ -210,7 +212,8 @@ def facts(notice: Notice, target: str, severity: str, built_in: tuple[str, str])
 
 def _in_own_words(own: OwnWords, known: Mapping[str, object], mark: str) -> tuple[str, str]:
     said, text = own.say(known)
-    subject = clean(said, _LONGEST_SUBJECT)
+    # What the template itself holds was read when it was loaded; what it makes of it was not.
+    subject, text = clean(said, _LONGEST_SUBJECT), visible(text, "\n\t")
     return subject if mark in subject else f"{subject} {mark}", text
 
 
@@ -267,25 +270,30 @@ def _language(delivery: Delivery, style: Style) -> str:
     return language if language in LANGUAGES else _FALLBACK_LANGUAGE
 
 
+def _told(text: str, longest: int = LONGEST) -> str:
+    """Text from outside as people are told it: nothing in it can be clicked on."""
+    return defanged(clean(text, longest))
+
+
 def _line(item: Item, style: Style, decided_at: Instant) -> Line:
     details = item.details or _NO_DETAILS
     original = details.original_due_at
     is_source = item.service == "sources"
     since = item.since if is_source else details.unheard_since
     return Line(
-        kind=clean(item.kind),
-        subject=clean(_subject(item)),
+        kind=_told(item.kind),
+        subject=_told(_subject(item)),
         customer=_customer(item, style),
         due=_when(item.due_at, details, style) if item.due_at else "",
         first_due=_when(original, details, style) if original and original != item.due_at and not is_source else "",
         standing=Standing(item.face).name.lower(),
-        reason=clean(details.reason),
+        reason=_told(details.reason),
         late=_late(item, original, decided_at),
-        where=", ".join(filter(None, (clean(details.team), clean(details.site)))),
+        where=", ".join(filter(None, (_told(details.team), _told(details.site)))),
         flaps=bool(settles_at(item)),
         breaches=details.breaches or 0,
         instead=_instead([item]),
-        unheard=clean(details.unheard),
+        unheard=_told(details.unheard),
         since=_when(since, details, style) if since else "",
         waiting=details.waiting,
     )
@@ -313,24 +321,15 @@ def _subject(item: Item) -> str:
 
 
 def _customer(item: Item, style: Style) -> str:
-    customer_id = clean(customer_of(item.record_id.encode()))
-    name = clean((item.details or _NO_DETAILS).customer_name) if style.show_customer else ""
+    customer_id = _told(customer_of(item.record_id.encode()))
+    name = _told((item.details or _NO_DETAILS).customer_name) if style.show_customer else ""
     return f"{name} ({customer_id})" if name and customer_id else name or customer_id
 
 
 def _when(at: Instant, details: Details, style: Style) -> str:
     """An instant as people there read it: 2026-11-26 17:00 Europe/Madrid."""
-    zone = _zone(style.time_zone or details.customer_time_zone)
+    zone = time_zone_or_utc(style.time_zone or details.customer_time_zone)
     return f"{to_datetime(at).astimezone(zone):%Y-%m-%d %H:%M} {zone.key}"
-
-
-@cache
-def _zone(name: str) -> ZoneInfo:
-    """The zone of that name; UTC where an event made it up."""
-    try:
-        return ZoneInfo(name or "UTC")
-    except (KeyError, OSError, ValueError):
-        return ZoneInfo("UTC")
 
 
 def _payload(
@@ -387,16 +386,3 @@ def _item(item: Item, style: Style) -> Mapping[str, object]:
         "customer_name": clean(details.customer_name) if style.show_customer else "",
     }
     return {name: value for name, value in fields.items() if value}
-
-
-def clean(text: str, longest: int = _LONGEST) -> str:
-    """Text from outside, safe to show: one line, no control or direction characters, no longer than `longest`."""
-    visible = text[: 2 * longest]
-    if not visible.isprintable():
-        visible = "".join(" " if unicodedata.category(char) in _UNSEEN else char for char in visible)
-    short = " ".join(visible.split())
-    return short if len(short) <= longest else f"{short[: longest - 1]}…"
-
-
-#: Control, format, surrogate, private, line and paragraph separator.
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})

@@ -14,6 +14,14 @@ class KafkaUnreachable(PuntualError):
         super().__init__(f"Kafka does not answer at {bootstrap}; is it running, and is PUNTUAL_KAFKA right?")
 
 
+class AlreadyExists(PuntualError):
+    """There is something else of that id."""
+
+
+class Busy(PuntualError):
+    """There is too much of this at once; later there will not be."""
+
+
 class PublishFailed(PuntualError):
     """Messages that Kafka did not take; they must be published again."""
 

@@ -74,9 +74,12 @@ class Fields:
             problems.add(path, f"{value!r} has no fields; write name: value pairs")
 
     @classmethod
-    def of(cls, text: str, file: str) -> tuple["Fields", Problems]:
-        """A YAML text; `file` is for errors only. Raises DocumentError where it cannot be read at all."""
-        document = parse_document(text, file)
+    def of(cls, text: str, file: str, *, as_text: bool = False) -> tuple["Fields", Problems]:
+        """A YAML text; `file` is for errors only. Raises DocumentError where it cannot be read at all.
+
+        `as_text`: as in `parse_document`.
+        """
+        document = parse_document(text, file, as_text=as_text)
         problems = Problems(file, document.lines)
         return cls(document.value, "", problems), problems
 
@@ -115,7 +118,7 @@ class Fields:
         if value is None and default is not None:
             return tuple(default)
         allowed = sorted(one_of)
-        if isinstance(value, list) and "yes" in allowed:  # YAML takes yes and no for true and false
+        if isinstance(value, list) and "yes" in allowed:
             value = ["yes" if text is True else "no" if text is False else text for text in value]
         example = value if isinstance(value, str) and value else allowed[0] if allowed else "..."
         if not isinstance(value, list) or not value or not all(isinstance(text, str) and text for text in value):
@@ -142,6 +145,8 @@ class Fields:
     def flag(self, name: str) -> bool:
         """True or false; false where absent."""
         value = self._value(name)
+        if isinstance(value, str):
+            value = _SWITCHES.get(value.lower(), value)
         if not isinstance(value, bool | None):
             self.problem(name, f"{value!r} is neither true nor false; write one of them")
         return value is True
@@ -253,6 +258,10 @@ class Fields:
 
     def _where(self, name: str) -> str:
         return ".".join(filter(None, (self.path, name)))
+
+
+#: Other words for true and false that people write.
+_SWITCHES = {"yes": True, "on": True, "no": False, "off": False}
 
 
 def _either(allowed: Sequence[str]) -> str:

@@ -5,23 +5,23 @@ Its producer is its own: what Kafka makes of an event from outside must not end 
 # ruff: noqa: ARG002, N802 - the contract names the methods and their arguments
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 from aiokafka.errors import KafkaError
-from aiokafka.producer.producer import AIOKafkaProducer
 
 from puntual.events.v1.event_service_pb2 import DESCRIPTOR, Event, PublishEventsRequest, PublishEventsResponse
 from puntual.events.v1.event_service_pb2_grpc import EventServiceServicer, add_EventServiceServicer_to_server
+from services.shared import producer
 from services.shared.errors import DeadLetterReason, PublishFailed, PuntualError, Unusable
+from services.shared.log import bounded
 from services.shared.partitioner import partition_of
 from services.shared.publisher import TOPIC_OF, checked, key_of
 from services.shared.rpc import Service
 
-_log = logging.getLogger(__name__)
+_log = bounded(__name__)
 
 _MOST_EVENTS = 1000
 _LARGEST_REQUEST = 4 << 20  # bytes
@@ -47,22 +47,8 @@ class Link(NamedTuple):
 
 
 async def connect(kafka: str) -> Link:
-    """An idempotent producer, acknowledged by all in-sync replicas. Raises aiokafka's KafkaError."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=kafka,
-        client_id="puntual-ingress",
-        acks="all",
-        enable_idempotence=True,
-        max_batch_size=512 << 10,
-    )
-    try:
-        await producer.start()
-        # All topics: to ask for one that is missing would create it, with the broker's settings instead of ours.
-        metadata = await producer.client.fetch_all_metadata()
-    except BaseException:
-        await producer.stop()
-        raise
-    return Link(producer, {topic: len(metadata.partitions_for_topic(topic)) for topic in metadata.topics()})
+    """A connection of its own. Raises aiokafka's KafkaError."""
+    return Link(*await producer.connect(kafka, "puntual-ingress"))
 
 
 def event_service(ingress: "Ingress") -> Service:
@@ -151,7 +137,8 @@ class Ingress:
         failures = [answer for answer in answers if isinstance(answer, BaseException)]
         if failures:
             self._drop(link)  # what it lost leaves a gap in its numbers, and Kafka refuses what comes after a gap
-            _log.warning("Kafka did not take %d of %d messages: %r", len(failures), len(messages), failures[0])
+            kind = type(failures[0]).__name__
+            _log.warning("Kafka did not take %d of %d messages: %s", len(failures), len(messages), kind)
             raise PublishFailed(f"Kafka did not take {len(failures):,} of {len(messages):,} messages. {_AGAIN}")
 
     async def _linked(self) -> Link:

@@ -1,7 +1,12 @@
-"""A topic read whole and then followed by every worker: what all have to know alike."""
+"""A small topic, read whole and then followed: what all workers have to know alike.
+
+Most have one partition. Where there are more, what has one key lies on one of them, and all of them are read.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+import heapq
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -12,12 +17,11 @@ _SLICE = 500
 
 
 class TopicLog:
-    """Its messages, of each partition one after the other."""
+    """Its messages, one after the other."""
 
-    def __init__(self, kafka: str, topic: str, take: Callable[[Any], bool], partitions: int = 1) -> None:
+    def __init__(self, kafka: str, topic: str, take: Callable[[Any], bool]) -> None:
         """`take`: takes in a message (as aiokafka has it) and says whether anything is different since."""
         self.topic = topic
-        self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
         self._take = take
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest", client_id=topic
@@ -27,7 +31,10 @@ class TopicLog:
         """Read all that is there. Raises KafkaError."""
         await self._consumer.start()
         try:
-            self._consumer.assign(self._partitions)
+            cluster = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 - asking for one makes it
+            self._consumer.assign(
+                [TopicPartition(self.topic, n) for n in cluster.partitions_for_topic(self.topic) or {0}]
+            )
             await self.read_to_end()
         except BaseException:
             await self.stop()
@@ -40,19 +47,19 @@ class TopicLog:
 
     async def read_to_end(self) -> None:
         """Take in all that is there by now. Raises KafkaError."""
-        ends = await self._consumer.end_offsets(self._partitions)
-        for partition, end in ends.items():
-            while await self._consumer.position(partition) < end:
-                await self.read()
+        ends = await self._consumer.end_offsets(self._consumer.assignment())
+        found: defaultdict[Any, list[Any]] = defaultdict(list)
+        while [place for place, end in ends.items() if await self._consumer.position(place) < end]:
+            for place, messages in (await self._consumer.getmany(timeout_ms=_POLL_MS)).items():
+                found[place] += messages
+        for message in _in_order(found):
+            self._take(message)
 
     async def read(self) -> bool:
         """Take in what has come, or comes in a moment; whether anything is different since. Raises KafkaError."""
-        found = await self._consumer.getmany(*self._partitions, timeout_ms=_POLL_MS, max_records=_SLICE)
         is_new = False
-        for messages in found.values():
-            for message in messages:
-                is_new |= self._take(message)
-        await asyncio.sleep(0)
+        for message in _in_order(await self._consumer.getmany(timeout_ms=_POLL_MS)):
+            is_new |= self._take(message)
         return is_new
 
     async def follow(self, changed: Callable[[], Awaitable[None]] | None = None) -> None:
@@ -60,6 +67,11 @@ class TopicLog:
         while True:
             if await self.read() and changed:
                 await changed()
+
+
+def _in_order(found: Mapping[Any, Sequence[Any]]) -> Iterable[Any]:
+    """The messages of several partitions as they were published; those of each as they stand there."""
+    return heapq.merge(*found.values(), key=lambda message: message.timestamp)
 
 
 async def read_all(kafka: str, partitions: Iterable[TopicPartition], take: Callable[[Any], object]) -> None:
@@ -85,6 +97,6 @@ async def publish(kafka: str, topic: str, key: str, value: bytes | None) -> None
     producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", enable_idempotence=True)
     await producer.start()
     try:
-        await producer.send_and_wait(topic, value, key=key.encode(), partition=0)
+        await producer.send_and_wait(topic, value, key=key.encode())
     finally:
         await producer.stop()

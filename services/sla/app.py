@@ -6,6 +6,7 @@ from functools import partial
 from prometheus_client import Gauge
 
 from services.shared.clock import wall_clock
+from services.shared.engine.skew import Skew
 from services.shared.engine.worker import Worker
 from services.shared.envelope import Limits
 from services.shared.metrics import PrometheusMeter, Registry, SourceMeter, Vocabulary
@@ -41,11 +42,11 @@ async def app(settings: SlaSettings) -> None:
         refused=registry.single(Gauge, "puntual_standards_refused").set,
     ) as published:
         known = InForce(published.standards)
-        sources = Sources("sla", settings, INPUTS, asked(), SourceMeter(registry, "sla"))
-        limits = Limits(wall_clock, horizon=horizon(settings))
+        sources, skew = Sources("sla", settings, INPUTS, asked(), SourceMeter(registry, "sla")), Skew()
+        limits = Limits(wall_clock, horizon=horizon(settings), between=skew.between)
         clocks = machine(known, limits, settings.topic_prefix, sources.hearing)
         meter = PrometheusMeter(registry, clocks.inputs, WORDS)
-        worker = Worker(worker_settings("sla", settings), clocks, meter, hold=sources.hold)
+        worker = Worker(worker_settings("sla", settings), clocks, meter, skew=skew, hold=sources.hold)
 
         async def judge_by(standards: Standards) -> None:
             known.standards = standards

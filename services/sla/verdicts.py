@@ -1,16 +1,19 @@
 """What a run of a clock is worth: by when it is due, and where it stands as of an instant. Pure.
 
-* met: ended at or before `due_at`; what ended before the start counts as met, with nothing elapsed;
+* met: ended at or before `due_at`; what has a window may end before that begins;
 * missed: ended after it, or never: called off after it and begun again;
 * breached: not ended, and `breach_at` has passed. Grace only delays the announcement, for facts still on their way;
 * cancelled: called off at or before `due_at` and not ended before that. Called off later, it excuses nothing;
 * paused: held. A hold moves the limit by as much of it as would have counted. It ends with the run, or where the
   policy's longest pause does; until then, where there is no longest pause, nothing is due. What is paused is not met.
 
+Holds without a gap are one pause, for whatever reasons, as long as each of them pauses: to say again that it is held
+does not begin the longest pause anew. A hold for a reason that does not pause lets the clock run, as a resumption does.
+
 A hold that begins when the limit has passed changes nothing, and nor does a priority or a team stated only then.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from services.shared.instant import Instant
@@ -24,14 +27,15 @@ _RUNNING, _AT_RISK, _BREACHED, _PAUSED = State.RUNNING, State.AT_RISK, State.BRE
 
 
 class Pause(NamedTuple):
-    """A hold, as far as it makes a run stand still."""
+    """Holds without a gap, as far as they make a run stand still."""
 
     start: Instant
     #: NONE: not known yet.
     end: Instant
-    reason: str
     #: No fact has ended it: it lasts until `end`, if that is known.
     is_open: bool
+    #: What it is made of, in order and without gaps.
+    holds: Sequence[Hold]
 
 
 class Verdict(NamedTuple):
@@ -128,14 +132,34 @@ def _after(
 
 
 def pauses(run: Run, held: Sequence[Hold], rule: Pauses, calendar: WorkingTime) -> list[Pause]:
-    """The holds that make a run stand still, each cut to the run and to the longest that is allowed."""
+    """When holds make a run stand still, cut to the run and to the longest that is allowed."""
     found = []
-    for start, end, reason in held:
-        if rule.reasons is not None and reason not in rule.reasons:
-            continue
+    for holds in _unbroken(held, rule.reasons):
+        start, end = holds[0].start, holds[-1].end
         longest = after(rule.longest, start, calendar) if rule.longest else NONE
         stop = min((at for at in (end, run.ended_at, longest) if at), default=NONE)
         begin = Instant(max(start, run.started_at))
         if not stop or stop > begin:
-            found.append(Pause(begin, stop, reason, is_open=not end))
+            found.append(Pause(begin, stop, not end, list(_cut(holds, begin, stop))))
     return found
+
+
+def _unbroken(held: Sequence[Hold], reasons: Collection[str] | None) -> list[list[Hold]]:
+    """The holds for these reasons, those together between which it was not resumed; None: for any."""
+    found: list[list[Hold]] = []
+    for hold in held:
+        if reasons is not None and hold.reason not in reasons:
+            continue
+        if found and found[-1][-1].end == hold.start:
+            found[-1].append(hold)
+        else:
+            found.append([hold])
+    return found
+
+
+def _cut(holds: Sequence[Hold], begin: Instant, stop: Instant) -> Iterator[Hold]:
+    """What lies between two instants; `stop` is NONE where that is not known yet."""
+    for start, end, reason in holds:
+        since, until = Instant(max(start, begin)), min((at for at in (end, stop) if at), default=NONE)
+        if not until or until > since:
+            yield Hold(since, until, reason)

@@ -32,7 +32,7 @@ def stream_of(key: bytes) -> Stream:
     """The stream whose record has this key. Raises ValueError where it is none."""
     kind, *parts = key.decode().split("/")
     if kind != _STREAM or len(parts) != len(Stream._fields):
-        raise ValueError(f"{key!r} is no key of a stream; expected stream/source/topic/site")
+        raise ValueError("its key is no stream's; expected stream/source/topic/site")
     return Stream(*map(unquote, parts))
 
 

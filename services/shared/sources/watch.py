@@ -1,7 +1,6 @@
 """Follows the topic of sources, says there what this worker hears, and decides how the streams stand it answers for."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from services.shared.engine.runtime import every
 from services.shared.engine.worker import Worker
 from services.shared.envelope import Hearing
 from services.shared.instant import SECOND, Instant, format_instant
+from services.shared.log import bounded
 from services.shared.metrics import SourceMeter
 from services.shared.partitioner import partition_of
 from services.shared.settings import ClockKind, Settings
@@ -27,7 +27,7 @@ from services.shared.sources.rhythm import Rhythm
 from services.shared.topic_log import TopicLog
 from services.shared.topics import SOURCES
 
-log = logging.getLogger(__name__)
+log = bounded(__name__)
 
 #: Seconds between two looks, and how long Kafka gets to take what is said.
 _LOOK, _PATIENCE = 1.0, 10.0
@@ -77,7 +77,7 @@ class Sources:
         self.hold = Holder(self.book, self.hearing, settings.topic_prefix, asked)
         self._worker_name = f"{service}/{settings.instance or uuid4().hex[:8]}"
         self._answers = _ANSWERS[service]
-        self._log = TopicLog(settings.kafka, SOURCES.under(settings.topic_prefix), self._take, settings.partitions)
+        self._log = TopicLog(settings.kafka, SOURCES.under(settings.topic_prefix), self._take)
         self._producer: AIOKafkaProducer | None = None
         #: Stream → when this worker last spoke of it, and of how many breaches that wait.
         self._said: dict[Stream, tuple[Instant, int]] = {}

@@ -26,6 +26,13 @@ class PublishFailed(PuntualError):
     """Messages that Kafka did not take; they must be published again."""
 
 
+class NewerVersion(PuntualError):
+    """A record holds what only a newer version knows; judged without it, it could be judged wrongly."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"it has {what} that this version does not know; bring it up to date")
+
+
 class DeadLetterReason(StrEnum):
     """Why input could not be used: a closed list, and a metric label."""
 
@@ -41,6 +48,11 @@ class DeadLetterReason(StrEnum):
     TOO_LARGE = "too_large"
     MISPLACED = "misplaced"
     INVALID = "invalid"
+    #: The record it belongs to was written by a newer version, or is damaged.
+    NOT_UNDERSTOOD = "not_understood"
+    #: By an operator: the message itself, and those before it that were not read yet.
+    SKIPPED = "skipped"
+    PASSED_OVER = "passed_over"
 
 
 class Unusable(PuntualError):
@@ -50,3 +62,13 @@ class Unusable(PuntualError):
         super().__init__(f"{reason.value}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class AbsurdTime(Unusable, ValueError):
+    """A time outside the years 0001 to 9999, where no calendar reaches and sums overflow."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            DeadLetterReason.ABSURD_TIME,
+            "a time lies outside the years 0001 to 9999; check its unit, and leave out what has no end",
+        )

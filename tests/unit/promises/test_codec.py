@@ -265,7 +265,7 @@ def test_a_record_survives_in_memory(facts: list[Fact], now: float) -> None:
     promise = judged(*facts, minutes=now)
     packed = codec.pack(promise)
     put, restored = PartitionStore(MACHINE), PartitionStore(MACHINE)
-    put.put(promise.key, promise)
+    put.keep(promise.key, put.encoded(promise))
     restored.restore([(promise.key, packed)])
     list(restored.index())
     assert put.get(promise.key) == restored.get(promise.key) == promise

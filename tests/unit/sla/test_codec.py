@@ -302,7 +302,7 @@ def test_a_record_survives_in_memory(clock: Clock) -> None:
     """Put or restored, the store has what it was, and gives it out as the changelog has it."""
     packed = codec.pack(clock)
     put, restored = PartitionStore(MACHINE), PartitionStore(MACHINE)
-    put.put(clock.key, clock)
+    put.keep(clock.key, put.encoded(clock))
     restored.restore([(clock.key, packed)])
     list(restored.index())
     assert put.get(clock.key) == restored.get(clock.key) == clock

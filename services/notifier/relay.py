@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 
 from services.notifier.codec import DISPATCH, pack_dispatch
-from services.notifier.items import Standing
+from services.notifier.items import Item, Standing
 from services.notifier.recall import Recall
 from services.notifier.routing import Routing, dispatch
 from services.notifier.sightings import SOURCES, Source
@@ -20,6 +20,7 @@ from services.shared.engine.relay import Forward
 from services.shared.engine.stage import Message, Write
 from services.shared.instant import SECOND, Instant, parse_instant
 from services.shared.partitioner import partition_of
+from services.shared.sources.unheard import UNHEARD, read_unheard
 
 #: Transitions that end nobody's worry.
 _QUIET = frozenset({b"noted", b"made", b"kept", b"started", b"met", b"resumed"})
@@ -71,12 +72,21 @@ def _forward(
     # So does who was told of one that never was, as is known now.
     seen = cycles - 1 if quiet else source.possible(record) if transition in _TAKING_BACK else cycles
     sightings = (source.see(record, number, message.offset, announced_at) for number in range(1, seen + 1))
-    at = now()
+    at, said = now(), read_unheard(headers.get(UNHEARD))
     return [
         write(address.incident_id.encode(), pack_dispatch(address, told))
         for item, places in sightings
-        for address, told in dispatch(recall.counted(item) if recall else item, places, routing, at)
+        for address, told in dispatch(_noted(item, recall, said), places, routing, at)
     ]
+
+
+def _noted(item: Item, recall: Recall | None, unheard: tuple[str, Instant]) -> Item:
+    """The item with what the record does not say: which breach of its customer it is, and who is not heard."""
+    counted = recall.counted(item) if recall else item
+    source, since = unheard
+    if not source or counted.details is None or counted.standing != Standing.BROKEN:
+        return counted
+    return counted._replace(details=counted.details._replace(unheard=source, unheard_since=since))
 
 
 def is_quiet(standing: Standing, transition: bytes | None, untroubled: int, *, tells_risk: bool) -> bool:

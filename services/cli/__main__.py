@@ -11,6 +11,7 @@ from services.cli.judge import judge
 from services.cli.on_call import on_call
 from services.cli.publish import publish
 from services.cli.replay import replay
+from services.cli.skip import skip
 from services.cli.sources import sources
 from services.cli.standards import standards
 from services.cli.topics import topics
@@ -29,7 +30,7 @@ def main() -> None:
 
 
 for command in (
-    up, publish, replay, judge, watch, explain, incidents, on_call, standards, sources, topics, dead_letters,
+    up, publish, replay, judge, watch, explain, incidents, on_call, standards, sources, topics, dead_letters, skip,
 ):  # fmt: skip
     main.add_command(command)
 

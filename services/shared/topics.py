@@ -171,7 +171,7 @@ def provision(
     Raises TopicsDiffer after that, where one that was there differs; KafkaUnreachable; PuntualError where the broker
     refuses.
     """
-    with _admin(bootstrap) as admin:
+    with administration(bootstrap) as admin:
         state = _examine(admin, TOPICS, prefix, partitions, replication)
         wanted = {
             topic.under(prefix): {
@@ -197,7 +197,7 @@ def examine(
     topics: Sequence[Topic] = TOPICS,
 ) -> State:
     """Compare topics of a cluster with the table; changes nothing. `replication`: at least. Raises KafkaUnreachable."""
-    with _admin(bootstrap) as admin:
+    with administration(bootstrap) as admin:
         return _examine(admin, topics, prefix, partitions, replication)
 
 
@@ -221,13 +221,14 @@ def partition_count(bootstrap: str, name: str) -> int:
 
     A producer that asked would create it, with the broker's settings instead of ours. Raises KafkaUnreachable.
     """
-    with _admin(bootstrap) as admin:
+    with administration(bootstrap) as admin:
         (found,) = admin.describe_topics([name])
         return len(found["partitions"])
 
 
 @contextlib.contextmanager
-def _admin(bootstrap: str) -> Iterator[KafkaAdminClient]:
+def administration(bootstrap: str) -> Iterator[KafkaAdminClient]:
+    """A client that administers a cluster, for the length of a `with` block. Raises KafkaUnreachable."""
     try:
         admin = KafkaAdminClient(bootstrap_servers=bootstrap, bootstrap_timeout_ms=CONNECT_MS)
     except (KafkaConnectionError, KafkaTimeoutError) as error:

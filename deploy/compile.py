@@ -24,7 +24,7 @@ PACKAGES = {"services": ROOT / "services", "puntual": ROOT / "protos" / "puntual
 _NAMES = {
     "shared": ("clock", "contexts", "facts", "instant", "keys", "opener", "text", "wire"),
     "shared/engine": ("deadlines", "keeper", "store"),
-    "promises": ("codec", "domain"),
+    "promises": ("codec", "domain", "words"),
     "sla": ("codec", "domain"),
     "notifier": (
         "beliefs", "codec", "domain", "fallbacks", "journal", "pace", "relay", "rising", "routing", "sightings",

@@ -50,7 +50,7 @@ A mapping file; "$name" stands for a column, and an event whose column is empty 
   zone: Europe/Madrid                  # of times without offset; of an hour that exists twice, the first
   format: "%d/%m/%Y %H:%M"             # as strptime has it; without it ISO 8601
   where: {{state: [sold, shipped]}}      # which rows count; "*": anything but empty
-  every_event: {{source: till, subject_id: $id, customer_id: $who}}
+  every_event: {{source: till, subject_id: $id, customer_id: $who}}   # sequence: $number, where rows are in no order
   events:                              # as `puntual publish` takes them
     - {{topic: orders, occurred_at: $sold, promised: {{milestone: MILESTONE_READY, due: {{at: $due}}}}}}
     - {{topic: orders, occurred_at: $done, ready: {{}}}}
@@ -126,15 +126,19 @@ def _mismatches(verdicts: Verdicts, history: History) -> list[str]:
 def _verdict(value: bytes) -> dict[str, Any]:
     """One line of `--out`."""
     promise = pb.Promise.FromString(value)
+    earlier = {"earlier": [_cycle(cycle) for cycle in promise.earlier]} if promise.earlier else {}
+    return {"promise_id": promise.promise_id, **_cycle(promise), **earlier}
+
+
+def _cycle(cycle: pb.Promise | pb.Cycle) -> dict[str, str]:
     times = {
-        name: format_instant(from_timestamp(getattr(promise, name)))
+        name: format_instant(from_timestamp(getattr(cycle, name)))
         for name in ("original_due_at", "due_at", "settled_at")
-        if promise.HasField(name)
+        if cycle.HasField(name)
     }
     return {
-        "promise_id": promise.promise_id,
-        "state": pb.PromiseState.Name(promise.state).removeprefix("PROMISE_STATE_").lower(),
-        "reason": pb.PromiseReason.Name(promise.reason).removeprefix("PROMISE_REASON_").lower(),
+        "state": pb.PromiseState.Name(cycle.state).removeprefix("PROMISE_STATE_").lower(),
+        "reason": pb.PromiseReason.Name(cycle.reason).removeprefix("PROMISE_REASON_").lower(),
         **times,
     }
 

@@ -24,7 +24,7 @@ from services.cli.options import (
 )
 from services.cli.progress import track
 from services.cli.reading import committed, end_offsets, read_to_end
-from services.cli.verdicts import NO_PROMISE, as_json_counts, as_table, fingerprint, label
+from services.cli.verdicts import NO_PROMISE, as_json_counts, as_table, fingerprint, labels
 from services.cli.words import counted
 from services.shared.instant import Instant, format_instant
 from services.shared.publisher import Publisher
@@ -97,7 +97,7 @@ def _show(kafka: str, prefix: str, topics: set[str], timeout: int, *, as_json: b
         for message in read_to_end(kafka, PROMISES.under(prefix))
         if message.key is not None and message.value is not None
     }
-    tally = Counter(map(label, records.values()))
+    tally = Counter(each for value in records.values() for each in labels(value))
     if as_json:
         write(json.dumps({"promises": as_json_counts(tally), "fingerprint": fingerprint(records)}, indent=2))
     else:

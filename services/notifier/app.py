@@ -28,8 +28,8 @@ from services.notifier.silences_log import SilencesLog
 from services.notifier.silencing import Silencing
 from services.shared.clock import wall_clock
 from services.shared.engine.authority import AuthoritativeView
+from services.shared.engine.dead_letters import DeadLetters
 from services.shared.engine.relay import Relay
-from services.shared.engine.stage import DeadLetters
 from services.shared.engine.worker import Worker
 from services.shared.ingress import Ingress, connect
 from services.shared.log import bounded
@@ -78,8 +78,8 @@ async def app(settings: NotifierSettings) -> None:
         links=config.links.link if config.links else None,
         pauses=pauses,
     )
-    known = SilencesLog(_refusing(registry.single(Counter, "puntual_notifier_silences_refused_total").inc))
-    published = TopicLog(settings.kafka, SILENCES.under(settings.topic_prefix), known.take)
+    known = SilencesLog(_refusing(refused := registry.single(Counter, "puntual_notifier_silences_refused_total").inc))
+    published = TopicLog(settings.kafka, SILENCES.under(settings.topic_prefix), known.take, refused)
     await published.start()
     ingress = Ingress(partial(connect, settings.kafka), settings.topic_prefix)
     audit = partial(read_past, settings.kafka, AUDIT.under(settings.topic_prefix), settings.partitions)

@@ -23,6 +23,8 @@ from services.shared.partitioner import partition_of
 
 #: Transitions that end nobody's worry.
 _QUIET = frozenset({b"noted", b"made", b"kept", b"started", b"met", b"resumed"})
+#: Those by which a cycle may be gone.
+_TAKING_BACK = frozenset({b"retracted", b"renegotiated"})
 #: When somebody worries about what was never promised.
 _NEVER = 2**62
 #: How far the clocks of two workers may be apart.
@@ -59,15 +61,16 @@ def _forward(
     record = source.parse(message.value)
     if recall:
         recall.note(source, record)
-    *past, _ = source.cycles(record)
+    cycles = len(source.cycles(record))
     standing = source.standing(record)
     announced_at = _announced_at(headers.get("announced-at"), message.timestamp)
     worry_at = (routing.tells_risk and from_timestamp(record.warn_at)) or from_timestamp(record.due_at) or _NEVER
-    quiet = is_quiet(standing, headers.get("transition"), worry_at - announced_at, tells_risk=routing.tells_risk)
-    # A clock's earlier cycles are over: whoever was told of one hears how it ended, whatever the last one does.
-    sightings = (
-        source.see(record, number, message.offset, announced_at) for number in range(1, len(past) + (1 if quiet else 2))
-    )
+    transition = headers.get("transition")
+    quiet = is_quiet(standing, transition, worry_at - announced_at, tells_risk=routing.tells_risk)
+    # Earlier cycles are over: whoever was told of one hears how it ended, whatever the last one does.
+    # So does who was told of one that never was, as is known now.
+    seen = cycles - 1 if quiet else source.possible(record) if transition in _TAKING_BACK else cycles
+    sightings = (source.see(record, number, message.offset, announced_at) for number in range(1, seen + 1))
     at = now()
     return [
         write(address.incident_id.encode(), pack_dispatch(address, told))

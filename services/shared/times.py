@@ -7,8 +7,9 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.shared.errors import PuntualError
+from services.shared.instant import FIRST_SECOND, LAST_SECOND
 
-_EARLIEST, _LATEST, _SECOND = -62_135_596_800, 253_402_300_799, 1_000_000_000
+_NANOS = 1_000_000_000
 
 
 class NoSuchTime(PuntualError):
@@ -32,5 +33,5 @@ def _absurd(message: Message, path: str) -> Iterator[str]:
             name = f"{path}{field.name}" if number is None else f"{path}{field.name}[{number}]"
             if not isinstance(each, Timestamp):
                 yield from _absurd(each, f"{name}.")
-            elif not (_EARLIEST <= each.seconds <= _LATEST and 0 <= each.nanos < _SECOND):
+            elif not (FIRST_SECOND <= each.seconds <= LAST_SECOND and 0 <= each.nanos < _NANOS):
                 yield name

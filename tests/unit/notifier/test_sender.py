@@ -788,6 +788,7 @@ async def test_everything_is_counted() -> None:
         stage.keep(again)
         await until(lambda: len(stage.submitted) == 2)
         await until(lambda: stage.meter.gauges["waiting", "email", "pending"] == 0)
+        await until(lambda: ("attempted", "email", "success") in stage.meter.counts)
     assert stage.meter.counts == {
         ("decided", "email", "breach", "critical"): 1,
         ("attempted", "email", "retryable"): 1,

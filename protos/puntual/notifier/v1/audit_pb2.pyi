@@ -224,7 +224,7 @@ class AuditedItem(_message.Message):
     kind: _builtins.str
     """For example "order_ready", "first_reply"."""
     cycle: _builtins.int
-    """Which run of a clock; promises have one."""
+    """Which cycle of the promise or clock."""
     standing: _incident_pb2.Standing.ValueType
     severity: _incident_pb2.Severity.ValueType
     @_builtins.property

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"services": ROOT / "services", "puntual": ROOT / "protos" / "puntual"}
 #: What runs for every event. Modules that define msgspec's structs stay interpreted: their classes are made by msgspec.
 _NAMES = {
-    "shared": ("clock", "contexts", "facts", "instant", "keys", "opener", "wire"),
+    "shared": ("clock", "contexts", "facts", "instant", "keys", "opener", "text", "wire"),
     "shared/engine": ("deadlines", "keeper", "store"),
     "promises": ("codec", "domain", "words"),
     "sla": ("codec", "domain"),

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from puntual.promises.v1 import promise_pb2 as pb
 from services.cli.complaints import as_fields, as_lines
@@ -28,6 +27,8 @@ from services.cli.words import counted
 from services.promises.model import State
 from services.shared.clock import from_timestamp
 from services.shared.instant import Instant, format_instant
+from services.shared.terminal import console, say, write
+from services.shared.text import visible
 
 _SHOWN = 10
 _NOTED = State.NOTED.name.lower()
@@ -91,11 +92,11 @@ def judge(
         for value in verdicts.packed.values():
             out.write(json.dumps(_verdict(value)) + "\n")
     if as_json:
-        click.echo(json.dumps(_summary(verdicts, history, as_of, len(wrong)), indent=2))
+        write(json.dumps(_summary(verdicts, history, as_of, len(wrong)), indent=2))
     else:
         _print(verdicts, history, as_of)
     for remark in history.remarks:
-        click.echo(remark, err=True)
+        say(remark, err=True)
     if failures := _failures(verdicts, history, wrong):
         raise Failure("\n".join(failures))
 
@@ -116,7 +117,7 @@ def _failures(verdicts: Verdicts, history: History, wrong: Sequence[str]) -> lis
 def _mismatches(verdicts: Verdicts, history: History) -> list[str]:
     found = ((key, verdicts.labels.get(key, ("", "no promise"))[1], allowed) for key, allowed in history.truths.items())
     return [
-        f"  {key.decode()}: {state}, known as {' or '.join(sorted(allowed))}"
+        f"  {visible(key.decode())}: {state}, known as {' or '.join(sorted(allowed))}"
         for key, state, allowed in found
         if state not in allowed
     ]
@@ -159,12 +160,12 @@ def _summary(verdicts: Verdicts, history: History, as_of: Instant, wrong: int) -
 
 
 def _print(verdicts: Verdicts, history: History, as_of: Instant) -> None:
-    console = Console()
+    out = console()
     later = f"; {history.later:,} later ones left out" if history.later else ""
     size = f"{counted(history.rows, 'row')}, {counted(len(history.events), 'event')}"
-    console.print(f"{size}, judged as of {format_instant(as_of)}{later}")
-    console.print(as_table(verdicts.tally()))
+    out.print(f"{size}, judged as of {format_instant(as_of)}{later}")
+    out.print(as_table(verdicts.tally()))
     if history.truths:
         equal = len(history.truths) - len(_mismatches(verdicts, history))
-        console.print(f"known outcome: {equal:,} of {len(history.truths):,} verdicts equal")
-    console.print(f"fingerprint: {fingerprint(verdicts.packed)}", soft_wrap=True)
+        out.print(f"known outcome: {equal:,} of {len(history.truths):,} verdicts equal")
+    out.print(f"fingerprint: {fingerprint(verdicts.packed)}", soft_wrap=True)

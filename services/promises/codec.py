@@ -26,6 +26,7 @@ from services.promises.model import (
     Party,
     Promise,
     PromiseKind,
+    Reason,
     State,
     Transition,
 )
@@ -34,7 +35,7 @@ from services.shared.clock import from_timestamp, from_timestamps
 from services.shared.contexts import put_context, stated_in, unpack_context
 from services.shared.engine.machine import Labels, Machine, Step
 from services.shared.envelope import Limits
-from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.errors import DeadLetterReason, NewerVersion, Unusable
 from services.shared.facts import reuse
 from services.shared.instant import Instant
 from services.shared.keys import ids_of, record_key
@@ -362,7 +363,11 @@ _TIMES: Final = attrgetter("original_due_at", "due_at", "announced_due_at", "war
 
 
 def unpack(value: bytes) -> Promise:
-    """The record in `pack`'s bytes."""
+    """The record in `pack`'s bytes. Raises NewerVersion where this one would misjudge it."""
+    return _known_promise(_unpacked(value))
+
+
+def _unpacked(value: bytes) -> Promise:
     if COMPILED:
         try:
             return _unpack_plain(value)
@@ -384,6 +389,27 @@ def _unpack_cycle(cycle: pb.Cycle) -> Cycle:
         cycle.state, cycle.reason, original_due_at, due_at, cycle.by_agreement, announced_due_at, warn_at, breach_at,
         settled_at,
     )  # fmt: skip
+
+
+_NEWEST_KIND: Final[int] = max(PromiseKind)
+_NEWEST_STATE: Final[int] = max(State)
+_NEWEST_REASON: Final[int] = max(Reason)
+_NEWEST_FACT: Final[int] = max(FactKind)
+_NEWEST_PARTY: Final[int] = max(Party)
+_NEWEST_CONSENT: Final[int] = max(Consent)
+
+
+def _known_promise(promise: Promise) -> Promise:
+    """The promise, if every number in it means something here."""
+    if promise.kind > _NEWEST_KIND or promise.state > _NEWEST_STATE or promise.reason > _NEWEST_REASON:
+        raise NewerVersion("a kind, state or reason")
+    for cycle in promise.earlier:
+        if cycle.state > _NEWEST_STATE or cycle.reason > _NEWEST_REASON:
+            raise NewerVersion("a state or reason")
+    for fact in promise.facts:
+        if fact.kind > _NEWEST_FACT or fact.by > _NEWEST_PARTY or fact.consent > _NEWEST_CONSENT:
+            raise NewerVersion("a fact of a kind, party or consent")
+    return promise
 
 
 def _unpack_fact(fact: pb.Fact) -> Fact:

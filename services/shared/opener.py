@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.shared.clock import from_timestamp
 from services.shared.contexts import read_context, stated
 from services.shared.envelope import Envelope, Limits
-from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.errors import AbsurdTime, DeadLetterReason, Unusable
 from services.shared.facts import NO_CONTEXT, Context
 from services.shared.instant import Instant, parse_instant
 from services.shared.parsing import load_fields, parse_bytes, parse_fields
@@ -177,7 +177,10 @@ class Opener:
 
 def checked_instant(stamp: Timestamp, field: str) -> Instant:
     """A timestamp inside an event. Raises `Unusable` where it is absent or absurd."""
-    at = from_timestamp(stamp)
+    try:
+        at = from_timestamp(stamp)
+    except AbsurdTime:
+        at = Instant(LATEST + 1)
     if EARLIEST <= at <= LATEST:
         return at
     raise Unusable(

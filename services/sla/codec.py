@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -36,7 +36,7 @@ from services.shared.clock import from_timestamp, from_timestamps
 from services.shared.contexts import put_context, stated_in, unpack_context
 from services.shared.engine.machine import Decoder, Labels, Machine, Step
 from services.shared.envelope import Envelope, Limits
-from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.errors import DeadLetterReason, NewerVersion, Unusable
 from services.shared.facts import NO_CONTEXT, reuse
 from services.shared.instant import Instant
 from services.shared.keys import ids_of, record_key
@@ -491,7 +491,27 @@ def _plain_timestamps(reader: Reader, field: i64) -> tuple[Instant, ...]:
 
 
 def unpack(value: bytes) -> Clock:
-    """The clock in `pack`'s bytes."""
+    """The clock in `pack`'s bytes. Raises NewerVersion where this one would misjudge it."""
+    return _known_clock(_unpacked(value))
+
+
+_NEWEST_METRIC: Final[int] = max(Metric)
+_NEWEST_STATE: Final[int] = max(State)
+_NEWEST_FACT: Final[int] = max(FactKind)
+
+
+def _known_clock(clock: Clock) -> Clock:
+    """The clock, if every number in it means something here."""
+    newest = max([cycle.state for cycle in (*clock.earlier, clock.cycle)])
+    if clock.metric > _NEWEST_METRIC or newest > _NEWEST_STATE:
+        raise NewerVersion("a metric or state")
+    for fact in clock.facts:
+        if fact.kind > _NEWEST_FACT:
+            raise NewerVersion("a fact of a kind")
+    return clock
+
+
+def _unpacked(value: bytes) -> Clock:
     if COMPILED:
         try:
             return _unpack_plain(value)

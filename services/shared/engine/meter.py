@@ -43,6 +43,9 @@ class Meter(Protocol):
         So far is the time of the slowest partition behind the present; where a partition has none yet, since take-over.
         """
 
+    def not_understood(self, records: int) -> None:
+        """So many records are kept as they are, because this version cannot read or judge them."""
+
     def committed(self, topic: str, partition: int) -> None:
         """The commit frontier of a partition advanced just now."""
 

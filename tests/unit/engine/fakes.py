@@ -54,6 +54,7 @@ class Tally:
         self.sweeps: list[float] = []
         self.commits: list[tuple[str, int]] = []
         self.restored: list[float] = []
+        self.not_understood_now = 0
         self.skews: list[float] = []
         self.is_ready = False
 
@@ -91,6 +92,9 @@ class Tally:
 
     def sweep(self, behind: float) -> None:
         self.sweeps.append(behind)
+
+    def not_understood(self, records: int) -> None:
+        self.not_understood_now = records
 
     def committed(self, topic: str, partition: int) -> None:
         self.commits.append((topic, partition))

@@ -46,7 +46,7 @@ def test_a_record_is_what_was_put_until_it_is_dropped() -> None:
     """With the changelog's bytes. Of other keys there is nothing, and dropping them is no matter."""
     store = PartitionStore(MACHINE)
     for reminder in (a_reminder(b"a", State.RUNG), a_reminder(b"a", State.DONE), a_reminder(b"b")):
-        store.put(reminder.key, reminder)
+        store.keep(reminder.key, store.encoded(reminder))
         assert store.get(reminder.key) == reminder
         assert store.packed(reminder.key) == pack(reminder)
     keys = store.keys()

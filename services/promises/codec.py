@@ -405,7 +405,7 @@ def _known_promise(promise: Promise) -> Promise:
         raise NewerVersion("a kind, state or reason")
     for cycle in promise.earlier:
         if cycle.state > _NEWEST_STATE or cycle.reason > _NEWEST_REASON:
-            raise NewerVersion("a state or reason")
+            raise NewerVersion("an earlier state or reason")
     for fact in promise.facts:
         if fact.kind > _NEWEST_FACT or fact.by > _NEWEST_PARTY or fact.consent > _NEWEST_CONSENT:
             raise NewerVersion("a fact of a kind, party or consent")

@@ -65,6 +65,16 @@ class Unusable(PuntualError):
         self.detail = detail
 
 
+class AbsurdTime(Unusable, ValueError):
+    """A time outside the years 0001 to 9999, where no calendar reaches and sums overflow."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            DeadLetterReason.ABSURD_TIME,
+            "a time lies outside the years 0001 to 9999; check its unit, and leave out what has no end",
+        )
+
+
 class Reused(Unusable):
     """An event under an id that its source had given to another event of the same subject."""
 
@@ -75,13 +85,3 @@ class Reused(Unusable):
             " each event an id of its own, not the order's or the customer's",
         )
         self.source = source
-
-
-class AbsurdTime(Unusable, ValueError):
-    """A time outside the years 0001 to 9999, where no calendar reaches and sums overflow."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            DeadLetterReason.ABSURD_TIME,
-            "a time lies outside the years 0001 to 9999; check its unit, and leave out what has no end",
-        )

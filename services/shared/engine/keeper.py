@@ -156,8 +156,8 @@ class Keeper(Generic[R, F]):
     ) -> int:
         """Fold what records did not take together message by message; dead-letter those that cannot be taken.
 
-        Where an id was used again, that is the one that came second. Rare, so the messages are decoded again. How many
-        were set aside.
+        Rare, so the messages are decoded again. How many were set aside. A fact whose id was used before is folded all
+        the same, as which of the two counts must not hang on which came first: its message is set aside, too.
         """
         decode, count = self.machine.inputs[origin.topic], 0
         for message in messages:
@@ -210,13 +210,12 @@ class _Batch(Generic[R, F]):
         `alone`: it is one fact, and is folded though its id was used before: that is only told.
         """
         try:
-            change, problem = self._folded(key, facts)
-            if problem is not None and not alone:
-                return problem
+            change, reused = self._folded(key, facts)
         except Exception as error:  # noqa: BLE001 - no fact may stop those of other records
             return error
-        self._commit(key, change)
-        return problem
+        if reused is None or alone:
+            self._commit(key, change)
+        return reused
 
     def look(self, key: bytes, clock: Instant) -> None:
         """Judge a record whose deadline was due by `clock`. Raises whatever it cannot be judged for; it then stays."""
@@ -231,8 +230,11 @@ class _Batch(Generic[R, F]):
         new = machine.due(old, clock)
         self._commit(key, self._prepared(key, old, new, None if new is None else machine.pack(new), (), None))
 
-    def _folded(self, key: bytes, facts: Sequence[F]) -> tuple["_Change", Unusable | None]:
-        """What these facts make of the record of a key, and whether an id was used again. Raises why they cannot be."""
+    def _folded(self, key: bytes, facts: Sequence[F]) -> tuple["_Change", Exception | None]:
+        """What these facts make of the record of a key, and which id was used again, if one was.
+
+        Raises whatever they cannot be taken for.
+        """
         machine, store = self._machine, self._store
         if store.opaque and key in store.opaque:
             raise Unusable(
@@ -243,16 +245,17 @@ class _Batch(Generic[R, F]):
         if old is None and (problem := self._misplaced(key)):
             raise problem
         new = machine.fold(key, old, facts)
-        reuse = machine.reuse(old, new, facts) if machine.reuse is not None and new is not None else None
+        reuse = machine.reuse
+        reused = reuse(old, new, facts) if reuse is not None and new is not None else None
         if new is old or new == old:
-            return (None, None, None, None, self._entries(key, old, new, facts)), reuse
+            return (None, None, None, None, self._entries(key, old, new, facts)), reused
         value = None if new is None else machine.pack(new)
         if value is not None and len(value) > MAX_RECORD_BYTES:
             raise Unusable(
                 DeadLetterReason.TOO_LARGE, "the record has too many facts; it stays as it was without this one"
             )
         waiting = None if old is None else machine.next_deadline(old)
-        return self._prepared(key, old, new, value, facts, waiting), reuse
+        return self._prepared(key, old, new, value, facts, waiting), reused
 
     def _misplaced(self, key: bytes) -> Unusable | None:
         """Why a new record must not begin here: facts of one subject on two partitions are half-truths on both."""

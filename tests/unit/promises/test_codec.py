@@ -21,7 +21,7 @@ from services.promises.rules import read_rules
 from services.shared.engine.machine import Step
 from services.shared.engine.store import PartitionStore
 from services.shared.envelope import Limits
-from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.errors import DeadLetterReason, NewerVersion, Unusable
 from services.shared.facts import Context
 from services.shared.instant import Instant, parse_instant
 from services.shared.partitioner import partition_of
@@ -423,3 +423,10 @@ def test_what_could_fulfil_a_promise_is_what_the_arms_say() -> None:
     for kind, arms in wanted.items():
         record = note((b"c/k/s", kind, "c", "s"), (), book.rules)
         assert ask(record) == (frozenset(arms), "")
+
+
+def test_a_cycle_that_this_version_would_misjudge_is_refused() -> None:
+    """As the record is whose own state or reason has a number of a newer one."""
+    for past in (replace(FULL.earlier[0], state=9), replace(FULL.earlier[0], reason=99)):
+        with pytest.raises(NewerVersion):
+            codec.unpack(codec.pack(replace(FULL, earlier=(past,))))

@@ -15,7 +15,7 @@ Match = Mapping[str, frozenset[str]]
 
 _NO_DETAILS = Details()
 #: More places than this no promise has been at; a bound all the same on what one record can cause.
-_MAX_PLACES = 64
+MAX_PLACES = 64
 
 
 def _detail(name: str) -> Callable[[Item], str]:
@@ -130,7 +130,7 @@ def dispatch(item: Item, places: Iterable[Place], routing: Routing, now: Instant
     severities = _LEVELS if any("severity" in route.match for route in routing.routes) else (item.severity,)
     known = item.details or _NO_DETAILS
     repeated = (0, 1) if any("repeated" in route.match for route in routing.routes) else (known.breaches,)
-    for place in islice(dict.fromkeys(places), _MAX_PLACES):
+    for place in islice(dict.fromkeys(places), MAX_PLACES):
         details = known._replace(customer_tier=place.tier, site=place.site, team=place.team)
         for severity, breaches in product(severities, repeated):
             was = item._replace(severity=severity, details=details._replace(breaches=breaches))

@@ -72,3 +72,10 @@ def latest(stated: Sequence[Stated]) -> Stated:
     if len(stated) == 1:
         return stated[0]
     return tuple([next(filter(None, reversed(column)), "") for column in zip(*stated, strict=True)])
+
+
+def restated(known: Stated, new: Stated) -> Stated:
+    """What is known once more is stated: field by field the last that is not empty."""
+    if not known or not new:
+        return new or known
+    return tuple([text or before for before, text in zip(known, new, strict=True)])

@@ -4,8 +4,10 @@ Where facts are of one instant, what begins counts before what ends, so that not
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
+from services.shared.facts import NO_CONTEXT, Stated, restated
 from services.shared.instant import Instant
 from services.sla.model import NONE, Fact, FactKind
 
@@ -38,21 +40,39 @@ class Hold(NamedTuple):
     reason: str
 
 
-class Case(NamedTuple):
+class Known(NamedTuple):
+    """What is stated of a case from an instant on, until more is."""
+
+    at: Instant
+    context: Stated
+    case: Stated
+
+
+class Case:
     """All that happened to one contact, callback, order or appointment, as one clock sees it; each in order."""
 
-    facts: Sequence[Fact]
-    runs: Sequence[Run]
-    holds: Sequence[Hold]
-    #: When the customer made contact.
-    contacts: Sequence[Instant]
+    def __init__(self, facts: Sequence[Fact]) -> None:
+        self.facts = facts
+        self.runs = _runs(facts)
+        self.holds = _holds(facts)
+        #: When the customer made contact.
+        self.contacts = [fact.occurred_at for fact in facts if fact.kind in _CONTACTS]
+
+    @cached_property
+    def stated(self) -> Sequence[Known]:
+        """With each fact that states anything, all that is stated by then: field by field the last that is there."""
+        found: list[Known] = []
+        context, case = NO_CONTEXT, NO_CONTEXT
+        for fact in self.facts:
+            if fact.context or fact.case:
+                context, case = restated(context, fact.context), restated(case, fact.case)
+                found.append(Known(fact.occurred_at, context, case))
+        return found
 
 
 def case_of(facts: Sequence[Fact]) -> Case:
     """What facts, in any order, come to."""
-    ordered = sorted(facts, key=_rank)
-    contacts = [fact.occurred_at for fact in ordered if fact.kind in _CONTACTS]
-    return Case(ordered, _runs(ordered), _holds(ordered), contacts)
+    return Case(sorted(facts, key=_rank))
 
 
 # --- runs

@@ -10,7 +10,10 @@
 A hold that begins when the limit has passed changes nothing, and nor does a priority or a team stated only then.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import islice
+from operator import itemgetter
 from typing import NamedTuple
 
 from services.shared.instant import Instant
@@ -60,7 +63,7 @@ def judge(run: Run, case: Case, goal: Goal, calendar: WorkingTime, now: Instant)
     if not state:
         until = stops[-1].end if stops and stops[-1].is_open and not NONE < due_at <= stops[-1].start else None
         state, changed_at, changes_at = _open(until, warn_at, breach_at, now)
-    stopped_at = run.ended_at if state in _ENDED else NONE
+    stopped_at = run.ended_at if state in _endED else NONE
     preferred_met = stopped_at != NONE and (not preferred or stopped_at <= preferred)
     return Verdict(
         state, due_at, preferred, warn_at, breach_at, stopped_at,
@@ -68,7 +71,7 @@ def judge(run: Run, case: Case, goal: Goal, calendar: WorkingTime, now: Instant)
     )  # fmt: skip
 
 
-_ENDED = frozenset({State.MET, State.MISSED})
+_endED = frozenset({State.MET, State.MISSED})
 #: States in which it is known whether the preferred level was met.
 _ANSWERABLE = frozenset({State.BREACHED, State.MET, State.MISSED})
 
@@ -127,10 +130,25 @@ def _after(
     return due_at
 
 
+#: Holds are in order, and only the last can be without an end.
+_START = itemgetter(0)
+
+
+def _end(hold: Hold) -> int:
+    return hold.end or 2**62
+
+
 def pauses(run: Run, held: Sequence[Hold], rule: Pauses, calendar: WorkingTime) -> list[Pause]:
-    """The holds that make a run stand still, each cut to the run and to the longest that is allowed."""
+    """The holds that make a run stand still, each cut to the run and to the longest that is allowed.
+
+    A hold that begins once the run is called off, and another begun, is none of its pauses.
+    """
     found = []
-    for start, end, reason in held:
+    # Those that end before the run starts, or start when it is over, leave nothing; there may be very many.
+    over_at = run.ended_at or (run.cancelled_at if run.is_past else NONE)
+    first = bisect_right(held, run.started_at, key=_end)
+    last = bisect_left(held, over_at, key=_START) if over_at else None
+    for start, end, reason in islice(held, first, last):
         if rule.reasons is not None and reason not in rule.reasons:
             continue
         longest = after(rule.longest, start, calendar) if rule.longest else NONE

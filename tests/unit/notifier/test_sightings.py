@@ -1,14 +1,18 @@
 """What the other services' records mean to the notifier."""
 
+from collections.abc import Callable, Iterable
+from itertools import product
+
 import pytest
 
 from puntual.promises.v1 import promise_pb2
 from puntual.sla.v1 import clock_pb2
 from services.notifier.items import Standing, identity
 from services.notifier.routing import Place
-from services.notifier.sightings import SOURCES
+from services.notifier.sightings import MAX_PLACES, SOURCES
 from services.shared.clock import set_timestamp
 from services.shared.topics import PROMISES, SLA
+from tests.growth import growth
 from tests.unit.notifier.builders import at
 
 BROKEN = promise_pb2.PROMISE_STATE_BROKEN
@@ -107,3 +111,37 @@ def test_each_cycle_of_a_clock_is_seen_for_itself() -> None:
     assert (first.standing, first.since, first.due_at, first.cycle) == (Standing.FULFILLED_LATE, at(5), at(0), 1)
     assert (second.standing, second.since, second.due_at, second.cycle) == (Standing.BROKEN, at(60), at(60), 2)
     assert identity(first) != identity(second)
+
+
+def a_traveller(count: int) -> promise_pb2.Promise:
+    """A promise of which each event states another tier, site and team."""
+    promise = promise_pb2.Promise(promise_id="C-7/callback/V-1", state=BROKEN)
+    for number in range(count):
+        context = promise_pb2.Context(customer_tier=f"t{number}", site=f"s{number}", team=f"m{number}")
+        promise.facts.append(promise_pb2.Fact(event_id=str(number), context=context))
+        promise.context.CopyFrom(context)
+    return promise
+
+
+def mixtures(of: Iterable[int]) -> set[Place]:
+    """Each with each."""
+    return {Place(f"t{tier}", f"s{site}", f"m{team}") for tier, site, team in product(of, repeat=3)}
+
+
+def test_the_places_of_a_promise_are_few_however_much_was_stated() -> None:
+    """Of a thousand events that each state others: the mixtures of what was stated last, the present first."""
+    places = SOURCES["promises.v1"].see(a_traveller(1_000), 1, 42, at(7)).places
+    assert len(places) == len(set(places)) == MAX_PLACES
+    assert places[0] == Place("t999", "s999", "m999")
+    assert set(places) == mixtures(range(996, 1_000))
+    assert set(SOURCES["promises.v1"].see(a_traveller(4), 1, 42, at(7)).places) == mixtures(range(4))
+
+
+def test_what_a_sighting_costs_grows_as_the_record() -> None:
+    """Not with the product of all that was stated."""
+
+    def seen(count: int) -> Callable[[], object]:
+        promise = a_traveller(count)
+        return lambda: SOURCES["promises.v1"].see(promise, 1, 42, at(7))
+
+    assert growth(seen, 100) < 3

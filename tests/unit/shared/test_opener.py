@@ -1,6 +1,7 @@
 """Events are opened as protobuf has them, whoever reads them, or refused in words that help and hold no content."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
@@ -23,6 +24,7 @@ from services.shared.facts import NO_CONTEXT
 from services.shared.instant import parse_instant
 from services.shared.opener import Opener
 from services.shared.parsing import parse_fields
+from tests.growth import growth
 from tests.unit.shared.mutants import chunk, mutants
 
 SECRET = "Ana Garcia 600123123"
@@ -170,6 +172,25 @@ def test_bytes_that_are_no_event_are_refused_without_them(value: bytes) -> None:
         "not a puntual.events.v1.OrderEvent: the bytes are corrupt, or are something else"
         " (JSON needs the header content-type: application/json)"
     )
+
+
+def test_json_with_too_many_names_is_refused() -> None:
+    """In one object or in all of them together: no event has as many."""
+    names = ", ".join(f'"{number}": 0' for number in range(1_001))
+    objects = ", ".join('{"a": 0}' for _ in range(1_001))
+    for value in (f"{{{names}}}", f'{{"ready": [{objects}]}}'):
+        assert refused(value.encode()).endswith("the JSON has more than 1,000 names; send ids, not data")
+
+
+def test_what_json_costs_grows_as_its_names() -> None:
+    """Also where the last is there twice."""
+
+    def refusing(count: int) -> Callable[[], object]:
+        names = ", ".join(f'"{number}": 0' for number in range(count))
+        value = f'{{{names}, "{count - 1}": 0}}'.encode()
+        return lambda: refused(value)
+
+    assert growth(refusing, 120) < 3
 
 
 def test_json_in_another_encoding_is_said_to_be() -> None:

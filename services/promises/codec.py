@@ -38,6 +38,7 @@ from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import Instant
 from services.shared.keys import ids_of, record_key
 from services.shared.opener import Opener, checked_instant
+from services.shared.packing import MANY, Pieces
 from services.shared.partitioner import home_of
 from services.shared.wire import COMPILED, Reader, put_message, put_number, put_text, put_timestamp
 from services.shared.working_time import end_of_day
@@ -274,8 +275,11 @@ def pack(promise: Promise) -> bytes:
     put_timestamp(out, 13, settled_at)
     put_context(out, 14, context)
     put_text(out, 15, rules_version)
-    for fact in facts:
-        put_message(out, 16, _pack_fact(fact))
+    if len(facts) < MANY:
+        for fact in facts:
+            put_message(out, 16, _pack_fact(fact))
+    else:
+        out.write(_PIECES.of(key, facts))
     return out.getvalue()
 
 
@@ -293,6 +297,9 @@ def _pack_fact(fact: Fact) -> bytes:
     put_text(out, 9, reason)
     put_context(out, 10, context)
     return out.getvalue()
+
+
+_PIECES: Final = Pieces(16, _pack_fact)
 
 
 def _unpack_plain(value: bytes) -> Promise:

@@ -31,6 +31,7 @@ class DeadLetterReason(StrEnum):
     FUTURE_TIME = "future_time"
     TOO_LATE = "too_late"
     TOO_LARGE = "too_large"
+    TOO_MANY_FACTS = "too_many_facts"
     MISPLACED = "misplaced"
     INVALID = "invalid"
 

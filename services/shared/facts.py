@@ -1,7 +1,9 @@
 """What the facts of every record have in common: they are a set, and each says whom it concerns and where."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+
+from services.shared.errors import DeadLetterReason, Unusable
 
 #: What is stated of a context: its fields in order, or NO_CONTEXT.
 Stated = tuple[str, ...]
@@ -40,16 +42,45 @@ class Fact(Protocol):
 F = TypeVar("F", bound=Fact)
 
 
+#: Of a record. What one order, callback, appointment or contact comes to is a few dozen; every write writes them all.
+MOST_FACTS: Final = 1_000
+
+
 def merge(known: tuple[F, ...], new: Sequence[F]) -> tuple[F, ...]:
-    """The union, in order. Of facts with one id but different content the smallest is kept, whichever came first."""
+    """The union, in order. Of facts with one id but different content the smallest is kept, whichever came first.
+
+    Of more than `MOST_FACTS` the earliest are kept, in whatever order they came. Raises `Unusable` where a new one is
+    not among them. What an earlier version kept beyond that stays.
+    """
     if len(new) == 1 and _follows(new[0], known):
+        if len(known) >= MOST_FACTS:
+            raise _crowded()
         return (*known, new[0])
+    merged, room = union(known, new), max(MOST_FACTS, len(known))
+    if len(merged) > room:
+        left_out = set(merged[room:])
+        if any(fact in left_out for fact in new):
+            raise _crowded()
+        merged = merged[:room]
+    return merged
+
+
+def union(known: Sequence[F], new: Sequence[F]) -> tuple[F, ...]:
+    """As `merge`, however many there are."""
     by_id = {(fact.source, fact.event_id): fact for fact in known}
     for fact in new:
         seen = by_id.setdefault((fact.source, fact.event_id), fact)
         if fact < seen:
             by_id[fact.source, fact.event_id] = fact
     return tuple(sorted(by_id.values()))
+
+
+def _crowded() -> Unusable:
+    return Unusable(
+        DeadLetterReason.TOO_MANY_FACTS,
+        f"{MOST_FACTS:,} earlier events concern the same subject already, as many as are judged together; give every"
+        " order, callback, appointment and contact a subject_id of its own",
+    )
 
 
 def _follows(fact: F, known: tuple[F, ...]) -> bool:

@@ -62,9 +62,11 @@ class Case:
     def stated(self) -> Sequence[Known]:
         """With each fact that states anything, all that is stated by then: field by field the last that is there."""
         found: list[Known] = []
-        context, case = NO_CONTEXT, NO_CONTEXT
+        context, case = last = NO_CONTEXT, NO_CONTEXT
         for fact in self.facts:
-            if fact.context or fact.case:
+            said = fact.context, fact.case
+            if said != last and any(said):
+                last = said
                 context, case = restated(context, fact.context), restated(case, fact.case)
                 found.append(Known(fact.occurred_at, context, case))
         return found

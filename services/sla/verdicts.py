@@ -63,7 +63,7 @@ def judge(run: Run, case: Case, goal: Goal, calendar: WorkingTime, now: Instant)
     if not state:
         until = stops[-1].end if stops and stops[-1].is_open and not NONE < due_at <= stops[-1].start else None
         state, changed_at, changes_at = _open(until, warn_at, breach_at, now)
-    stopped_at = run.ended_at if state in _endED else NONE
+    stopped_at = run.ended_at if state in _ENDED else NONE
     preferred_met = stopped_at != NONE and (not preferred or stopped_at <= preferred)
     return Verdict(
         state, due_at, preferred, warn_at, breach_at, stopped_at,
@@ -71,7 +71,7 @@ def judge(run: Run, case: Case, goal: Goal, calendar: WorkingTime, now: Instant)
     )  # fmt: skip
 
 
-_endED = frozenset({State.MET, State.MISSED})
+_ENDED = frozenset({State.MET, State.MISSED})
 #: States in which it is known whether the preferred level was met.
 _ANSWERABLE = frozenset({State.BREACHED, State.MET, State.MISSED})
 

@@ -6,7 +6,7 @@ Pure: an incident, whoever reads, and the time, into HTML without scripts and wi
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from pathlib import Path
 from shlex import quote
@@ -339,7 +339,7 @@ def _preferred(accept_language: str) -> str:
     return next((language for language in spoken if language in LANGUAGES), _FALLBACK_LANGUAGE)
 
 
-@cache
+@lru_cache(512)
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name or "UTC")

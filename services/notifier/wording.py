@@ -7,7 +7,7 @@ ever filled in, never interpreted.
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from shlex import quote
 from typing import Any, NamedTuple
@@ -300,7 +300,7 @@ def _when(at: Instant, details: Details, style: Style) -> str:
     return f"{to_datetime(at).astimezone(zone):%Y-%m-%d %H:%M} {zone.key}"
 
 
-@cache
+@lru_cache(512)
 def _zone(name: str) -> ZoneInfo:
     """The zone of that name; UTC where an event made it up."""
     try:

@@ -60,7 +60,8 @@ def taken(kept: tuple[Fact, ...], new: list[Fact]) -> tuple[Fact, ...]:
     try:
         return merge(kept, new)
     except Unusable as error:
-        assert error.reason == DeadLetterReason.TOO_MANY_FACTS
+        reason = error.reason
+    assert reason == DeadLetterReason.TOO_MANY_FACTS
     if len(new) > 1:
         for fact in new:
             kept = taken(kept, [fact])

@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.json_format import MessageToJson
+from google.protobuf.json_format import MessageToJson, ParseDict
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -172,6 +172,32 @@ def test_bytes_that_are_no_event_are_refused_without_them(value: bytes) -> None:
         "not a puntual.events.v1.OrderEvent: the bytes are corrupt, or are something else"
         " (JSON needs the header content-type: application/json)"
     )
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {"customer_name": "ñ" * 256},
+            "customer_name has 256 characters; at most 255 are accepted: send ids, not data",
+        ),
+        ({"site": "x" * 100_000}, "site has 100000 characters; at most 255 are accepted"),
+        ({"waived": {"reason": "x" * 501}}, "waived.reason has 501 characters; at most 500 are accepted"),
+        (
+            {"promised": {"milestone": 1, "due": {"day": {"date": "2026-01-01", "calendar": "x" * 501}}}},
+            "promised.due.day.calendar has 501 characters",
+        ),
+    ],
+)
+def test_texts_that_are_too_long_are_refused(fields: dict[str, Any], said: str, is_json: bool) -> None:
+    """Whatever they say, by the name of the field."""
+    message = ParseDict(HEAD | {"customer_id": "c"} | fields, OrderEvent())
+    value = MessageToJson(message).encode() if is_json else message.SerializeToString()
+    with pytest.raises(Unusable) as caught:
+        OPENER.open(value, is_json)
+    assert caught.value.reason == DeadLetterReason.TOO_LARGE
+    assert caught.value.detail.startswith(said)
 
 
 def test_json_with_too_many_names_is_refused() -> None:

@@ -17,7 +17,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from services.shared.instant import Instant
-from services.shared.working_time import WorkingTime
+from services.shared.working_time import NeverOpen, WorkingTime
 from services.sla.model import NONE, State
 from services.sla.policies import Goal, Pauses
 from services.sla.runs import Case, Hold, Run
@@ -116,6 +116,16 @@ def limit(run: Run, case: Case, goal: Goal, calendar: WorkingTime) -> Instant:
 def _after(
     run: Run, stops: Sequence[Pause], contacts: Sequence[Instant], target: Target, calendar: WorkingTime
 ) -> Instant:
+    """NONE also where so much time never comes: then nothing is due."""
+    try:
+        return _reckoned(run, stops, contacts, target, calendar)
+    except NeverOpen:
+        return NONE
+
+
+def _reckoned(
+    run: Run, stops: Sequence[Pause], contacts: Sequence[Instant], target: Target, calendar: WorkingTime
+) -> Instant:
     if target.unit == Unit.WINDOW:
         return run.window_end
     if target.unit == Unit.CONTACTS:
@@ -151,9 +161,17 @@ def pauses(run: Run, held: Sequence[Hold], rule: Pauses, calendar: WorkingTime) 
     for start, end, reason in islice(held, first, last):
         if rule.reasons is not None and reason not in rule.reasons:
             continue
-        longest = after(rule.longest, start, calendar) if rule.longest else NONE
+        longest = _longest(rule.longest, start, calendar) if rule.longest else NONE
         stop = min((at for at in (end, run.ended_at, longest) if at), default=NONE)
         begin = Instant(max(start, run.started_at))
         if not stop or stop > begin:
             found.append(Pause(begin, stop, reason, is_open=not end))
     return found
+
+
+def _longest(target: Target, start: Instant, calendar: WorkingTime) -> Instant:
+    """NONE where it never comes: then nothing ends the pause."""
+    try:
+        return after(target, start, calendar)
+    except NeverOpen:
+        return NONE

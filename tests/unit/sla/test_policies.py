@@ -118,7 +118,7 @@ def test_a_document_becomes_policies() -> None:
         (
             "3 business days",
             "99999 business days",
-            "line 21: policies[1].targets.resolution.limit: '99999 business days, end of day' can never be",
+            "line 21: policies[1].targets.resolution.limit: '99999 business days, end of day' is longer than a hundred years",
         ),
         ("[30min, 10 business minutes]", "[1 business day]", "'1 business day' is no lead; write for example 30min"),
         ("limit: 24h", "limit: window", "'window' is for appointment_started only; write for example 24h"),

@@ -2,31 +2,35 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from typing import Any
 
-import recurring_ical_events
-from icalendar import Calendar
+from services.shared.ical import read_ical, unreadable
 
-from services.shared.documents import DocumentError
+_DAY = timedelta(days=1)
 
 
 def closing_days(content: bytes, file: str, first: int, last: int) -> Mapping[date, str]:
     """The whole days in it from the first year to the last, in order, with their names; repetitions are expanded.
 
-    Events with a time of day close nothing. Raises DocumentError.
+    Events with a time of day close nothing, and nor do those that are cancelled or leave people free (TRANSPARENT).
+    Raises DocumentError.
     """
+    _, events = read_ical(content, file, last)
+    since, until = date(first, 1, 1), date(last, 12, 31)
     try:
-        calendar = Calendar.from_ical(content)
-        events = recurring_ical_events.of(calendar).between(date(first, 1, 1), date(last + 1, 1, 1))
-    except (ValueError, OverflowError) as error:
-        raise DocumentError(f"{file}: is no calendar: {error}; export it as iCalendar (.ics)") from error
-    found: dict[date, str] = {}
-    for event in events:
-        start, end = event.start, event.end
-        if isinstance(start, datetime):
-            continue
-        day = start
-        while day < max(end, start + timedelta(days=1)):
-            if first <= day.year <= last:
-                found[day] = str(event.get("SUMMARY", "closed"))
-            day += timedelta(days=1)
-    return dict(sorted(found.items()))
+        found = [(event.start, event.end, event) for event in events.between(since, until + _DAY) if _closes(event)]
+    except Exception as error:  # noqa: BLE001 - whatever the library raises of what others wrote
+        raise unreadable(file, error) from None
+    days: dict[date, str] = {}
+    for start, end, event in found:
+        if not isinstance(start, datetime):
+            day, after = max(start, since), max(end, start + _DAY)
+            while day < after and day <= until:
+                days[day] = str(event.get("SUMMARY", "closed"))
+                day += _DAY
+    return dict(sorted(days.items()))
+
+
+def _closes(event: Any) -> bool:  # noqa: ANN401 - its library ships no types
+    said = (str(event.get(name, "")).strip().upper() for name in ("STATUS", "TRANSP"))
+    return not {"CANCELLED", "TRANSPARENT"}.intersection(said)

@@ -145,6 +145,10 @@ def read_policies(text: str, file: str, holidays: PublicHolidays) -> PolicyBook:
     apply_to_open = fields.flag("apply_to_open")
     section = fields.section("calendars")
     names, calendars = section.names(), read_calendars(section, holidays)
+    if not names:
+        fields.problem(
+            "calendars", 'is missing; write for example {office: {zone: UTC, hours: {mon-fri: "09:00-18:00"}}}'
+        )
     sites = fields.section("sites")
     calendar_of = {site: sites.text(site, one_of=frozenset(names)) for site in sites.names()}
     sections = fields.sections("policies")

@@ -134,6 +134,7 @@ def test_a_document_becomes_policies() -> None:
             "apply_to_open: yes, please",
             "line 3: apply_to_open: 'yes, please' is neither true nor",
         ),
+        ("calendars:", "calenders:", "calendars: is missing; write for example {office: {zone: UTC, hours: {mon-fri:"),
         ("policies:", "polices:", "policies: there is none; write at least one"),
         (WHOLE, "[]", "[] has no fields; write name: value pairs"),
     ],

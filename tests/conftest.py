@@ -24,7 +24,7 @@ _prefixes = (f"t{number}." for number in itertools.count(1))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--compiled`: fail at once unless the code under test is compiled (`make test-compiled`). The others: tests/fuzz."""
+    """`--compiled`: fail at once unless the code under test is compiled (`make test-compiled`). `--fuzz-…`: tests/fuzz."""
     parser.addoption("--compiled", action="store_true", help="insist on compiled code")
     parser.addoption("--fuzz-seconds", type=float, default=60.0, help="for how long doors are fuzzed")
     parser.addoption("--fuzz-seed", default="1", help="what all mutated input follows from")

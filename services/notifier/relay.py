@@ -13,7 +13,7 @@ from functools import partial
 from services.notifier.codec import DISPATCH, pack_dispatch
 from services.notifier.items import Standing
 from services.notifier.recall import Recall
-from services.notifier.routing import Routing, dispatch
+from services.notifier.routing import Routing, dispatch, reach
 from services.notifier.sightings import SOURCES, Source
 from services.shared.clock import Now, from_timestamp, wall_clock
 from services.shared.engine.relay import Forward
@@ -59,20 +59,22 @@ def _forward(
     record = source.parse(message.value)
     if recall:
         recall.note(source, record)
-    *past, _ = source.cycles(record)
+    cycles = source.cycles(record)
+    past = cycles[:-1]
     standing = source.standing(record)
     announced_at = _announced_at(headers.get("announced-at"), message.timestamp)
     worry_at = (routing.tells_risk and from_timestamp(record.warn_at)) or from_timestamp(record.due_at) or _NEVER
     quiet = is_quiet(standing, headers.get("transition"), worry_at - announced_at, tells_risk=routing.tells_risk)
     # A clock's earlier cycles are over: whoever was told of one hears how it ended, whatever the last one does.
-    sightings = (
-        source.see(record, number, message.offset, announced_at) for number in range(1, len(past) + (1 if quiet else 2))
-    )
-    at = now()
+    news = past if quiet else cycles
+    items = [
+        source.see(record, cycle, number, message.offset, announced_at) for number, cycle in enumerate(news, start=1)
+    ]
+    reached, at = reach(items[0], source.places(record), routing) if items else (), now()
     return [
         write(address.incident_id.encode(), pack_dispatch(address, told))
-        for item, places in sightings
-        for address, told in dispatch(recall.counted(item) if recall else item, places, routing, at)
+        for item in items
+        for address, told in dispatch(recall.counted(item) if recall else item, reached, routing, at)
     ]
 
 

@@ -20,14 +20,6 @@ from services.shared.keys import split_key
 from services.shared.parsing import parse_bytes
 
 
-class Sighting(NamedTuple):
-    """How a promise or clock stands, and where it belongs."""
-
-    item: Item
-    #: Where it can have been said to belong, the present first; at most `MAX_PLACES`.
-    places: tuple[Place, ...]
-
-
 class Source(NamedTuple):
     """A topic of records and how they are read; they have `context` and `facts`, their cycles `state` and `due_at`."""
 
@@ -59,9 +51,16 @@ class Source(NamedTuple):
             at = broken_at(standing, from_timestamp(since), from_timestamp(cycle.due_at))
             yield (self.service, record_id, number), at
 
-    def see(self, record: Any, number: int, offset: int, announced_at: Instant) -> Sighting:  # noqa: ANN401
-        """What a record, as `parse` gives it, says of its n-th cycle. Raises `Unusable` where its id is none."""
-        cycle, record_id = self.cycles(record)[number - 1], self.record_id(record)
+    def places(self, record: Any) -> tuple[Place, ...]:  # noqa: ANN401
+        """Where a record can have been said to belong, the present first; at most `MAX_PLACES`."""
+        return _places([record.context, *(fact.context for fact in reversed(record.facts))])
+
+    def see(self, record: Any, cycle: Any, number: int, offset: int, announced_at: Instant) -> Item:  # noqa: ANN401
+        """What a record, as `parse` gives it, says of one of its cycles. Raises `Unusable` where its id is none.
+
+        `number`: which one it is, from 1.
+        """
+        record_id = self.record_id(record)
         standing = self.standing(cycle)
         since, original_due_at, reason = self.read(cycle, standing)
         try:
@@ -70,7 +69,7 @@ class Source(NamedTuple):
         except ValueError:
             raise Unusable(DeadLetterReason.INVALID, "the record's id must be customer/kind/subject") from None
         context: dict[str, Any] = {name: _short(getattr(record.context, name)) for name in _CONTEXT}
-        item = Item(
+        return Item(
             service=self.service,
             record_id=record_id,
             kind=kind,
@@ -82,7 +81,6 @@ class Source(NamedTuple):
             cycle=number,
             details=Details(from_timestamp(original_due_at), **context, reason=reason),
         )
-        return Sighting(item, _places([record.context, *(fact.context for fact in reversed(record.facts))]))
 
 
 #: What a message says of either service's context.

@@ -1,6 +1,7 @@
 """What is forwarded to whom, and that skipping the rest keeps nobody in the dark."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +15,7 @@ from puntual.promises.v1.promise_pb2 import (
     Promise as PromiseMessage,
     PromiseState,
 )
+from puntual.sla.v1.clock_pb2 import CLOCK_STATE_MET, CLOCK_STATE_RUNNING, Clock
 from services.notifier import domain as notifier
 from services.notifier.beliefs import Receivers
 from services.notifier.codec import decode
@@ -29,6 +31,7 @@ from services.shared.engine.stage import Headers
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.facts import Context
 from services.shared.instant import Instant, format_instant
+from tests.growth import growth
 from tests.unit.notifier.builders import at
 from tests.unit.promises import builders
 from tests.unit.promises.strategies import promised_with
@@ -265,3 +268,18 @@ def test_in_the_end_everybody_knows_how_a_promise_stands(facts: list[Fact], cuts
         assert b"pager" in believed[Standing.BROKEN] or Context(*world.promise.context).site != "Vigo"
     else:
         assert not any(believed.values())
+
+
+def test_what_a_record_of_many_cycles_costs_grows_as_it_does() -> None:
+    """Each of them is told of, and where they can have been told of is found out once for all."""
+    forward = forwards(EVERYTHING, 12, now=lambda: at(0))["puntual.sla.v1"]
+
+    def forwarded(count: int) -> Callable[[], object]:
+        clock = Clock(clock_id="C-7/first_reply/A-1", state=CLOCK_STATE_RUNNING)
+        for number in range(count):
+            clock.earlier.add(state=CLOCK_STATE_MET)
+            clock.facts.add(event_id=str(number)).context.site = f"site {number % 20}"
+        record = Record(clock.SerializeToString(), topic="puntual.sla.v1")
+        return lambda: list(forward(record))
+
+    assert growth(forwarded, 60) < 3

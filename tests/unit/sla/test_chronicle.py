@@ -135,8 +135,10 @@ def test_a_bad_document_is_not_packed() -> None:
 WITHOUT_END = {
     "closed for good": (
         CLOSED.format(closed="2026-12-02..2199-12-31: this branch is closed"),
-        "line 3: calendars.office.closed.2026-12-02..2199-12-31: is longer than 10 years; to what is closed for good"
-        " give another calendar",
+        (
+            "line 3: calendars.office.closed.2026-12-02..2199-12-31: is longer than 10 years; to what is closed for good"
+            " give another calendar"
+        ),
     ),
     "closed for good, bit by bit": (
         CLOSED.format(closed=", ".join(f"{year}-01-01..{year + 8}-12-31: shut" for year in range(2027, 2199, 9))),
@@ -148,8 +150,10 @@ WITHOUT_END = {
     ),
     "held for as long as there are none": (
         PAUSED.format(longest="36600 business hours"),
-        "line 6: policies[0].pauses.longest: never ends: calendar office: so much working time does not come before"
-        " 2200; write a shorter one, or open the calendar",
+        (
+            "line 6: policies[0].pauses.longest: never ends: calendar office: so much working time does not come before"
+            " 2200; write a shorter one, or open the calendar"
+        ),
     ),
     "conditions of very many cases": (
         DOCUMENT.format(name="2", limit="24h", more="").replace("policies: [", f"policies: [{HARD}, "),

@@ -62,9 +62,27 @@ compile: $(COMPILED)/done  ## compile what runs for every event (needs a C compi
 test-compiled: $(COMPILED)/done  ## the unit tests of what is compiled, over compiled code
 	$(BIN)/pytest --compiled -o pythonpath="$(COMPILED) . protos" $(addprefix tests/unit/,engine promises shared sla notifier) $(ARGS)
 
+.PHONY: image
+image:  ## build the image without a daemon (needs root, buildah and mmdebstrap)
+	.ci/image
+
+.PHONY: test-image
+test-image: .venv/dev  ## try the services of that image on real Kafka
+	. .ci/buildah; container=$$(buildah from puntual) && $(BIN)/pytest --container $$container tests/image $(ARGS); \
+	status=$$?; buildah rm $$container >/dev/null; exit $$status
+
 .PHONY: chaos
 chaos: .venv/dev  ## faults of every kind, each judged by one oracle, on real Kafka (ARGS="--seed 7 --count 200")
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+.PHONY: proof
+proof: .venv/dev  ## what takes hours: long freezes, many runs under faults and at crash points, a wide search
+	$(BIN)/pytest --freeze 150 tests/integration/shared/test_publisher.py
+	$(BIN)/pytest --freeze 600 tests/integration/shared/test_publisher.py
+	for run in 1 2 3 4 5 6 7 8 9 10; do \
+	    $(BIN)/pytest --hypothesis-profile=search tests/unit --quiet || exit; done
+	$(BIN)/python -m tests.chaos --count 200
+	$(BIN)/python -m tests.crash
 
 .PHONY: bench
 bench: $(COMPILED)/done $(RIVALS)/done  ## measure everything, on a real broker, and others beside it (ARGS="delay burst --short")

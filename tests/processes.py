@@ -8,12 +8,12 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 from services.shared.broker import HOST
 
@@ -34,7 +34,6 @@ class ServiceProcess:
     ) -> None:
         """`code`: where the packages lie, if not here."""
         self._code = code
-        self._command = [sys.executable, "-m", f"services.{service}"]
         mine = {
             "KAFKA": kafka,
             "TOPIC_PREFIX": prefix,
@@ -43,7 +42,9 @@ class ServiceProcess:
             "ANSWERS_PORT": 0,
             **{name.upper(): value for name, value in settings.items()},
         }
-        self._environment = {**os.environ, **{f"PUNTUAL_{name}": str(value) for name, value in mine.items()}}
+        environment = {f"PUNTUAL_{name}": str(value) for name, value in mine.items()}
+        self._environment = {**os.environ, **environment}
+        self._command = self._starting(service, environment)
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in __exit__
         self._process: subprocess.Popen[str] | None = None
 
@@ -87,6 +88,16 @@ class ServiceProcess:
             return str(answer.read().decode())
         return ""
 
+    def health(self, path: str) -> tuple[int, str]:
+        """The status and the text of `/readyz` or `/livez`; 0 while there is no answer."""
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{self.metrics_port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode().strip()
+        except HTTPError as refused:
+            return refused.code, refused.read().decode().strip()
+        except (URLError, ConnectionError, _SilentYet):
+            return 0, ""
+
     def metrics(self) -> Mapping[str, float]:
         """Every series by its name and labels, as exposed."""
         lines = (line for line in self.get("/metrics").splitlines() if not line.startswith("#"))
@@ -96,6 +107,22 @@ class ServiceProcess:
         """SIGTERM; returns the exit code."""
         return self._end(signal.SIGTERM)
 
+    def wait(self, seconds: float) -> int:
+        """Wait until it ends by itself; returns the exit code. Fails where it does not."""
+        wait_for(lambda: not self._runs(), seconds, self.output)
+        assert self._process is not None
+        return self._process.wait()
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> int:
         """SIGKILL: no goodbye."""
         return self._end(signal.SIGKILL)
@@ -103,6 +130,14 @@ class ServiceProcess:
     def output(self) -> str:
         """All it has logged."""
         return self._logged(0).decode()
+
+    def _starting(self, service: str, _environment: Mapping[str, str]) -> Sequence[str]:
+        """The command that starts it."""
+        return [sys.executable, "-m", f"services.{service}"]
+
+    def _worker(self, started: int) -> int:
+        """The process that signals are for, by the one that was started."""
+        return started
 
     def _logged(self, start: int) -> bytes:
         # Reading must not move the file's position: it is where the process writes.
@@ -119,7 +154,7 @@ class ServiceProcess:
 
     def _end(self, number: int) -> int:
         assert self._process is not None
-        self._process.send_signal(number)
+        os.kill(self._worker(self._process.pid), number)
         return self._process.wait(40)
 
     def __enter__(self) -> Self:

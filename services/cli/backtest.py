@@ -19,7 +19,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from services.cli.exits import EXIT_CODES, Failure
+from services.cli.complaints import as_lines
+from services.cli.exits import OF_HISTORIES, Failure
 from services.cli.history import read as read_history
 from services.cli.inputs import INPUTS
 from services.cli.mapping import load as load_mapping
@@ -72,16 +73,20 @@ class Share:
     tally: Tally
     events: int = 0
     unusable: Counter[str] = field(default_factory=Counter)
+    #: Of the rows of a file: what is wrong with them, and what else is odd; every share reads them all.
+    problems: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
     def add(self, other: "Share") -> None:
         """Take over what another has found."""
         self.tally.add(other.tally)
         self.events += other.events
         self.unusable.update(other.unusable)
+        self.problems, self.remarks = other.problems, other.remarks
 
 
 @click.command(
-    epilog=f"""{EXIT_CODES}
+    epilog=f"""{OF_HISTORIES}
 
 \b
 Examples:
@@ -114,21 +119,33 @@ def backtest(
     """Judge past events by other standards: how well the word would have been kept, and what would end otherwise.
 
     Nothing is published. Rates are of what is over, kept of kept and broken; what is still open, was called off or has
-    no policy is counted beside them.
+    no policy is counted beside them. Events that cannot be used, rows that give none or contradict each other, and a
+    past in which nothing is timed end the command with 1.
     """
     documents = (old, new) if old else (new,)
     names = told_apart(documents)
     job = Job(Past(_file(events), mapping, kafka, prefix), documents, as_of or wall_clock(), processes)
     found = run(job)
+    for remark in found.remarks:
+        click.echo(remark, err=True)
     if as_json:
         click.echo(json.dumps(_as_json(found, documents, job.as_of), indent=2, ensure_ascii=False))
     else:
         _print(found, names)
     if page:
         page.write_text(report(found.tally, names, found.events, job.as_of), encoding="utf-8")
+    if failures := [*found.problems, *_failures(found)]:
+        raise Failure("\n".join(failures))
+
+
+def _failures(found: Share) -> Iterator[str]:
     if found.unusable:
         reason, count = found.unusable.most_common(1)[0]
-        raise Failure(f"{counted(found.unusable.total(), 'event')} left out; {count:,} of them because of: {reason}")
+        yield f"{counted(found.unusable.total(), 'event')} left out; {count:,} of them because of: {reason}"
+    if not found.events:
+        yield "there are no events to judge; name a file that holds some, or a topic that was published to"
+    elif not any(found.tally.counts):
+        yield "no event starts a clock that the standards time; map events of what they time (`puntual judge --help`)"
 
 
 def told_apart(documents: Sequence[Path]) -> list[str]:
@@ -183,7 +200,7 @@ def judge_share(job: Job, number: int) -> Share:
     timed = InForce(Standards([side.versions[0] for side in sides]))
     reading = readings(timed, Limits(lambda: job.as_of, ahead=0, max_bytes=1 << 30))
     share, facts = Share(Tally.of(len(sides))), defaultdict[bytes, list[Fact]](list)
-    for read in _events(job.past, number, job.shares):
+    for read in _events(job.past, number, job.shares, share):
         share.events += 1
         try:
             for key, fact in read(reading):
@@ -221,8 +238,8 @@ class _Message(NamedTuple):
         return reading[self.topic](self.value, self.is_json)
 
 
-def _events(past: Past, number: int, shares: int) -> Iterator[Any]:
-    """How each event of a share is read."""
+def _events(past: Past, number: int, shares: int, share: Share) -> Iterator[Any]:
+    """How each event of a share is read; what is odd about rows is noted in it."""
     if past.file is None:
         for topic in INPUTS.values():
             for message in read_to_end(past.kafka, topic.under(past.prefix)):
@@ -230,6 +247,7 @@ def _events(past: Past, number: int, shares: int) -> Iterator[Any]:
                     yield _Message(topic.name, message.value or b"", JSON_HEADER in message.headers)
     elif past.mapping is not None:
         history = read_history(past.file, load_mapping(past.mapping), Instant(1 << 62))
+        share.problems, share.remarks = as_lines(history.problems), history.remarks
         for event in history.events:
             if _share_of(event.key, shares) == number:
                 yield _Message(INPUTS[event.topic].name, event.value, is_json=False)

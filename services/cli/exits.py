@@ -11,6 +11,15 @@ EXIT_CODES = """\b
 Exit codes: 0 done; 1 bad input, or something failed; 2 wrong usage; 3 not found;
 4 Kafka or the service cannot be reached."""
 
+#: Of the commands that judge a history.
+OF_HISTORIES = """\b
+Exit codes:
+  0  judged, and nothing is odd; values that a mapping names and no row holds are only said
+  1  a verdict unlike the known outcome, rows that give no event or contradict each other,
+     events that cannot be used, no event or nothing to judge, a file that cannot be read
+  2  wrong usage
+  4  Kafka or the service cannot be reached"""
+
 
 class Failure(click.ClickException):
     """Something is wrong and the message says what, where, and how to put it right."""

@@ -3,21 +3,21 @@
 import csv
 import gzip
 import zlib
-from collections.abc import Iterator, Mapping as Table
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import IO, Any, NamedTuple
 
-from services.cli.mapping import EventPlan, Mapping, Where
+from services.cli.complaints import Complaints, Row, as_lines, counts
+from services.cli.mapping import EventPlan, Mapping
 from services.cli.progress import track
+from services.cli.words import counted
 from services.shared.clock import set_timestamp
 from services.shared.errors import PuntualError
 from services.shared.instant import Instant, from_datetime
 from services.shared.keys import record_key
 from services.shared.publisher import Event, key_of
-
-Row = Table[str, str]
 
 
 class PastEvent(NamedTuple):
@@ -39,24 +39,42 @@ class History:
     #: Events later than the instant, which are left out: they were not known then.
     later: int = 0
     events: list[PastEvent] = field(default_factory=list)
-    #: Record key → the states its known outcome allows.
+    #: Record key → the states its known outcome allows, unless rows contradict each other.
     truths: dict[bytes, frozenset[str]] = field(default_factory=dict)
+    #: What is wrong with rows, and in which lines; what else is odd.
+    problems: Sequence[tuple[str, Sequence[int]]] = ()
+    remarks: Sequence[str] = ()
+
+    def check(self, path: Path) -> None:
+        """Raises NothingTold where no event is left to judge."""
+        if not self.events:
+            late = f"{counted(self.later, 'event')} of it later than --as-of" if self.later else ""
+            why = "; ".join(filter(None, [late, *as_lines(self.problems), *self.remarks])) or "it has no rows"
+            raise NothingTold(f"{path} has no event to judge: {why}. Correct the mapping or the instant")
 
 
 class BadRow(PuntualError):
     """A row that cannot be read as the mapping says."""
 
 
+class NothingTold(PuntualError):
+    """A history without an event."""
+
+
 def read(path: Path, mapping: Mapping, as_of: Instant) -> History:
     """The events and known outcomes in a file. Raises BadRow at the first row that is not as the mapping says."""
-    history = History()
+    history, complaints = History(), Complaints(mapping)
     for line, row in _rows(path, mapping):
         history.rows += 1
-        if _counts(row, mapping.where):
+        complaints.row(row)
+        if counts(row, mapping.where):
             try:
-                _read_row(history, mapping, row, as_of)
+                _read_row(history, complaints, mapping, row, line, as_of)
             except ValueError as error:
                 raise BadRow(f"{path}, line {line}: {error}") from None
+    for key in complaints.contradicted:
+        del history.truths[key]
+    history.problems, history.remarks = complaints.problems(), complaints.remarks()
     return history
 
 
@@ -71,7 +89,9 @@ def _rows(path: Path, mapping: Mapping) -> Iterator[tuple[int, Row]]:
             columns = next(reader, [])
             if missing := sorted(mapping.columns() - {*columns}):
                 has = ", ".join(columns) or "nothing"
-                raise BadRow(f"{path} has no column {missing[0]}, which {mapping.path} names; it has {has}")
+                raise BadRow(f"{path} has no column {', '.join(missing)}, which {mapping.path} names; it has {has}")
+            if twice := sorted({column for column in columns if columns.count(column) > 1} & mapping.columns()):
+                raise BadRow(f"{path} has column {twice[0]} twice, which {mapping.path} names; rename one of them")
             for fields in track(reader, total, "reading rows"):
                 line = reader.line_num
                 if len(fields) == len(columns):
@@ -99,21 +119,26 @@ def disturbed(events: list[PastEvent], seed: int | None, repeat: float) -> list[
     return events
 
 
-def _read_row(history: History, mapping: Mapping, row: Row, as_of: Instant) -> None:
+def _read_row(history: History, complaints: Complaints, mapping: Mapping, row: Row, line: int, as_of: Instant) -> None:
     event = None
     for number, plan in enumerate(mapping.events, start=1):
-        if not _counts(row, plan.where) or any(fill.needed and not row[fill.column] for fill in plan.fills):
+        if not counts(row, plan.where) or any(fill.needed and not row[fill.column] for fill in plan.fills):
             continue
         event, at = _event(plan, mapping, row, number)
+        complaints.event(line, number - 1, plan, row, event)
         if at > as_of:
             history.later += 1
         else:
             history.events.append(PastEvent(at, plan.topic, key_of(event), event.SerializeToString()))
+    if event is None:
+        complaints.told_nothing(line, row)
     truth = mapping.truth
     if truth and event and (stated := row[truth.column]):
         if stated not in truth.means:
             raise ValueError(f"column {truth.column}: verdict.means explains only {', '.join(truth.means)}")
-        history.truths[record_key(event.customer_id, truth.kind, event.subject_id)] = truth.means[stated]
+        key = record_key(event.customer_id, truth.kind, event.subject_id)
+        history.truths[key] = truth.means[stated]
+        complaints.end(line, key, truth.means[stated])
 
 
 def _event(plan: EventPlan, mapping: Mapping, row: Row, number: int) -> tuple[Event, Instant]:
@@ -143,10 +168,6 @@ def _instant(mapping: Mapping, column: str, text: str) -> Instant:
         return from_datetime(mapping.read_time(text))
     except ValueError as error:
         raise ValueError(f"column {column} {error}") from None
-
-
-def _counts(row: Row, where: Where) -> bool:
-    return all(row[column] in values if values else row[column] for column, values in where.items())
 
 
 def _open(path: Path) -> IO[str]:

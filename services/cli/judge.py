@@ -2,6 +2,7 @@
 
 import gc
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import click
 from rich.console import Console
 
 from puntual.promises.v1 import promise_pb2 as pb
-from services.cli.exits import EXIT_CODES, Failure
+from services.cli.complaints import as_fields, as_lines
+from services.cli.exits import OF_HISTORIES, Failure
 from services.cli.history import History, disturbed, read
 from services.cli.mapping import load
 from services.cli.options import (
@@ -21,17 +23,19 @@ from services.cli.options import (
     rules_option,
     shuffle_option,
 )
-from services.cli.verdicts import Verdicts, as_json_counts, as_table, fingerprint, judge as judge_events
+from services.cli.verdicts import NO_PROMISE, Verdicts, as_json_counts, as_table, fingerprint, judge as judge_events
 from services.cli.words import counted
+from services.promises.model import State
 from services.shared.clock import from_timestamp
 from services.shared.instant import Instant, format_instant
 
 _SHOWN = 10
+_NOTED = State.NOTED.name.lower()
 
 
 @click.command(
     short_help="Judge a history without Kafka.",
-    epilog=f"""{EXIT_CODES}
+    epilog=f"""{OF_HISTORIES}
 
 \b
 Examples:
@@ -73,12 +77,14 @@ def judge(
     """Judge the history in DATA (CSV, may be gzipped): which promises were kept, as of an instant.
 
     Rows become events by a mapping file; events later than the instant are left out. Where the mapping names a column
-    that holds the known outcome, verdicts are compared with it, and a mismatch ends the command with 1.
+    that holds the known outcome, verdicts are compared with it. A mismatch, rows that give no event or contradict each
+    other, and a history without a promise end the command with 1.
     """
     # Millions of small tuples and no cycles: looking for some takes a third of the time.
     gc.disable()
     click.get_current_context().call_on_close(gc.enable)
     history = read(data, load(mapping_path), as_of)
+    history.check(data)
     verdicts = judge_events(disturbed(history.events, shuffle, repeat), rules, as_of)
     wrong = _mismatches(verdicts, history)
     if out:
@@ -88,11 +94,23 @@ def judge(
         click.echo(json.dumps(_summary(verdicts, history, as_of, len(wrong)), indent=2))
     else:
         _print(verdicts, history, as_of)
+    for remark in history.remarks:
+        click.echo(remark, err=True)
+    if failures := _failures(verdicts, history, wrong):
+        raise Failure("\n".join(failures))
+
+
+def _failures(verdicts: Verdicts, history: History, wrong: Sequence[str]) -> list[str]:
+    """All that changes the exit code."""
+    failures = as_lines(history.problems)
     if wrong:
-        raise Failure(f"{counted(len(wrong), 'verdict')} unlike the known outcome:\n" + "\n".join(wrong[:_SHOWN]))
+        failures.append(f"{counted(len(wrong), 'verdict')} unlike the known outcome:\n" + "\n".join(wrong[:_SHOWN]))
     if verdicts.unusable:
         reason, count = verdicts.unusable.most_common(1)[0]
-        raise Failure(f"{counted(verdicts.unusable.total(), 'event')} could not be used; {count:,} of them: {reason}")
+        failures.append(f"{counted(verdicts.unusable.total(), 'event')} could not be used; {count:,} of them: {reason}")
+    if not any(state != _NOTED for _, state in verdicts.labels.values()):
+        failures.append(NO_PROMISE)
+    return failures
 
 
 def _mismatches(verdicts: Verdicts, history: History) -> list[str]:
@@ -130,6 +148,8 @@ def _summary(verdicts: Verdicts, history: History, as_of: Instant, wrong: int) -
         "promises": as_json_counts(verdicts.tally()),
         "compared": len(history.truths),
         "mismatches": wrong,
+        "problems": as_fields(history.problems),
+        "remarks": [*history.remarks],
         "fingerprint": fingerprint(verdicts.packed),
     }
 

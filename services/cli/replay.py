@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from services.cli.exits import EXIT_CODES, Failure
+from services.cli.complaints import as_lines
+from services.cli.exits import OF_HISTORIES, Failure
 from services.cli.history import PastEvent, disturbed, read
 from services.cli.inputs import INPUTS
 from services.cli.mapping import load
@@ -24,7 +25,7 @@ from services.cli.options import (
 )
 from services.cli.progress import track
 from services.cli.reading import committed, end_offsets, read_to_end
-from services.cli.verdicts import as_json_counts, as_table, fingerprint, label
+from services.cli.verdicts import NO_PROMISE, as_json_counts, as_table, fingerprint, label
 from services.cli.words import counted
 from services.shared.instant import Instant, format_instant
 from services.shared.publisher import Publisher
@@ -38,7 +39,7 @@ _QUIET = 2.0
 
 @click.command(
     short_help="Send a history through the running services.",
-    epilog=f"""{EXIT_CODES}
+    epilog=f"""{OF_HISTORIES}
 
 \b
 Examples:
@@ -73,12 +74,23 @@ def replay(
     the events keep their own.
     """
     history = read(data, load(mapping_path), as_of)
+    history.check(data)
     events = disturbed(sorted(history.events), shuffle, repeat)
     topics = {event.topic for event in events}
     _send(events, topics, as_of, kafka, prefix)
     click.echo(f"{counted(len(events), 'event')} published; the clocks stand at {format_instant(as_of)}", err=True)
-    if not wait:
-        return
+    for remark in history.remarks:
+        click.echo(remark, err=True)
+    if wait:
+        _show(kafka, prefix, topics, timeout, as_json=as_json)
+    if problems := as_lines(history.problems):
+        raise Failure("\n".join(problems))
+
+
+def _show(kafka: str, prefix: str, topics: set[str], timeout: int, *, as_json: bool) -> None:
+    """What the promises service has made of it. Raises Failure, also where that is no promise."""
+    if topics == {"contacts"}:
+        raise Failure(NO_PROMISE)
     _await_service(kafka, prefix, topics, timeout)
     records = {
         message.key: message.value

@@ -22,7 +22,7 @@ from services.shared.topic_log import publish as publish_version
 from services.shared.topics import STANDARDS
 from services.sla.chronicle import Chronicle, pack_version
 from services.sla.closing_days import closing_days
-from services.sla.policies import PolicyBook, load_policies
+from services.sla.policies import PolicyBook, hints, load_policies
 from services.sla.rendering import FORMATS, LANGUAGES, render as render_document
 
 _TODAY = date.today
@@ -55,9 +55,12 @@ def check(file: Path) -> None:
     """Say whether the standards in FILE can be used, and otherwise every mistake with its line and its remedy.
 
     Beside what cannot be read it finds policies that no case reaches or that contradict themselves, calendars without
-    hours, and limits that no calendar can meet.
+    hours, and limits that no calendar can meet. What can be used but is hardly meant is a hint.
     """
-    click.echo(f"{file}: {_summary(load_policies(file))}; all is in order")
+    book = load_policies(file)
+    for hint in hints(book):
+        click.echo(f"{file}: hint: {hint}", err=True)
+    click.echo(f"{file}: {_summary(book)}; all is in order")
 
 
 @standards.command(

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from services.cli.exits import EXIT_CODES, Failure
 from services.cli.options import json_option, kafka_option, partitions_option, prefix_option
+from services.cli.words import counted
 from services.shared.topics import TOPICS, State, examine, provision
 
 
@@ -24,7 +25,13 @@ Examples:
 )
 @click.option("--create", is_flag=True, help="Create the topics that are missing; those that exist are never altered.")
 @click.option("--check", is_flag=True, help="End with 1 where a topic is missing or differs.")
-@click.option("--replication", default=1, show_default=True, type=click.IntRange(1, 7), help="Replicas of every topic.")
+@click.option(
+    "--replication",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 7),
+    help="Replicas of every topic: of those created; of those that are there, at least.",
+)
 @kafka_option
 @prefix_option
 @partitions_option
@@ -39,9 +46,15 @@ def topics(
     state = examine(kafka, prefix, partitions, replication)
     if as_json:
         differences = [difference._asdict() for difference in state.differences]
-        click.echo(json.dumps({"missing": list(state.missing), "differences": differences}, indent=2))
+        said = {"missing": list(state.missing), "differences": differences, "single_replica": list(state.single)}
+        click.echo(json.dumps(said, indent=2))
     else:
         Console().print(_table(state, prefix))
+        if state.single:
+            click.echo(
+                f"{counted(len(state.single), 'topic')} with one replica only: what its broker loses is lost for good."
+                " Fit for trying out; elsewhere use --create --replication 3 before anything is published."
+            )
     if check and (state.missing or state.differences):
         missing = [f"{name} is missing; `puntual topics --create` makes it" for name in state.missing]
         raise Failure("\n".join([*missing, *map(str, state.differences)]))

@@ -5,11 +5,13 @@ import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from queue import Empty, Queue
 from random import Random
 from threading import Event, Thread, Timer
+from typing import NamedTuple
 
 import click
 from rich.console import Console
@@ -25,20 +27,28 @@ from services.cli.watch import as_line
 from services.cli.words import counted
 from services.shared.broker import HOST, is_listening, start_embedded
 from services.shared.clock import wall_clock
+from services.shared.errors import PublishFailed
 from services.shared.instant import SECOND, Instant
 from services.shared.publisher import Publisher
 from services.shared.topics import provision
 
 _DEMO = Path(__file__).with_name("demo")
 _PORTS = {"promises": (9101, 9111), "sla": (9102, 9112), "notifier": (9103, 9113)}
-#: Seconds between two stories.
-_PACE = 1.5
+#: Seconds between two stories, and for which the end of the traffic waits for Kafka.
+_PACE, _LAST = 1.5, 1.0
 _KAFKA_PORT = int(KAFKA.rpartition(":")[2])
 _NOTIFICATION = "notification"
 _QUIET = {"noted", "made", "started"}
 
-#: What the terminal shows: an announcement, a line the notifier printed, or what made a thread fail.
-Item = Change | str | Exception
+
+class Note(NamedTuple):
+    """A line about the run itself."""
+
+    text: str
+
+
+#: What the terminal shows: an announcement, a line the notifier printed, a note, or what made a thread fail.
+Item = Change | str | Note | Exception
 
 
 @click.command(
@@ -94,7 +104,7 @@ def up(seconds: float | None, no_traffic: bool, kafka: str | None, prefix: str, 
         console.print(hint(bootstrap, prefix, ports), style="dim", soft_wrap=True)
         console.print("Ctrl-C stops it all.\n", style="dim")
         if not no_traffic:
-            _in_background(items, lambda: _publish(bootstrap, prefix, stop))
+            _in_background(items, lambda: _publish(bootstrap, prefix, items, stop))
         if seconds is not None:
             timer = Timer(seconds, stop.set)
             timer.daemon = True  # it must not hold up an earlier end
@@ -132,7 +142,8 @@ def _in_background(items: Queue[Item], work: Callable[[], None]) -> None:
 
 def _follow(bootstrap: str, prefix: str, items: Queue[Item], following: Event, stop: Event) -> None:
     try:
-        for change in follow_changes(bootstrap, prefix, from_start=False, ready=following.set):
+        note = partial(_note, items)
+        for change in follow_changes(bootstrap, prefix, from_start=False, ready=following.set, tell=note):
             if stop.is_set():
                 return
             if change:
@@ -146,20 +157,36 @@ def _read(child: Child, items: Queue[Item]) -> None:
         items.put(line.rstrip())
 
 
-def _publish(bootstrap: str, prefix: str, stop: Event) -> None:
-    """Tell stories in real time: another one begins every so often, and each event is published when it happens."""
+def _note(items: Queue[Item], text: str) -> None:
+    items.put(Note(text))
+
+
+def _publish(bootstrap: str, prefix: str, items: Queue[Item], stop: Event) -> None:
+    """Tell stories in real time until it is time to stop, also while Kafka is away: it hears of them later."""
+    publisher = Publisher(bootstrap, prefix)
+    try:
+        for event in _events(stop):
+            try:
+                publisher.publish_json(INPUTS[event.topic], event.event)
+            except PublishFailed as error:
+                _note(items, f"Made-up traffic: {error}")
+    finally:
+        with suppress(PublishFailed):  # nobody misses made-up events
+            publisher.close(_LAST)
+
+
+def _events(stop: Event) -> Iterator[Happening]:
+    """What happens, when it happens: another story begins every so often."""
     waiting: list[tuple[Instant, int, Happening]] = []
-    with Publisher(bootstrap, prefix) as publisher:
-        for number, tell in enumerate(stories(Random(7))):  # noqa: S311 - made-up traffic
-            start = wall_clock()
-            for order, happening in enumerate(tell(start)):
-                heapq.heappush(waiting, (happening.at, number * 100 + order, happening))
-            while (now := wall_clock()) < start + _PACE * SECOND:
-                while waiting and waiting[0][0] <= now:
-                    *_, happening = heapq.heappop(waiting)
-                    publisher.publish_json(INPUTS[happening.topic], happening.event)
-                if stop.wait(0.05):
-                    return
+    for number, tell in enumerate(stories(Random(7))):  # noqa: S311 - made-up traffic
+        start = wall_clock()
+        for order, happening in enumerate(tell(start)):
+            heapq.heappush(waiting, (happening.at, number * 100 + order, happening))
+        while (now := wall_clock()) < start + _PACE * SECOND:
+            while waiting and waiting[0][0] <= now:
+                yield heapq.heappop(waiting)[-1]
+            if stop.wait(0.05):
+                return
 
 
 def _show(
@@ -179,7 +206,9 @@ def _show(
             continue
         if isinstance(item, Exception):
             raise item
-        if isinstance(item, str):
+        if isinstance(item, Note):
+            console.print(item.text, style="dim", soft_wrap=True)
+        elif isinstance(item, str):
             is_subject = bool(item) and not item.startswith(" ")
             seen[_NOTIFICATION] += is_subject
             console.print(Text(f"  ✉ {item}" if is_subject else f"    {item}", "magenta"), soft_wrap=True)

@@ -28,6 +28,12 @@ T = TypeVar("T")
 #: As many events at once as a worker might fetch; the verdicts do not depend on it.
 _BATCH = 1000
 
+#: What is wrong with a history of which promises were asked.
+NO_PROMISE = (
+    "there is no promise in it: map an event that makes one, such as promised, requested or booked;"
+    " contacts are judged by standards, see `puntual standards backtest --help`"
+)
+
 #: (kind, state) → how many.
 Tally = Counter[tuple[str, str]]
 

@@ -26,6 +26,7 @@ from services.notifier.settings import NotifierSettings
 from services.notifier.silences_log import SilencesLog
 from services.notifier.silencing import Silencing
 from services.shared.clock import wall_clock
+from services.shared.engine.authority import AuthoritativeView
 from services.shared.engine.relay import Relay
 from services.shared.engine.stage import DeadLetters
 from services.shared.engine.worker import Worker
@@ -113,7 +114,13 @@ async def app(settings: NotifierSettings) -> None:
     try:
         async with (
             ingress,
-            serve_answers(config, worker, ingress, settings.topic_prefix, (settings.host, settings.answers_port)),
+            serve_answers(
+                config,
+                AuthoritativeView(worker, worker.lost),
+                ingress,
+                settings.topic_prefix,
+                (settings.host, settings.answers_port),
+            ),
         ):
             topic = RESPONSES.under(settings.topic_prefix)
             service = partial(notifier_service, publish=ingress.send, responses=topic, desk=desk)

@@ -4,7 +4,6 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from services.notifier.answers import read_answers
 from services.notifier.beliefs import Receivers
@@ -30,6 +29,7 @@ from services.notifier.throttle import Rate
 from services.notifier.wording import LANGUAGES, Style
 from services.shared.documents import read_text
 from services.shared.fields import Fields
+from services.shared.zones import time_zone
 
 #: What applies where PUNTUAL_NOTIFIER names no other file.
 BUILT_IN = Path(__file__).with_name("notifier.yaml")
@@ -282,9 +282,9 @@ def _zone(fields: Fields) -> str:
     name = fields.text("time_zone", "")
     try:
         if name:
-            ZoneInfo(name)
-    except (KeyError, OSError, ValueError):
-        fields.problem("time_zone", f"{name!r} is no time zone; write one of IANA's, for example Europe/Madrid")
+            time_zone(name)
+    except ValueError as error:
+        fields.problem("time_zone", str(error))
     return name
 
 

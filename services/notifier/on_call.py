@@ -1,10 +1,11 @@
 """Reads the schedules of `notifier.yaml`, with the iCalendar files they name."""
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from datetime import time
 from functools import lru_cache
-from itertools import pairwise
+from operator import attrgetter
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from services.shared.fields import Fields
 from services.shared.ical import MAX_BYTES
 from services.shared.instant import Instant, to_datetime
 from services.shared.working_time import Hours, WorkingTime
+from services.shared.zones import time_zone
 
 #: What routes write before the name of a schedule.
 PREFIX = "on-call:"
@@ -45,9 +47,9 @@ def read_zone(fields: Fields) -> ZoneInfo | None:
     """The zone of what is read; None where it has a problem."""
     name = fields.text("zone")
     try:
-        return ZoneInfo(name) if name else None
-    except (KeyError, OSError, ValueError):
-        fields.problem("zone", f"{name!r} is no time zone; write one of IANA's, for example Europe/Madrid")
+        return time_zone(name) if name else None
+    except ValueError as error:
+        fields.problem("zone", str(error))
         return None
 
 
@@ -145,7 +147,8 @@ def _expanded(content: bytes, *reading: *_Reading) -> Feed:
 
 
 def _overrides(sections: Iterable[Fields], zone: ZoneInfo, targets: Collection[str]) -> Sequence[Shift]:
-    found: list[tuple[Shift, Fields]] = []
+    """Where two overlap the later one in the document wins, as later layers do."""
+    found: list[Shift] = []
     for fields in sections:
         start, end, who = fields.instant("from", zone), fields.instant("to", zone), fields.text("who", one_of=targets)
         for name in ("from", "to"):
@@ -155,17 +158,22 @@ def _overrides(sections: Iterable[Fields], zone: ZoneInfo, targets: Collection[s
         if start is None or end is None:
             continue
         if start < end:
-            found.append((Shift(start, end, who), fields))
+            _lay_over(found, Shift(start, end, who))
         else:
             fields.problem("to", f"{_wall(end, zone)} is not after from; write when it ends")
-    found.sort(key=lambda one: one[0])
-    for (one, _), (other, fields) in pairwise(found):
-        if one.end > other.start:
-            fields.problem(
-                "from",
-                f"{_wall(other.start, zone)} is before that of {one.who} ends, {_wall(one.end, zone)}; shorten one",
-            )
-    return [shift for shift, _ in found]
+    return found
+
+
+def _lay_over(shifts: list[Shift], new: Shift) -> None:
+    """Put a shift into those in order and without overlap; of the others what it leaves of them stays."""
+    first, last = bisect_right(shifts, new.start, key=_END), bisect_left(shifts, new.end, key=_START)
+    covered = shifts[first:last]
+    parts = [shift._replace(end=new.start) for shift in covered[:1] if shift.start < new.start]
+    parts += [new, *(shift._replace(start=new.end) for shift in covered[-1:] if shift.end > new.end)]
+    shifts[first:last] = parts
+
+
+_START, _END = attrgetter("start"), attrgetter("end")
 
 
 def _wall(at: Instant, zone: ZoneInfo) -> str:

@@ -6,7 +6,7 @@ Pure: an incident, whoever reads, and the time, into HTML without scripts and wi
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta
-from functools import cache, lru_cache
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from shlex import quote
@@ -25,6 +25,7 @@ from services.notifier.wording import LANGUAGES, Style, clean
 from services.shared.duration import format_duration
 from services.shared.instant import SECOND, Instant, from_datetime, to_datetime
 from services.shared.keys import customer_of, split_key
+from services.shared.zones import time_zone_or_utc
 
 _HERE = Path(__file__)
 _PAGES, _TEMPLATES = _HERE.with_name("pages"), _HERE.with_name("templates")
@@ -145,7 +146,7 @@ def reader(target: str, style: Style, accept_language: str, incident: Incident |
     """How to put the page to a target: as its messages are; in its browser's language where it has none of its own."""
     details = [item.details for item in incident.items if item.details] if incident else []
     zone = style.time_zone or next((found.customer_time_zone for found in details if found.customer_time_zone), "")
-    return Reader(target, style.language or _preferred(accept_language), _zone(zone), style.show_customer)
+    return Reader(target, style.language or _preferred(accept_language), time_zone_or_utc(zone), style.show_customer)
 
 
 def note(name: str, language: str, commands: Sequence[str] = (), *, again: bool = False) -> Page:
@@ -337,14 +338,6 @@ def _preferred(accept_language: str) -> str:
     """The first language of an Accept-Language header that there are words for."""
     spoken: Iterable[str] = (tag.strip()[:2].lower() for tag in accept_language.split(","))
     return next((language for language in spoken if language in LANGUAGES), _FALLBACK_LANGUAGE)
-
-
-@lru_cache(512)
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name or "UTC")
-    except (KeyError, OSError, ValueError):  # an event made it up
-        return ZoneInfo("UTC")
 
 
 @cache

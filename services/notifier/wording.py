@@ -7,11 +7,10 @@ ever filled in, never interpreted.
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from shlex import quote
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
@@ -25,6 +24,7 @@ from services.notifier.pace import settles_at
 from services.shared.duration import format_duration
 from services.shared.instant import SECOND, Instant, format_instant, to_datetime
 from services.shared.keys import customer_of, split_key
+from services.shared.zones import time_zone_or_utc
 
 _TEMPLATES = Path(__file__).with_name("templates")
 #: One file of words each.
@@ -296,17 +296,8 @@ def _customer(item: Item, style: Style) -> str:
 
 def _when(at: Instant, details: Details, style: Style) -> str:
     """An instant as people there read it: 2026-11-26 17:00 Europe/Madrid."""
-    zone = _zone(style.time_zone or details.customer_time_zone)
+    zone = time_zone_or_utc(style.time_zone or details.customer_time_zone)
     return f"{to_datetime(at).astimezone(zone):%Y-%m-%d %H:%M} {zone.key}"
-
-
-@lru_cache(512)
-def _zone(name: str) -> ZoneInfo:
-    """The zone of that name; UTC where an event made it up."""
-    try:
-        return ZoneInfo(name or "UTC")
-    except (KeyError, OSError, ValueError):
-        return ZoneInfo("UTC")
 
 
 def _payload(

@@ -8,6 +8,7 @@ from services.promises.rpc import promise_service
 from services.promises.rules import read_rules
 from services.promises.settings import PromiseSettings
 from services.shared.clock import wall_clock
+from services.shared.engine.skew import Skew
 from services.shared.engine.worker import Worker
 from services.shared.envelope import Limits
 from services.shared.ingress import Ingress, connect, event_service
@@ -25,8 +26,11 @@ WORDS = Vocabulary(
 async def app(settings: PromiseSettings) -> None:
     """Run the service until it is told to stop."""
     book = read_rules(settings.rules, horizon=horizon(settings))
-    promises = machine(book, Limits(wall_clock, horizon=horizon(settings)), settings.topic_prefix)
+    skew = Skew()
+    limits = Limits(wall_clock, horizon=horizon(settings), between=skew.between)
+    promises = machine(book, limits, settings.topic_prefix)
     registry = Registry()
-    worker = Worker(worker_settings("promises", settings), promises, PrometheusMeter(registry, promises.inputs, WORDS))
+    meter = PrometheusMeter(registry, promises.inputs, WORDS)
+    worker = Worker(worker_settings("promises", settings), promises, meter, skew=skew)
     async with Ingress(partial(connect, settings.kafka), settings.topic_prefix) as ingress:
         await serve(worker, settings, registry, promise_service, event_service(ingress))

@@ -6,7 +6,6 @@ from enum import IntEnum
 from functools import partial
 from operator import attrgetter
 from typing import Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from librt.strings import BytesWriter
 from msgspec.structs import astuple
@@ -42,6 +41,7 @@ from services.shared.packing import MANY, Pieces
 from services.shared.partitioner import home_of
 from services.shared.wire import COMPILED, Reader, put_message, put_number, put_text, put_timestamp
 from services.shared.working_time import end_of_day
+from services.shared.zones import time_zone
 
 ORDERS, CALLBACKS, APPOINTMENTS = "orders.v1", "callbacks.v1", "appointments.v1"
 RECORDS = "promises.v1"
@@ -164,8 +164,8 @@ def _end_of_day(text: str, zone: str, name: str, kind: PromiseKind, book: RuleBo
         raise Unusable(DeadLetterReason.INVALID, f"due.day.calendar is unknown; the rules name {known}")
     zone = zone or calendar.zone.key
     try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        time_zone(zone)
+    except ValueError as error:
         raise Unusable(
             DeadLetterReason.INVALID, "due.day.time_zone is no IANA time zone, such as Europe/Madrid"
         ) from error

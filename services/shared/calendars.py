@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import cache
 from itertools import islice, pairwise
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from services.shared.fields import Fields
 from services.shared.working_time import Hours, Special, WorkingTime
+from services.shared.zones import time_zone
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 #: In the place of hours: those of the weekday.
@@ -69,10 +69,10 @@ def _calendar(name: str, fields: Fields, holidays: PublicHolidays) -> WorkingTim
         fields.problem("open", f"{day} is closed above; keep one of the two")
     fields.done()
     try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+        time_zone(zone)
+    except ValueError as error:
         if zone:
-            fields.problem("zone", f"{zone!r} is no time zone; write one of IANA's, for example Europe/Madrid")
+            fields.problem("zone", str(error))
         return None
 
     chosen: defaultdict[int, dict[date, Special]] = defaultdict(dict)

@@ -4,6 +4,7 @@ What cannot be read is refused by its place, never with its content: a secret ma
 words quote it.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,15 +49,16 @@ def read_text(file: Path) -> str:
         raise DocumentError(f"{file}: {place}: is not UTF-8; save the file as UTF-8") from None
 
 
-def parse_document(text: str, file: str) -> Document:
+def parse_document(text: str, file: str, *, as_text: bool = False) -> Document:
     """What a YAML text says; `file` is for errors only. Raises DocumentError.
 
     Nothing in it stands for something else, so that what is read is as long as what is written.
+    `as_text`: numbers, dates, true and false are the text that they are written as.
     """
     if len(text) > MAX_BYTES:
         raise DocumentError(f"{file}: {_TOO_LARGE}")
     try:
-        loader = _Loader(text)
+        loader = _Words(text) if as_text else _Loader(text)
         node = loader.get_single_node()
         lines = _Lines()
         _note_lines(node, "", lines)
@@ -85,7 +87,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401 - as it is
         """Refuse aliases: a few bytes of them can mean any amount."""
         if self.check_event(yaml.AliasEvent):
-            alias = yaml.ScalarNode("", "", self.peek_event().start_mark)
+            alias = yaml.ScalarNode("", "", self.peek_event().start_mark)  # type: ignore[no-untyped-call]
             raise _Misfit("stands for something else (*name); write out what it stands for", alias)
         return super().compose_node(parent, index)
 
@@ -109,6 +111,25 @@ class _Loader(yaml.SafeLoader):
             raise
         except Exception:  # noqa: BLE001 - whatever a conversion inside it raises
             raise _Misfit("is no value of its kind; put it in quotes where a text is meant", node) from None
+
+
+#: What is not text although it has no quotes, as YAML 1.2 has it: NO, on, 10:30 and 007 are text.
+_NUMBERS = ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"), ("int", r"[-+]?(?:0|[1-9]\d*)", "-+0123456789"), (
+    "float", r"[-+]?(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?", "-+.0123456789",
+)  # fmt: skip
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag.rpartition(":")[2] not in {"bool", "int", "float"}]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag, _pattern, _first in _NUMBERS:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), list(_first))
+
+
+class _Words(_Loader):
+    """Everything is text as it is written; nothing at all is None."""
+
+
+_Words.yaml_implicit_resolvers = {"": [("tag:yaml.org,2002:null", re.compile("$"))]}
 
 
 class _TooLong(Exception):

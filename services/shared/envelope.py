@@ -1,5 +1,6 @@
 """The common part of every event, and what of it is accepted."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from google.protobuf.message import Message
@@ -19,6 +20,8 @@ class Limits(NamedTuple):
     #: Microseconds after which an event is too late to be judged; None: never.
     horizon: int | None = None
     max_bytes: int = 256 * 1024
+    #: The earliest and the latest that it may be, asked before an event is refused for its time; None: `now` is right.
+    between: Callable[[], tuple[Instant, Instant]] | None = None
 
 
 class Envelope(Value, frozen=True):

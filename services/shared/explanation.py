@@ -1,10 +1,11 @@
 """How a verdict is explained: what it is, what happened and what each event did to it, and the arithmetic."""
 
 from typing import NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from services.shared.duration import format_duration
 from services.shared.instant import Instant, to_datetime
+from services.shared.zones import time_zone_or_utc
 
 
 class Step(NamedTuple):
@@ -54,10 +55,7 @@ class Local(NamedTuple):
 
 def local(zone: str) -> Local:
     """In an IANA zone; in UTC where it is empty or none."""
-    try:
-        return Local(ZoneInfo(zone or "UTC"))
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return Local(ZoneInfo("UTC"))
+    return Local(time_zone_or_utc(zone))
 
 
 def distance(at: Instant, due: Instant) -> str:

@@ -90,9 +90,12 @@ class Fields:
             problems.add(path, f"{shown(value)} has no fields; write name: value pairs")
 
     @classmethod
-    def of(cls, text: str, file: str) -> tuple["Fields", Problems]:
-        """A YAML text; `file` is for errors only. Raises DocumentError where it cannot be read at all."""
-        document = parse_document(text, file)
+    def of(cls, text: str, file: str, *, as_text: bool = False) -> tuple["Fields", Problems]:
+        """A YAML text; `file` is for errors only. Raises DocumentError where it cannot be read at all.
+
+        `as_text`: as in `parse_document`.
+        """
+        document = parse_document(text, file, as_text=as_text)
         problems = Problems(file, document.lines)
         return cls(document.value, "", problems), problems
 
@@ -130,7 +133,7 @@ class Fields:
         if value is None and default is not None:
             return tuple(default)
         allowed = _known(one_of)
-        if isinstance(value, list) and "yes" in allowed:  # YAML takes yes and no for true and false
+        if isinstance(value, list) and "yes" in allowed:
             value = ["yes" if text is True else "no" if text is False else text for text in value]
         example = value if isinstance(value, str) and value else min(allowed) if allowed else "..."
         if not isinstance(value, list) or not value or not all(isinstance(text, str) and text for text in value):
@@ -157,6 +160,8 @@ class Fields:
     def flag(self, name: str) -> bool:
         """True or false; false where absent."""
         value = self._value(name)
+        if isinstance(value, str):
+            value = _SWITCHES.get(value.lower(), value)
         if not isinstance(value, bool | None):
             self.problem(name, f"{shown(value)} is neither true nor false; write one of them")
         return value is True
@@ -268,6 +273,10 @@ class Fields:
 
     def _where(self, name: str) -> str:
         return ".".join(filter(None, (self.path, name)))
+
+
+#: Other words for true and false that people write.
+_SWITCHES = {"yes": True, "on": True, "no": False, "off": False}
 
 
 def _known(one_of: Iterable[str]) -> Collection[str]:

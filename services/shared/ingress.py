@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 from aiokafka.errors import KafkaError
-from aiokafka.producer.producer import AIOKafkaProducer
 
 from puntual.events.v1.event_service_pb2 import DESCRIPTOR, Event, PublishEventsRequest, PublishEventsResponse
 from puntual.events.v1.event_service_pb2_grpc import EventServiceServicer, add_EventServiceServicer_to_server
+from services.shared import producer
 from services.shared.errors import DeadLetterReason, PublishFailed, PuntualError, Unusable
 from services.shared.partitioner import partition_of
 from services.shared.publisher import TOPIC_OF, checked, key_of
@@ -47,22 +47,8 @@ class Link(NamedTuple):
 
 
 async def connect(kafka: str) -> Link:
-    """An idempotent producer, acknowledged by all in-sync replicas. Raises aiokafka's KafkaError."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=kafka,
-        client_id="puntual-ingress",
-        acks="all",
-        enable_idempotence=True,
-        max_batch_size=512 << 10,
-    )
-    try:
-        await producer.start()
-        # All topics: to ask for one that is missing would create it, with the broker's settings instead of ours.
-        metadata = await producer.client.fetch_all_metadata()
-    except BaseException:
-        await producer.stop()
-        raise
-    return Link(producer, {topic: len(metadata.partitions_for_topic(topic)) for topic in metadata.topics()})
+    """A connection of its own. Raises aiokafka's KafkaError."""
+    return Link(*await producer.connect(kafka, "puntual-ingress"))
 
 
 def event_service(ingress: "Ingress") -> Service:

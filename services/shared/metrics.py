@@ -9,6 +9,7 @@ from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
+from time import time
 from typing import Any, NamedTuple, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
@@ -83,7 +84,16 @@ def _margins(noun: str, ended: str) -> dict[str, Spec]:
 
 METRICS: Mapping[str, Spec] = {
     "puntual_build_info": Spec(Gauge, "Always 1; the version is the label.", {"version": GIVEN}),
-    "puntual_ready": Spec(Gauge, "1 while every owned partition is recovered and caught up."),
+    "puntual_ready": Spec(
+        Gauge, "1 while every owned partition is recovered and caught up, Kafka answers and the clock is right."
+    ),
+    "puntual_kafka_last_answer_timestamp_seconds": Spec(Gauge, "When Kafka last answered this worker anything."),
+    "puntual_clock_skew_seconds": Spec(
+        Gauge, "How far this machine's clock is ahead of the brokers', at least; below 0: behind; NaN: not known yet."
+    ),
+    "puntual_topic_differences": Spec(
+        Gauge, "Settings of the topics this worker needs that are not as `puntual topics` has them."
+    ),
     "puntual_standards_refused": Spec(
         Gauge, "1 while this worker's file of standards cannot be used; those published before stay in force."
     ),
@@ -282,6 +292,10 @@ class PrometheusMeter:
         self._recovery = registry.single(Gauge, "puntual_recovery_ratio")
         self._recovered = registry.single(Gauge, "puntual_recovery_seconds")
         self._ready = registry.single(Gauge, "puntual_ready")
+        self._answered = registry.single(Gauge, "puntual_kafka_last_answer_timestamp_seconds")
+        self._answered.set_to_current_time()  # it was asked whether the topics are there
+        self._skew = registry.single(Gauge, "puntual_clock_skew_seconds")
+        self._skew.set(float("nan"))
         self._overdue = registry.single(Gauge, "puntual_timers_overdue_seconds")
         self._swept = registry.single(Gauge, "puntual_last_sweep_timestamp_seconds")
         self._delay = registry.single(Histogram, "puntual_breach_detection_delay_seconds")
@@ -345,6 +359,12 @@ class PrometheusMeter:
 
     def recovered(self, seconds: float) -> None:
         self._recovered.set(seconds)
+
+    def kafka_silence(self, seconds: float) -> None:
+        self._answered.set(time() - seconds)
+
+    def clock_skew(self, seconds: float) -> None:
+        self._skew.set(seconds)
 
     def ready(self, is_ready: bool) -> None:
         self._ready.set(is_ready)

@@ -40,7 +40,7 @@ class Opener:
 
     def __init__(self, message_type: type[Message], limits: Limits) -> None:
         self._type = message_type
-        self._now, self._ahead, self._horizon, self._max_bytes = limits
+        self._now, self._ahead, self._horizon, self._max_bytes, self._between = limits
         descriptor: Any = message_type.DESCRIPTOR
         arms = descriptor.oneofs_by_name["event"].fields
         #: What may have happened, by field number, and for each its message, empty.
@@ -147,11 +147,12 @@ class Opener:
         now = self._now()
         if not EARLIEST <= at <= LATEST:
             raise Unusable(DeadLetterReason.ABSURD_TIME, "occurred_at lies before 2000 or after 2200; check its unit")
-        if at > now + self._ahead:
+        if at > now + self._ahead and at > self._between_now(now)[1] + self._ahead:
             raise Unusable(
                 DeadLetterReason.FUTURE_TIME, "occurred_at lies in the future; check the publisher's clock and zone"
             )
-        if self._horizon is not None and at < now - self._horizon:
+        horizon = self._horizon
+        if horizon is not None and at < now - horizon and at < self._between_now(now)[0] - horizon:
             raise Unusable(
                 DeadLetterReason.TOO_LATE, "occurred_at is older than promises are remembered (PUNTUAL_HORIZON_DAYS)"
             )
@@ -167,6 +168,10 @@ class Opener:
             raise Unusable(
                 DeadLetterReason.NO_CUSTOMER, "customer_name is given without customer_id; events are keyed by the id"
             )
+
+    def _between_now(self, now: Instant) -> tuple[Instant, Instant]:
+        """The earliest and the latest that it may be."""
+        return (now, now) if self._between is None else self._between()
 
 
 def checked_instant(stamp: Timestamp, field: str) -> Instant:

@@ -8,34 +8,40 @@ subject's) and the partitioner is murmur2, as in Java. Publishers in other langu
 default does not.
 """
 
-from collections.abc import Mapping, Sequence
+import atexit
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self, TypeAlias, cast
 
 from google.protobuf.message import Message
-from kafka import KafkaProducer
-from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from puntual.events.v1.appointment_event_pb2 import AppointmentEvent
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.contact_event_pb2 import ContactEvent
 from puntual.events.v1.order_event_pb2 import OrderEvent
+from services.shared.background_producer import BackgroundProducer, Bounds, Stats
 from services.shared.clock import wall_clock
 from services.shared.envelope import Limits
 from services.shared.errors import DeadLetterReason, KafkaUnreachable, PublishFailed, Unusable
 from services.shared.instant import Instant, format_instant
+from services.shared.links import Link
 from services.shared.opener import Opener
+from services.shared.outgoing import Done, Headers, Outgoing
 from services.shared.parsing import parse_fields
-from services.shared.topics import CONNECT_MS, INPUTS, PREFIX, Topic, partition_count
+from services.shared.partitioner import partition_of
+from services.shared.producer import connect
+from services.shared.topics import INPUTS, PREFIX, Topic
 
 Event: TypeAlias = OrderEvent | CallbackEvent | AppointmentEvent | ContactEvent
-Headers: TypeAlias = Sequence[tuple[str, bytes]]
 
 TOPIC_OF: Mapping[type[Message], Topic] = {topic.message: topic for topic in INPUTS if topic.message}
 _OPENERS = {message: Opener(message, Limits(now=wall_clock)) for message in TOPIC_OF}
 
-# Bytes. Below what the input topics take: a message refused by the broker would end an idempotent producer.
+# Bytes. Below what the input topics take: what the broker refuses costs an idempotent producer its connection.
 _LARGEST = 1_000_000
+
+#: What a publisher keeps and how long it tries, unless told otherwise.
+BOUNDS = Bounds()
 
 
 def key_of(event: Event) -> str:
@@ -60,33 +66,43 @@ def parse(topic: Topic, event: Mapping[str, Any]) -> Event:
 class Publisher:
     """Publishes events to the input topics: idempotent, acknowledged by all in-sync replicas.
 
-    `publish` returns at once and may block while the buffer is full; `flush`, and the end of the `with` block, wait for
-    the acknowledgements and raise PublishFailed for what was not taken. After that, go on with a new publisher.
+    `publish` returns at once. While Kafka is away events are kept, in memory and in order, and sent once it is back:
+    for up to an hour, and as many as `bounds` allow; then `publish` waits for room, and raises PublishFailed where
+    there is none. What was given up is raised by the next `publish` or `flush`. An event is in Kafka for certain once
+    `flush` or the `with` block has ended, or its `done` was called with None. For any number of threads.
     """
 
-    def __init__(self, bootstrap: str, prefix: str = PREFIX) -> None:
-        """Connect. Raises KafkaUnreachable."""
+    def __init__(
+        self, bootstrap: str, prefix: str = PREFIX, bounds: Bounds | None = None, request: float = 40.0
+    ) -> None:
+        """Connect; Kafka may take `request` seconds to answer, then it is asked again. Raises KafkaUnreachable.
+
+        `bounds`: what it may keep and how long it may take; None: `BOUNDS`.
+        """
         self._bootstrap, self._prefix = bootstrap, prefix
         self._partitions: dict[str, int] = {}
-        self._failures: list[Exception] = []
-        try:
-            self._producer = KafkaProducer(
-                bootstrap_servers=bootstrap,
-                bootstrap_timeout_ms=CONNECT_MS,
-                max_block_ms=CONNECT_MS,
-                client_id="puntual-publisher",
-                acks="all",
-                enable_idempotence=True,
-                linger_ms=5,
-                batch_size=128 * 1024,
-                max_request_size=_LARGEST,
-            )
-        except (KafkaConnectionError, KafkaTimeoutError) as error:
-            raise KafkaUnreachable(bootstrap) from error
 
-    def publish(self, event: Event) -> None:
-        """Publish one event. Raises Unusable where the services could not use it."""
-        self.send(TOPIC_OF[type(event)].under(self._prefix), key_of(event).encode(), checked(event))
+        async def link_up() -> Link:
+            return Link(*await connect(bootstrap, "puntual-publisher", request))
+
+        try:
+            self._producer = BackgroundProducer(link_up, bounds or BOUNDS)
+        except TimeoutError as error:
+            raise KafkaUnreachable(bootstrap) from error
+        atexit.register(self.close)  # whoever forgets it loses nothing either
+
+    @property
+    def stats(self) -> Stats:
+        """How many messages were sent, acknowledged and given up, how many wait, and for how long: for your metrics."""
+        return self._producer.stats()
+
+    def publish(self, event: Event, done: Done | None = None) -> None:
+        """Publish one event. Raises Unusable where the services could not use it, and what `send` raises.
+
+        `done` is called once, from another thread: with None when Kafka has it, or with why it was given up. Then that
+        is raised nowhere else. It must not wait for anything.
+        """
+        self.send(TOPIC_OF[type(event)].under(self._prefix), key_of(event).encode(), checked(event), done=done)
 
     def publish_json(self, topic: Topic, event: Mapping[str, Any]) -> None:
         """Publish one event given in protobuf's JSON mapping. Raises Unusable where it is none."""
@@ -99,25 +115,42 @@ class Publisher:
             self.send(name, None, b"", [("tick", format_instant(at).encode())], partition)
 
     def send(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers = (), partition: int | None = None
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+        partition: int | None = None,
+        *,
+        done: Done | None = None,
     ) -> None:
         """Send bytes as they are to a topic (its full name), for example out of the dead letters.
 
-        Raises PublishFailed where the topic does not exist or Kafka cannot take the message.
+        Without a partition, the key decides. Raises KafkaUnreachable where Kafka does not answer what a topic is like,
+        and PublishFailed where it does not exist, the message is too large, there is no room for it, or an earlier one
+        was given up; then this one was not taken.
         """
-        self._partition_count(topic)  # raises where there is no such topic
-        try:
-            future = self._producer.send(topic, key=key, value=value, headers=list(headers), partition=partition)
-        except KafkaError as error:  # too large, or the buffer stayed full
-            raise PublishFailed(f"a message for {topic} was not taken: {error}") from error
-        future.add_errback(self._failures.append)
+        count = self._partition_count(topic)
+        place = partition_of(key or b"", count) if partition is None else partition
+        if place >= count:
+            raise PublishFailed(f"{topic} has no partition {place}; it has {count}, numbered from 0")
+        message = Outgoing(topic, place, key, value, headers)
+        if message.size > _LARGEST:
+            raise PublishFailed(f"a message for {topic} was not taken: it has {message.size:,} bytes of {_LARGEST:,}")
+        self._producer.send(message, done)
 
-    def flush(self) -> None:
-        """Wait until everything sent so far is acknowledged. Raises PublishFailed for what was not."""
-        self._producer.flush()
-        if self._failures:
-            failures, self._failures = self._failures, []
-            raise PublishFailed(f"{len(failures)} messages were not taken; the first because of {failures[0]}")
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until Kafka has everything sent so far, at most `timeout` seconds (None: what `bounds` say).
+
+        Raises PublishFailed for what was given up, and for what Kafka has not acknowledged in time: that is kept, and
+        tried again.
+        """
+        self._producer.flush(timeout)
+
+    def close(self, timeout: float | None = None) -> None:
+        """Flush and disconnect. Raises PublishFailed for what Kafka has not acknowledged: that is given up."""
+        atexit.unregister(self.close)
+        self._producer.close(timeout)
 
     def __enter__(self) -> Self:
         """Use it for the length of a `with` block."""
@@ -127,14 +160,14 @@ class Publisher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Flush and disconnect."""
-        try:
-            self.flush()
-        finally:
-            self._producer.close()
+        self.close()
 
     def _partition_count(self, topic: str) -> int:
         if topic not in self._partitions:
-            count = partition_count(self._bootstrap, topic)
+            try:
+                count = self._producer.partitions(topic)
+            except TimeoutError as error:
+                raise KafkaUnreachable(self._bootstrap) from error
             if not count:
                 raise PublishFailed(f"there is no topic {topic}; `puntual topics --create` makes it")
             self._partitions[topic] = count

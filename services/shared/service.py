@@ -8,37 +8,48 @@ import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from functools import partial
+from typing import NoReturn, TypeVar
 
 from aiokafka.errors import KafkaConnectionError
+from kafka.errors import KafkaError
+from prometheus_client import Gauge
 
 from services.shared import log as logs
+from services.shared.engine.app import WorkerSettings
+from services.shared.engine.authority import AuthoritativeView
+from services.shared.engine.contact import NameTaken
 from services.shared.engine.view import RecordView
-from services.shared.engine.worker import Worker, WorkerSettings
+from services.shared.engine.worker import Worker
 from services.shared.errors import KafkaUnreachable, PuntualError
 from services.shared.health import serve_http
 from services.shared.instant import SECOND
 from services.shared.metrics import Registry
 from services.shared.rpc import RpcServer, Service
 from services.shared.settings import ClockKind, Settings, read
-from services.shared.topics import DEAD_LETTERS, require
+from services.shared.topics import DEAD_LETTERS, examine, partition_count, require
 
 log = logging.getLogger(__name__)
 
 S = TypeVar("S", bound=Settings)
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 - recognised, not bound to
 _M_MMAP_THRESHOLD = -3  # as malloc.h has it
+_HOUR = 3600.0
 _GRACE = 2.0  # seconds that calls get to end
 
 
 def worker_settings(name: str, settings: Settings) -> WorkerSettings:
-    """How the worker of a service takes part in its group. The group is named after the topics' prefix."""
+    """How the worker of a service takes part in its group. The group is named after the topics' prefix.
+
+    Asks Kafka how many partitions there are for dead letters, and waits for the answer. Raises KafkaUnreachable.
+    """
+    dead_letters = DEAD_LETTERS.under(settings.topic_prefix)
     return WorkerSettings(
         name=f"{settings.topic_prefix}{name}",
         kafka=settings.kafka,
         partitions=settings.partitions,
-        dead_letters=DEAD_LETTERS.under(settings.topic_prefix),
-        dead_letter_partitions=DEAD_LETTERS.partitions or settings.partitions,
+        dead_letters=dead_letters,
+        dead_letter_partitions=partition_count(settings.kafka, dead_letters) or 1,
         event_clock=settings.clock is ClockKind.EVENT,
         instance=settings.instance,
         session_seconds=settings.session_seconds,
@@ -61,16 +72,36 @@ async def serve(
 
     `others` are served beside what is made of the worker's records.
     """
-    rpc = RpcServer(registry, make_service(worker), worker.not_ready, *others)
+    rpc = RpcServer(registry, make_service(AuthoritativeView(worker, worker.lost)), worker.not_ready, *others)
     http = serve_http(settings.host, settings.metrics_port, registry.collector, worker.stuck, worker.not_ready)
+    differences = registry.single(Gauge, "puntual_topic_differences").set
+    watching = asyncio.create_task(watch_topics(settings, differences))
     try:
         port = await rpc.start(settings.host, settings.grpc_port)
         worker.advertise(settings.advertise or reachable(settings.host, port))
         log.info("metrics on http://%s:%d/metrics, gRPC on %s:%d", settings.host, http.port, settings.host, port)
         await worker.run()
     finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
         await rpc.stop(_GRACE)
         http.close()
+
+
+async def watch_topics(settings: Settings, found: Callable[[float], object]) -> None:
+    """Say every hour, for ever, what of the topics is not as it should be; `found` is told how much that is."""
+    look = partial(examine, settings.kafka, settings.topic_prefix, settings.partitions, topics=settings.topics)
+    while True:
+        try:
+            state = await asyncio.to_thread(look)
+        except (PuntualError, KafkaError) as error:
+            log.debug("the topics could not be looked at: %s", error)  # that Kafka is away is told elsewhere
+        else:
+            problems = [*(f"{name} is gone" for name in state.missing), *map(str, state.differences)]
+            found(len(problems))
+            for problem in problems:
+                log.warning("%s", problem)
+        await asyncio.sleep(_HOUR)
 
 
 def reachable(host: str, port: int) -> str:
@@ -86,7 +117,7 @@ def main(name: str, settings_type: type[S], app: Callable[[S], Awaitable[None]])
         sys.exit(f"{name}: {error}")
     try:
         logs.set_up(name, settings.log)
-        require(settings.kafka, settings.topic_prefix, settings.partitions)
+        require(settings.kafka, settings.topic_prefix, settings.partitions, settings.topics)
         # Batches make thousands of tuples and no cycles: looking for those at the usual rate costs an eighth of the
         # CPU.
         gc.freeze()
@@ -116,10 +147,18 @@ async def _ended(name: str, work: Awaitable[None]) -> None:
     """Until it fails unexpectedly; then so does the process."""
     try:
         await work
+    except NameTaken as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        _end(error.EXIT_CODE)
     except (PuntualError, KafkaConnectionError):
         raise
     except Exception:
         log.exception("%s ends", name)
-        # Threads and tasks of a failed worker may hang; what is in memory is worth nothing now.
-        logging.shutdown()
-        os._exit(1)
+        _end(1)
+
+
+def _end(code: int) -> NoReturn:
+    """At once: threads and tasks of a failed worker may hang, and what is in memory is worth nothing now."""
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)

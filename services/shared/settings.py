@@ -5,13 +5,14 @@ variable counts as unset. Services subclass `Settings` with what is theirs.
 """
 
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from services.shared.errors import PuntualError
+from services.shared.topics import TOPICS, Topic
 
 T = TypeVar("T")
 
@@ -60,6 +61,9 @@ class LogFormat(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What every service needs to know of its surroundings."""
+
+    #: The topics that the service reads or writes; nothing is asked of others.
+    topics: ClassVar[Sequence[Topic]] = TOPICS
 
     #: Bootstrap servers, "host:port,host:port".
     kafka: str = "127.0.0.1:9092"

@@ -1,7 +1,12 @@
-"""A topic of one partition, read whole and then followed: what all workers have to know alike."""
+"""A small topic, read whole and then followed: what all workers have to know alike.
+
+It has one partition. Where somebody gave it more, what has one key lies on one of them, and all of them are read.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+import heapq
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -17,7 +22,6 @@ class TopicLog:
     def __init__(self, kafka: str, topic: str, take: Callable[[Any], bool]) -> None:
         """`take`: takes in a message (as aiokafka has it) and says whether anything is different since."""
         self.topic = topic
-        self._partition = TopicPartition(topic, 0)
         self._take = take
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest", client_id=topic
@@ -27,7 +31,10 @@ class TopicLog:
         """Read all that is there. Raises KafkaError."""
         await self._consumer.start()
         try:
-            self._consumer.assign([self._partition])
+            cluster = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 - asking for one makes it
+            self._consumer.assign(
+                [TopicPartition(self.topic, n) for n in cluster.partitions_for_topic(self.topic) or {0}]
+            )
             await self.read_to_end()
         except BaseException:
             await self.stop()
@@ -39,15 +46,18 @@ class TopicLog:
 
     async def read_to_end(self) -> None:
         """Take in all that is there by now. Raises KafkaError."""
-        end = (await self._consumer.end_offsets([self._partition]))[self._partition]
-        while await self._consumer.position(self._partition) < end:
-            await self.read()
+        ends = await self._consumer.end_offsets(self._consumer.assignment())
+        found: defaultdict[Any, list[Any]] = defaultdict(list)
+        while [place for place, end in ends.items() if await self._consumer.position(place) < end]:
+            for place, messages in (await self._consumer.getmany(timeout_ms=_POLL_MS)).items():
+                found[place] += messages
+        for message in _in_order(found):
+            self._take(message)
 
     async def read(self) -> bool:
         """Take in what has come, or comes in a moment; whether anything is different since. Raises KafkaError."""
-        found = await self._consumer.getmany(self._partition, timeout_ms=_POLL_MS)
         is_new = False
-        for message in found.get(self._partition, ()):
+        for message in _in_order(await self._consumer.getmany(timeout_ms=_POLL_MS)):
             is_new |= self._take(message)
         return is_new
 
@@ -56,6 +66,11 @@ class TopicLog:
         while True:
             if await self.read():
                 await changed()
+
+
+def _in_order(found: Mapping[Any, Sequence[Any]]) -> Iterable[Any]:
+    """The messages of several partitions as they were published; those of each as they stand there."""
+    return heapq.merge(*found.values(), key=lambda message: message.timestamp)
 
 
 async def read_all(kafka: str, partitions: Iterable[TopicPartition], take: Callable[[Any], object]) -> None:
@@ -81,6 +96,6 @@ async def publish(kafka: str, topic: str, key: str, value: bytes | None) -> None
     producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", enable_idempotence=True)
     await producer.start()
     try:
-        await producer.send_and_wait(topic, value, key=key.encode(), partition=0)
+        await producer.send_and_wait(topic, value, key=key.encode())
     finally:
         await producer.stop()

@@ -30,6 +30,7 @@ from services.shared.errors import KafkaUnreachable, PuntualError
 PREFIX = "puntual."
 PARTITIONS = 12
 CONNECT_MS = 10_000
+CLEANUP, REPLICAS, _UNCLEAN = "cleanup.policy", "replicas", "unclean.leader.election.enable"
 
 _DAY = 24 * 60 * 60 * 1000
 _MIB = 1024 * 1024
@@ -97,7 +98,7 @@ class Difference(NamedTuple):
     """One thing about an existing topic that is not as the table says."""
 
     topic: str
-    #: A topic setting, or "partitions".
+    #: A topic setting, "partitions" or "replicas".
     setting: str
     found: str
     expected: str
@@ -112,8 +113,15 @@ class Difference(NamedTuple):
                 f"Run the services with PUNTUAL_PARTITIONS={self.found}, or move to new topics under another"
                 " PUNTUAL_TOPIC_PREFIX: partitions added to a topic part customers from their past."
             )
+        if self.setting == REPLICAS:
+            return "Its partitions get more by kafka-reassign-partitions.sh."
+        return f"If nobody meant it: {self.command()}"
+
+    def command(self) -> str:
+        """What puts a setting right."""
         change = f"{self.setting}={self.expected}"
-        return f"If nobody meant it: kafka-configs.sh --alter --topic {self.topic} --add-config {change}"
+        server = '--bootstrap-server "$PUNTUAL_KAFKA"'
+        return f"kafka-configs.sh {server} --alter --topic {self.topic} --add-config {change}"
 
 
 class TopicsDiffer(PuntualError):
@@ -124,11 +132,25 @@ class TopicsDiffer(PuntualError):
         self.differences = differences
 
 
+class Forgetful(PuntualError):
+    """Records lie in topics from which Kafka deletes them: promises would be forgotten while they are open."""
+
+    def __init__(self, differences: Sequence[Difference]) -> None:
+        lines = (
+            f"{each.topic}: {CLEANUP} is {each.found}: Kafka deletes records that are still needed. Before the service"
+            f" can start: {each.command()}"
+            for each in differences
+        )
+        super().__init__("\n".join(lines))
+
+
 class State(NamedTuple):
     """How the topics of a cluster compare with the table."""
 
     missing: Sequence[str]
     differences: Sequence[Difference]
+    #: Those of which there is one replica only: what its broker loses is lost.
+    single: Sequence[str]
 
 
 def provision(
@@ -140,7 +162,7 @@ def provision(
     refuses.
     """
     with _admin(bootstrap) as admin:
-        state = _examine(admin, prefix, partitions, replication)
+        state = _examine(admin, TOPICS, prefix, partitions, replication)
         wanted = {
             topic.under(prefix): {
                 "num_partitions": topic.partitions or partitions,
@@ -157,22 +179,31 @@ def provision(
         return state.missing
 
 
-def examine(bootstrap: str, prefix: str = PREFIX, partitions: int = PARTITIONS, replication: int = 1) -> State:
-    """Compare the topics of a cluster with the table; changes nothing. Raises KafkaUnreachable."""
+def examine(
+    bootstrap: str,
+    prefix: str = PREFIX,
+    partitions: int = PARTITIONS,
+    replication: int = 1,
+    topics: Sequence[Topic] = TOPICS,
+) -> State:
+    """Compare topics of a cluster with the table; changes nothing. `replication`: at least. Raises KafkaUnreachable."""
     with _admin(bootstrap) as admin:
-        return _examine(admin, prefix, partitions, replication)
+        return _examine(admin, topics, prefix, partitions, replication)
 
 
-def require(bootstrap: str, prefix: str, partitions: int) -> None:
-    """Make sure that a service can start: all topics are there, with so many partitions.
+def require(bootstrap: str, prefix: str, partitions: int, topics: Sequence[Topic] = TOPICS) -> None:
+    """Make sure that a service can start: these topics are there, with so many partitions, and its records are kept.
 
-    Raises KafkaUnreachable, PuntualError where one is missing, TopicsDiffer where one has another number.
+    Raises KafkaUnreachable, PuntualError where one is missing, TopicsDiffer where one has another number, Forgetful.
     """
-    state = examine(bootstrap, prefix, partitions)
+    state = examine(bootstrap, prefix, partitions, topics=topics)
     if state.missing:
         raise PuntualError(f"{bootstrap} has no topic {', '.join(state.missing)}; `puntual topics --create` makes them")
     if wrong := [difference for difference in state.differences if difference.setting == "partitions"]:
         raise TopicsDiffer(wrong)
+    records = {topic.under(prefix) for topic in topics if topic.settings[CLEANUP] == "compact" and not topic.partitions}
+    if lost := [each for each in state.differences if each.setting == CLEANUP and each.topic in records]:
+        raise Forgetful(lost)
 
 
 def partition_count(bootstrap: str, name: str) -> int:
@@ -202,29 +233,41 @@ def _settings(topic: Topic, replication: int) -> dict[str, str]:
     return {**topic.settings, "min.insync.replicas": str(max(1, replication - 1))}
 
 
-def _examine(admin: KafkaAdminClient, prefix: str, partitions: int, replication: int) -> State:
-    names = [topic.under(prefix) for topic in TOPICS]
+def _examine(admin: KafkaAdminClient, topics: Sequence[Topic], prefix: str, partitions: int, replication: int) -> State:
+    names = [topic.under(prefix) for topic in topics]
     described = {found["name"]: found for found in admin.describe_topics(names) if found["error_code"] == 0}
     resources = [ConfigResource("topic", name) for name in described]
     settings = admin.describe_configs(resources, config_filter="all")["topic"] if resources else {}
+    replicas = {
+        name: min(len(partition["replica_nodes"]) for partition in found["partitions"])
+        for name, found in described.items()
+    }
     differences = [
         difference
-        for topic, name in zip(TOPICS, names, strict=True)
+        for topic, name in zip(topics, names, strict=True)
         if name in described
         for difference in _differences(
             name,
             # A topic with a number of its own holds no customer's history together: any number does.
-            _settings(topic, replication) | ({} if topic.partitions else {"partitions": str(partitions)}),
+            _settings(topic, replicas[name]) | ({} if topic.partitions else {"partitions": str(partitions)}),
             {"partitions": str(len(described[name]["partitions"])), **_values(settings[name])},
         )
     ]
-    return State([name for name in names if name not in described], differences)
+    differences += [
+        Difference(name, REPLICAS, str(number), str(replication))
+        for name, number in replicas.items()
+        if number < replication
+    ]
+    missing = [name for name in names if name not in described]
+    return State(missing, differences, [name for name, number in replicas.items() if number == 1])
 
 
 def _differences(name: str, expected: Mapping[str, str], found: Mapping[str, str]) -> Iterator[Difference]:
     for setting, value in expected.items():
         if found.get(setting) != value:
             yield Difference(name, setting, found.get(setting, "unknown to this broker"), value)
+    if found.get(_UNCLEAN) == "true":  # a replica that lags behind may lead, and what it lacks is lost
+        yield Difference(name, _UNCLEAN, "true", "false")
 
 
 def _values(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from services.shared.instant import SECOND, Instant, from_datetime, to_datetime
+from services.shared.zones import time_zone
 
 _DAY = timedelta(days=1)
 _MINUTE = 60 * SECOND
@@ -65,9 +66,9 @@ class WorkingTime:
         week: Sequence[Sequence[Hours]],
         specials: Callable[[int], Mapping[date, Special]] = lambda _year: {},
     ) -> None:
-        """`specials`: those of a year. Hours are in order and do not overlap. Raises KeyError for an unknown zone."""
+        """`specials`: those of a year. Hours are in order and do not overlap. Raises ValueError for an unknown zone."""
         self.name = name
-        self.zone = ZoneInfo(zone)
+        self.zone = time_zone(zone)
         #: Monday first.
         self.week = week
         self._specials = specials
@@ -234,7 +235,7 @@ def end_of_day(calendar: WorkingTime, day: date, zone: str) -> Instant:
     than the customer was led to expect. A closing time that the clocks skip or repeat counts at its first offset.
     """
     hours = calendar.hours(day)
-    return _at_minute(day, min(hours[-1].closing, _FULL_DAY) if hours else _FULL_DAY, ZoneInfo(zone))
+    return _at_minute(day, min(hours[-1].closing, _FULL_DAY) if hours else _FULL_DAY, time_zone(zone))
 
 
 def _at_minute(day: date, minute: int, zone: ZoneInfo, fold: int = 0) -> Instant:

@@ -6,6 +6,7 @@ from functools import partial
 from prometheus_client import Gauge
 
 from services.shared.clock import wall_clock
+from services.shared.engine.skew import Skew
 from services.shared.engine.worker import Worker
 from services.shared.envelope import Limits
 from services.shared.metrics import PrometheusMeter, Registry, Vocabulary
@@ -40,8 +41,11 @@ async def app(settings: SlaSettings) -> None:
         refused=registry.single(Gauge, "puntual_standards_refused").set,
     ) as published:
         known = InForce(published.standards)
-        clocks = machine(known, Limits(wall_clock, horizon=horizon(settings)), settings.topic_prefix)
-        worker = Worker(worker_settings("sla", settings), clocks, PrometheusMeter(registry, clocks.inputs, WORDS))
+        skew = Skew()
+        limits = Limits(wall_clock, horizon=horizon(settings), between=skew.between)
+        clocks = machine(known, limits, settings.topic_prefix)
+        meter = PrometheusMeter(registry, clocks.inputs, WORDS)
+        worker = Worker(worker_settings("sla", settings), clocks, meter, skew=skew)
 
         async def judge_by(standards: Standards) -> None:
             known.standards = standards

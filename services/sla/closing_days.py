@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from services.shared.documents import DocumentError
 from services.shared.ical import read_ical, unreadable
 
 _DAY = timedelta(days=1)
@@ -12,10 +13,11 @@ _DAY = timedelta(days=1)
 def closing_days(content: bytes, file: str, first: int, last: int) -> Mapping[date, str]:
     """The whole days in it from the first year to the last, in order, with their names; repetitions are expanded.
 
-    Events with a time of day close nothing, and nor do those that are cancelled or leave people free (TRANSPARENT).
-    Raises DocumentError.
+    Nothing is closed by events with a time of day, nor by what was cancelled or is shown as free (transparent), be it
+    one day of what is repeated. Raises DocumentError.
     """
-    _, events = read_ical(content, file, last)
+    calendar, events = read_ical(content, file, last)
+    _check(calendar, file)
     since, until = date(first, 1, 1), date(last, 12, 31)
     try:
         found = [(event.start, event.end, event) for event in events.between(since, until + _DAY) if _closes(event)]
@@ -34,3 +36,20 @@ def closing_days(content: bytes, file: str, first: int, last: int) -> Mapping[da
 def _closes(event: Any) -> bool:  # noqa: ANN401 - its library ships no types
     said = (str(event.get(name, "")).strip().upper() for name in ("STATUS", "TRANSP"))
     return not {"CANCELLED", "TRANSPARENT"}.intersection(said)
+
+
+def _check(calendar: Any, file: str) -> None:  # noqa: ANN401 - its library ships no types
+    """Raises DocumentError for the first event of which it cannot be said when it is."""
+    for number, event in enumerate(calendar.events, start=1):
+        try:
+            length: timedelta = event.end - event.start
+            if "DURATION" in event:
+                length = event.DURATION
+            problem = "ends before it begins" if length < timedelta() else ""
+        except TypeError:
+            problem = "has a time of day at one end, and none at the other"
+        except (AttributeError, ValueError, OverflowError) as error:
+            problem = f"has no beginning or end that can be read ({str(error)[:200]})"
+        if problem:
+            name = str(event.get("SUMMARY", "without a name"))[:80]
+            raise DocumentError(f"{file}: event {number} ({name}) {problem}; correct it or leave it out")

@@ -89,7 +89,7 @@ def judge(identity: Identity, facts: tuple[Fact, ...], standards: Standards, now
     judged = [_cycle(identity[1], run, case, standards, now) for run in case.runs] or [(Cycle(_NOTED), NONE, NONE)]
     earlier = tuple([cycle for cycle, _, _ in judged[:-1]])
     last, changed_at, changes_at = judged[-1]
-    return Clock(*identity, last, earlier, changed_at, changes_at, last_stated(facts), facts)
+    return Clock(*identity, last, earlier, changed_at, changes_at, last_stated(case.facts), facts)
 
 
 def _cycle(metric: int, run: Run, case: Case, standards: Standards, now: Instant) -> tuple[Cycle, Instant, Instant]:

@@ -1,6 +1,6 @@
 """The arithmetic behind a verdict: every stretch of time from start to end, counted or left out, and why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from services.shared.instant import Instant
@@ -8,7 +8,7 @@ from services.shared.working_time import Period, WorkingTime
 from services.sla.domain import ruling_of
 from services.sla.model import Clock, Cycle
 from services.sla.policies import Goal
-from services.sla.runs import Case, Run, case_of
+from services.sla.runs import Case, Hold, Run, case_of
 from services.sla.standards import Ruling, Standards
 from services.sla.targets import Unit, keeps_hours
 from services.sla.verdicts import Pause, pauses
@@ -63,23 +63,29 @@ def pauses_of(clock: Clock, standards: Standards, now: Instant) -> Iterator[Held
         if ruling is None or ruling.goal.pauses is None:
             continue
         _, goal, calendar = ruling
-        for start, end, reason, _ in pauses(run, case.holds, ruling.goal.pauses, calendar):
+        for start, end, reason in _holds(pauses(run, case, ruling.goal.pauses, calendar)):
             until = max(end or now, start)
             yield Held(reason, calendar.measure(start, until) if keeps_hours(goal.limit) else until - start)
+
+
+def _holds(stops: Iterable[Pause]) -> Iterator[Hold]:
+    """Pauses, reason by reason."""
+    for stop in stops:
+        yield from stop.holds
 
 
 def stretches(run: Run, case: Case, goal: Goal, calendar: WorkingTime, until: Instant) -> list[Stretch]:
     """From the start of a run until an instant, in order and without gaps; none where no time is counted."""
     if goal.limit.unit in {Unit.WINDOW, Unit.CONTACTS}:
         return []
-    stops = pauses(run, case.holds, goal.pauses, calendar) if goal.pauses else []
+    stops = pauses(run, case, goal.pauses, calendar) if goal.pauses else []
     found: list[Stretch] = []
     at = run.started_at
-    for stop in stops:
-        start, end = min(stop.start, until), min(stop.end or until, until)
+    for hold in _holds(stops):
+        start, end = min(hold.start, until), min(hold.end or until, until)
         found.extend(_worked(at, start, goal, calendar))
         if start < end:
-            found.append(Stretch(start, end, counts=False, why=_held(stop)))
+            found.append(Stretch(start, end, counts=False, why=_held(hold)))
         at = end
     found.extend(_worked(at, until, goal, calendar))
     return found
@@ -90,8 +96,8 @@ def counted(found: Sequence[Stretch]) -> int:
     return sum(stretch.end - stretch.start for stretch in found if stretch.counts)
 
 
-def _held(stop: Pause) -> str:
-    return f"held: {stop.reason}" if stop.reason else "held"
+def _held(hold: Hold) -> str:
+    return f"held: {hold.reason}" if hold.reason else "held"
 
 
 def _worked(start: Instant, end: Instant, goal: Goal, calendar: WorkingTime) -> Iterator[Stretch]:

@@ -37,6 +37,7 @@ _EFFECTS: Mapping[int, str] = {
     FactKind.RESUMED: "ends the hold",
 }
 _NOTHING = "changes nothing"
+_STARTING = frozenset({FactKind.STARTED, FactKind.SCHEDULED})
 _KINDS = frozenset(FactKind)
 
 
@@ -81,8 +82,10 @@ def _what(fact: Fact) -> str:
 def _effect(clock: Clock, case: Case, fact: Fact) -> str:
     if fact.kind not in _KINDS:
         return "not understood by this version"
-    if fact.kind == FactKind.OTHER or not case.runs:
-        return _NOTHING if fact.kind == FactKind.OTHER else "waits for a start"
+    if fact.kind == FactKind.OTHER:
+        return _NOTHING
+    if not case.runs:
+        return f"{_NOTHING}: it was over before" if fact.kind in _STARTING else "waits for a start"
     for run, cycle in zip(case.runs, (*clock.earlier, clock.cycle), strict=False):
         if effect := _of_cancellation(run, cycle.state == State.CANCELLED, fact):
             return effect
@@ -106,6 +109,9 @@ def _of_cancellation(run: Run, called_off: bool, fact: Fact) -> str | None:
 
 def _reasoning(clock: Clock, evidence: Sequence[Evidence | None], here: Local) -> Iterator[str]:
     cycles = (*clock.earlier, clock.cycle)
+    if not clock.cycle.started_at and any(fact.kind in _STARTING for fact in clock.facts):
+        yield "It was over before it began, so there is nothing to time."
+        return
     for number, (cycle, each) in enumerate(zip_longest(cycles, evidence[: len(cycles)]), start=1):
         if len(cycles) > 1:
             yield f"Cycle {number} of {len(cycles)}:"

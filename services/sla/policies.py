@@ -16,7 +16,11 @@
           requester_wait: {limit: 8 business hours, pauses: {}}
 
 Each metric is judged by the first policy in written order that is for the case and has a target for the metric. What
-pauses a policy's clocks can be said for one target alone; `pauses: {}` is any hold, for as long as it lasts.
+pauses a policy's clocks can be said for one target alone; `pauses: {}` is any hold, for as long as it lasts. Held again
+while held, for whatever reason that pauses, it is one pause, and `longest` is counted from its beginning.
+
+What is stated of a case counts from its start, also what is stated late: a priority that is raised on the third day can
+put the limit in the past, and the clock is breached at once. What is stated after the limit changes nothing.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -52,6 +56,7 @@ BUILT_IN = Path(__file__).with_name("standards.yaml")
 _COMPLAINT = "complaint_resolved"
 _IS_COMPLAINT = Condition("kind", frozenset({"complaint"}))
 _HOUR = 3600 * SECOND
+_DAY_MINUTES = 24 * 60
 #: When things might begin: every hour of a fortnight, beside a change of the clocks and without one.
 _STARTS: Sequence[Instant] = [
     Instant(parse_instant(day) + hour * _HOUR)
@@ -166,6 +171,13 @@ def read_policies(text: str, file: str, holidays: PublicHolidays) -> PolicyBook:
     _check_order(book, sections, fields)
     problems.check()
     return book
+
+
+def hints(book: PolicyBook) -> Iterator[str]:
+    """What can be used, but is hardly meant."""
+    for name, calendar in book.calendars.items():
+        if any(hours.closing % _DAY_MINUTES == _DAY_MINUTES - 1 for day in calendar.week for hours in day):
+            yield f"calendars.{name}.hours: 23:59 leaves out the last minute of the day; write 24:00"
 
 
 def _policy(fields: Fields, calendars: Collection[str]) -> Policy:

@@ -179,7 +179,8 @@ def _within(target: Target, words: Words) -> str:
 
 
 def _target(target: Target, words: Words) -> str:
-    forms = words["targets"][f"{target.unit.value}, end" if target.to_end else target.unit.value]
+    ending = (", end" if target.amount else ", same") if target.to_end else ""
+    forms = words["targets"][target.unit.value + ending]
     if isinstance(forms, list):
         return str(forms[min(target.amount, len(forms)) - 1].format(n=target.amount))
     units = words["working_units" if target.unit == Unit.BUSINESS_TIME else "units"]

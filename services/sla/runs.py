@@ -1,10 +1,20 @@
 """From facts to runs: when a clock ran, when it was held and how each run ended. Knows no targets and no time of day.
 
-Where facts are of one instant, what begins counts before what ends, so that nothing depends on order of arrival.
+Facts of one instant, as exports without seconds have them, are taken in the order of `_rank`. Neither arrival nor ids
+decide anything. In short: what begins counts before what ends, and what ends before what opens again. Three rules hang
+on how the case stood before the instant:
+
+* a hold and a resumption: it is held afterwards, unless it was held before;
+* a stop and a reopening: it is open afterwards, unless it was closed before;
+* to reopen what is open, to resume what is not held and to hold for the reason it is held for is nothing.
+
+What was stopped before it first started is no run at all: it was settled elsewhere, or two clocks differ.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from services.shared.facts import NO_CONTEXT, Stated, restated
@@ -16,7 +26,7 @@ class Run(NamedTuple):
     """From a start to what ended it. Instants are NONE where nothing did."""
 
     started_at: Instant
-    #: By what was waited for. May be before the start.
+    #: By what was waited for. Before the start only where a window was agreed that had not begun.
     ended_at: Instant = NONE
     #: The first time that it was called off.
     cancelled_at: Instant = NONE
@@ -32,7 +42,7 @@ class Run(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """A time in which a case was held."""
+    """A time in which a case was held for one reason. Where the next begins as this ends, it was held all the time."""
 
     start: Instant
     #: NONE: it is not over.
@@ -51,12 +61,21 @@ class Known(NamedTuple):
 class Case:
     """All that happened to one contact, callback, order or appointment, as one clock sees it; each in order."""
 
-    def __init__(self, facts: Sequence[Fact]) -> None:
+    def __init__(
+        self, facts: Sequence[Fact], runs: Sequence[Run], holds: Sequence[Hold], contacts: Sequence[Instant]
+    ) -> None:
         self.facts = facts
-        self.runs = _runs(facts)
-        self.holds = _holds(facts)
+        self.runs = runs
+        self.holds = holds
         #: When the customer made contact.
-        self.contacts = [fact.occurred_at for fact in facts if fact.kind in _CONTACTS]
+        self.contacts = contacts
+        self._stretches: dict[frozenset[str] | None, Sequence[Sequence[Hold]]] = {}
+
+    def stretches(self, reasons: frozenset[str] | None) -> Sequence[Sequence[Hold]]:
+        """The holds for these reasons, those together between which it was not resumed; None: for any."""
+        if reasons not in self._stretches:
+            self._stretches[reasons] = _unbroken(self.holds, reasons)
+        return self._stretches[reasons]
 
     @cached_property
     def stated(self) -> Sequence[Known]:
@@ -74,10 +93,85 @@ class Case:
 
 def case_of(facts: Sequence[Fact]) -> Case:
     """What facts, in any order, come to."""
-    return Case(sorted(facts, key=_rank))
+    ordered = _in_order(facts)
+    clock = _Clock()
+    for fact in ordered:
+        step = _STEPS.get(fact.kind)
+        if step is not None:
+            step(clock, fact)
+    contacts = [fact.occurred_at for fact in ordered if fact.kind in _CONTACTS]
+    return Case(ordered, clock.runs(), clock.all_holds(), contacts)
 
 
-# --- runs
+def _unbroken(held: Sequence[Hold], reasons: frozenset[str] | None) -> list[list[Hold]]:
+    found: list[list[Hold]] = []
+    for hold in held:
+        if reasons is not None and hold.reason not in reasons:
+            continue
+        if found and found[-1][-1].end == hold.start:
+            found[-1].append(hold)
+        else:
+            found.append([hold])
+    return found
+
+
+#: Of facts of one instant, which comes first.
+_RANKS: Mapping[int, int] = {
+    FactKind.SCHEDULED: 0,
+    FactKind.STARTED: 0,
+    FactKind.FOLLOWED_UP: 0,
+    FactKind.RESUMED: 1,
+    FactKind.OTHER: 1,
+    FactKind.ANSWERED: 2,
+    FactKind.RENEWED: 2,
+    FactKind.STOPPED: 3,
+    FactKind.CANCELLED: 4,
+    FactKind.OPENED: 5,
+    FactKind.REOPENED: 5,
+    FactKind.HELD: 6,
+}
+_UNRANKED = 7
+
+
+def _rank(fact: Fact) -> tuple[object, ...]:
+    """By time, kind and then what is said, so that ids order only what is alike in all that matters."""
+    said = fact.case, fact.context, fact.what, fact.window_start, fact.window_end
+    return fact.occurred_at, _RANKS.get(fact.kind, _UNRANKED), fact.kind, said, fact
+
+
+_CLOSING = frozenset({FactKind.STOPPED, FactKind.CANCELLED})
+_OPENING = frozenset({FactKind.OPENED, FactKind.REOPENED})
+#: The last ranks of an instant before which the case was closed: it is opened, and only then closed again.
+_CLOSED_BEFORE: Mapping[int, int] = {
+    **dict.fromkeys(_OPENING, 1),
+    FactKind.STOPPED: 2,
+    FactKind.CANCELLED: 3,
+    FactKind.HELD: 4,
+}
+
+
+def _in_order(facts: Sequence[Fact]) -> Sequence[Fact]:
+    ordered = sorted(facts, key=_rank)
+    if not any(fact.kind in _OPENING for fact in ordered):
+        return ordered
+    found: list[Fact] = []
+    is_closed = False
+    for _, instant in groupby(ordered, key=attrgetter("occurred_at")):
+        together = list(instant)
+        kinds = {fact.kind for fact in together}
+        closes, opens = not kinds.isdisjoint(_CLOSING), not kinds.isdisjoint(_OPENING)
+        if is_closed and opens:
+            together.sort(key=lambda fact: _CLOSED_BEFORE.get(fact.kind, 0))
+            is_closed = closes
+        else:
+            is_closed = (is_closed or closes) and not opens
+        found += together
+    return found
+
+
+def _tied(one: Fact | None, other: Fact) -> bool:
+    """Whether nothing but their kinds says which of two came first."""
+    return one is not None and one.occurred_at == other.occurred_at
 
 
 class _Clock:
@@ -91,13 +185,17 @@ class _Clock:
         self.began = self.answered = False
         #: Something came while the case was closed.
         self.waits = False
+        self.holds: list[Hold] = []
+        self.held: Fact | None = None
+        #: What ended a hold last.
+        self.resumed: Fact | None = None
 
     @property
     def is_closed(self) -> bool:
         return bool(self.stopped_at or self.cancelled_at)
 
     def start(self, fact: Fact) -> None:
-        """What was closed before it first started was settled before: that run ends before it starts."""
+        """What is closed since it first started begins nothing by being told once more."""
         if self.run is None and not (self.is_closed and self.began):
             self._begin(fact.occurred_at)
 
@@ -126,10 +224,12 @@ class _Clock:
             self._begin(fact.occurred_at)
 
     def stop(self, fact: Fact) -> None:
+        self._release(fact.occurred_at)
         self.stopped_at = self.stopped_at or fact.occurred_at
         self._end(fact.occurred_at)
 
     def cancel(self, fact: Fact) -> None:
+        self._release(fact.occurred_at)
         self.cancelled_at = self.cancelled_at or fact.occurred_at
         if self.run is not None:
             self.run = self.run._replace(cancelled_at=self.cancelled_at)
@@ -138,18 +238,45 @@ class _Clock:
         if self.waits:
             self.reopen(fact)
         elif self.is_closed:
+            self._release(fact.occurred_at)
             self._shelve()
 
     def reopen(self, fact: Fact) -> None:
         if self.run is None or self.is_closed:
+            if self.is_closed:
+                self._release(fact.occurred_at)
             self._shelve()
             self._begin(fact.occurred_at)
 
+    def hold(self, fact: Fact) -> None:
+        if self.held is None and not _tied(self.resumed, fact):
+            self.held = fact
+        elif self.held is not None and self.held.what != fact.what:
+            self._release(fact.occurred_at)
+            self.held = fact
+
+    def resume(self, fact: Fact) -> None:
+        if self.held is not None:
+            self.resumed = fact
+        self._release(fact.occurred_at)
+
+    def runs(self) -> list[Run]:
+        """All there were, in order."""
+        last = self.run or (self.past[-1] if self.past else None)
+        if last is None:
+            return []
+        earlier = self.past if self.run else self.past[:-1]
+        return [*(run._replace(is_past=True) for run in earlier), last]
+
+    def all_holds(self) -> list[Hold]:
+        """Also the one that lasts."""
+        self._release(NONE)
+        return self.holds
+
     def _begin(self, at: Instant, window_end: Instant = NONE) -> None:
         self.began = True
-        self.run = Run(at, NONE, self.cancelled_at, window_end)
-        if self.stopped_at:
-            self._end(self.stopped_at)
+        if not self.stopped_at:
+            self.run = Run(at, NONE, self.cancelled_at, window_end)
 
     def _end(self, at: Instant) -> None:
         if self.run is not None:
@@ -162,6 +289,16 @@ class _Clock:
         self.run, self.waits = None, False
         self.stopped_at = self.cancelled_at = NONE
 
+    def _release(self, at: Instant) -> None:
+        """It is held no more, or for another reason; NONE: it is still held when all is told."""
+        held, self.held = self.held, None
+        if held is None or held.occurred_at == at:
+            return
+        hold = Hold(held.occurred_at, at, held.what)
+        if self.holds and self.holds[-1][1:] == (hold.start, hold.reason):  # in between, for an instant, for another
+            hold = hold._replace(start=self.holds.pop().start)
+        self.holds.append(hold)
+
 
 _STEPS: Mapping[int, Callable[[_Clock, Fact], None]] = {
     FactKind.STARTED: _Clock.start,
@@ -171,63 +308,9 @@ _STEPS: Mapping[int, Callable[[_Clock, Fact], None]] = {
     FactKind.RENEWED: _Clock.renew,
     FactKind.REOPENED: _Clock.reopen,
     FactKind.OPENED: _Clock.open,
+    FactKind.HELD: _Clock.hold,
+    FactKind.RESUMED: _Clock.resume,
     FactKind.SCHEDULED: _Clock.schedule,
     FactKind.FOLLOWED_UP: _Clock.follow_up,
 }
 _CONTACTS = frozenset({FactKind.STARTED, FactKind.REOPENED})
-
-
-def _runs(facts: Sequence[Fact]) -> list[Run]:
-    clock = _Clock()
-    for fact in facts:
-        step = _STEPS.get(fact.kind)
-        if step is not None:
-            step(clock, fact)
-    last = clock.run or (clock.past.pop() if clock.past else None)
-    if last is None:
-        return []
-    return [*(run._replace(is_past=True) for run in clock.past), last]
-
-
-# --- order and holds
-
-#: Of facts of one instant, which comes first.
-_RANKS: Mapping[int, int] = {
-    FactKind.SCHEDULED: 0,
-    FactKind.STARTED: 0,
-    FactKind.FOLLOWED_UP: 0,
-    FactKind.HELD: 1,
-    FactKind.RESUMED: 2,
-    FactKind.OTHER: 2,
-    FactKind.ANSWERED: 3,
-    FactKind.RENEWED: 3,
-    FactKind.STOPPED: 4,
-    FactKind.CANCELLED: 5,
-    FactKind.OPENED: 6,
-    FactKind.REOPENED: 6,
-}
-_UNRANKED = 7
-
-
-def _rank(fact: Fact) -> tuple[int, int, Fact]:
-    return fact.occurred_at, _RANKS.get(fact.kind, _UNRANKED), fact
-
-
-#: What ends a hold, and what begins the next.
-_HELD = FactKind.HELD
-_HOLDS = frozenset({_HELD, FactKind.RESUMED, FactKind.STOPPED, FactKind.CANCELLED, FactKind.OPENED, FactKind.REOPENED})
-
-
-def _holds(facts: Sequence[Fact]) -> list[Hold]:
-    """A second hold ends the first; so does what closes or opens the case. To resume what is not held is nothing."""
-    found: list[Hold] = []
-    held: Fact | None = None
-    for fact in facts:
-        if fact.kind not in _HOLDS:
-            continue
-        if held is not None and held.occurred_at < fact.occurred_at:
-            found.append(Hold(held.occurred_at, fact.occurred_at, held.what))
-        held = fact if fact.kind == _HELD else None
-    if held is not None:
-        found.append(Hold(held.occurred_at, NONE, held.what))
-    return found

@@ -3,9 +3,9 @@
     24h, 15min, 1h 30min                    around the clock
     2 business hours, 45 business minutes   while the calendar is open
     3 business days                         at the same time of day, so many days on which the calendar is open later
-    3 business days, end of day             until it closes on that day
+    3 business days, end of day             until it closes on that day; 0: on the day itself, or the next that is open
     30 calendar days                        at the same time of day, whatever the calendar says
-    30 calendar days, end of day            until that date ends
+    30 calendar days, end of day            until that date ends; 0: today
     window                                  until the end of the window that was agreed (appointment_started)
     2 contacts                              before the customer makes contact once more (contacts_to_resolve)
 
@@ -53,7 +53,7 @@ def parse_target(text: str) -> Target:
     target = _parsed(text)
     if _spanned(target) > _MOST:
         raise ValueError(f"{text!r} is longer than a hundred years; write less")
-    if not target.amount:
+    if not target.amount and not target.to_end:
         raise ValueError(f"{text!r} is no time at all; write for example {_EXAMPLES}")
     return target
 

@@ -1,19 +1,21 @@
 """What a run of a clock is worth: by when it is due, and where it stands as of an instant. Pure.
 
-* met: ended at or before `due_at`; what ended before the start counts as met, with nothing elapsed;
+* met: ended at or before `due_at`; what has a window may end before that begins;
 * missed: ended after it, or never: called off after it and begun again;
 * breached: not ended, and `breach_at` has passed. Grace only delays the announcement, for facts still on their way;
 * cancelled: called off at or before `due_at` and not ended before that. Called off later, it excuses nothing;
 * paused: held. A hold moves the limit by as much of it as would have counted. It ends with the run, or where the
   policy's longest pause does; until then, where there is no longest pause, nothing is due. What is paused is not met.
 
+Holds without a gap are one pause, for whatever reasons, as long as each of them pauses: to say again that it is held
+does not begin the longest pause anew. A hold for a reason that does not pause lets the clock run, as a resumption does.
+
 A hold that begins when the limit has passed changes nothing, and nor does a priority or a team stated only then.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from operator import itemgetter
 from typing import NamedTuple
 
 from services.shared.instant import Instant
@@ -27,14 +29,15 @@ _RUNNING, _AT_RISK, _BREACHED, _PAUSED = State.RUNNING, State.AT_RISK, State.BRE
 
 
 class Pause(NamedTuple):
-    """A hold, as far as it makes a run stand still."""
+    """Holds without a gap, as far as they make a run stand still."""
 
     start: Instant
     #: NONE: not known yet.
     end: Instant
-    reason: str
     #: No fact has ended it: it lasts until `end`, if that is known.
     is_open: bool
+    #: What it is made of, in order and without gaps.
+    holds: Sequence[Hold]
 
 
 class Verdict(NamedTuple):
@@ -54,7 +57,7 @@ class Verdict(NamedTuple):
 
 def judge(run: Run, case: Case, goal: Goal, calendar: WorkingTime, now: Instant) -> Verdict:
     """As of an instant."""
-    stops = pauses(run, case.holds, goal.pauses, calendar) if case.holds and goal.pauses else ()
+    stops = pauses(run, case, goal.pauses, calendar) if case.holds and goal.pauses else ()
     due_at = _after(run, stops, case.contacts, goal.limit, calendar)
     preferred = _after(run, stops, case.contacts, goal.preferred, calendar) if goal.preferred else NONE
     warn_at = tuple(sorted([before(lead, due_at, calendar) for lead in goal.warnings])) if due_at else ()
@@ -109,7 +112,7 @@ def _open(
 
 def limit(run: Run, case: Case, goal: Goal, calendar: WorkingTime) -> Instant:
     """By when a run must be ended; NONE: not yet known."""
-    stops = pauses(run, case.holds, goal.pauses, calendar) if case.holds and goal.pauses else ()
+    stops = pauses(run, case, goal.pauses, calendar) if case.holds and goal.pauses else ()
     return _after(run, stops, case.contacts, goal.limit, calendar)
 
 
@@ -140,32 +143,24 @@ def _reckoned(
     return due_at
 
 
-#: Holds are in order, and only the last can be without an end.
-_START = itemgetter(0)
-
-
-def _end(hold: Hold) -> int:
-    return hold.end or 2**62
-
-
-def pauses(run: Run, held: Sequence[Hold], rule: Pauses, calendar: WorkingTime) -> list[Pause]:
-    """The holds that make a run stand still, each cut to the run and to the longest that is allowed.
+def pauses(run: Run, case: Case, rule: Pauses, calendar: WorkingTime) -> list[Pause]:
+    """When holds make a run stand still, cut to the run and to the longest that is allowed.
 
     A hold that begins once the run is called off, and another begun, is none of its pauses.
     """
     found = []
-    # Those that end before the run starts, or start when it is over, leave nothing; there may be very many.
     over_at = run.ended_at or (run.cancelled_at if run.is_past else NONE)
-    first = bisect_right(held, run.started_at, key=_end)
-    last = bisect_left(held, over_at, key=_START) if over_at else None
-    for start, end, reason in islice(held, first, last):
-        if rule.reasons is not None and reason not in rule.reasons:
-            continue
+    stretches = case.stretches(rule.reasons)
+    # There may be very many, and most are of other runs.
+    first = bisect_right(stretches, run.started_at, key=_last_end)
+    last = bisect_left(stretches, over_at, key=_first_start) if over_at else None
+    for holds in islice(stretches, first, last):
+        start, end = holds[0].start, holds[-1].end
         longest = _longest(rule.longest, start, calendar) if rule.longest else NONE
         stop = min((at for at in (end, run.ended_at, longest) if at), default=NONE)
         begin = Instant(max(start, run.started_at))
         if not stop or stop > begin:
-            found.append(Pause(begin, stop, reason, is_open=not end))
+            found.append(Pause(begin, stop, not end, list(_cut(holds, begin, stop))))
     return found
 
 
@@ -175,3 +170,33 @@ def _longest(target: Target, start: Instant, calendar: WorkingTime) -> Instant:
         return after(target, start, calendar)
     except NeverOpen:
         return NONE
+
+
+def _cut(holds: Sequence[Hold], begin: Instant, stop: Instant) -> Iterator[Hold]:
+    """What lies between two instants; `stop` is NONE where that is not known yet."""
+    first = bisect_right(holds, begin, key=_end)
+    last = bisect_left(holds, stop, key=_start) if stop else None
+    for start, end, reason in islice(holds, first, last):
+        since, until = Instant(max(start, begin)), min((at for at in (end, stop) if at), default=NONE)
+        if not until or until > since:
+            yield Hold(since, until, reason)
+
+
+def _start(hold: Hold) -> Instant:
+    return hold.start
+
+
+def _end(hold: Hold) -> Instant:
+    return hold.end or _FOREVER
+
+
+def _first_start(stretch: Sequence[Hold]) -> Instant:
+    return stretch[0].start
+
+
+def _last_end(stretch: Sequence[Hold]) -> Instant:
+    return _end(stretch[-1])
+
+
+#: Later than the end of every hold that has one.
+_FOREVER = Instant(2**62)

@@ -157,7 +157,7 @@ def _resolution(rows: Any, until: Any, is_over: bool, office: Office) -> str:
     for wait in sorted(set(rows.loc[rows["activity"] == "Wait", "at"])):
         if wait >= until or office.until(wait) - start - held >= limit:
             break
-        later = others[others >= wait]
+        later = others[others > wait]
         if not len(later):
             if not is_over:
                 return "paused"
@@ -189,6 +189,36 @@ def test_order_and_repetition_do_not_matter(table: Path, clocks: dict[bytes, Clo
     again = judged(values)
     assert again.keys() == clocks.keys()
     assert all(codec.pack(again[key]) == codec.pack(clock) for key, clock in clocks.items())
+
+
+@pytest.mark.parametrize(("cut", "most"), [("day", 25), ("hour", 15), ("minute", 6)])
+def test_times_without_hours_make_hardly_anybody_late(table: Path, cut: str, most: int) -> None:
+    """Cut as exports cut them: facts of one instant have their rank, and a hold is not lost beside a resumption."""
+    exact, ranked = (verdicts(judged(cut_events(table, cut, steps))) for steps in (True, False))
+    late = [key for key, verdict in exact.items() if verdict == "met" and ranked[key] == "missed"]
+    assert len(late) <= most
+
+
+def cut_events(table: Path, cut: str, steps: bool) -> list[bytes]:
+    """Each row once, its time cut; with `steps` a microsecond later for each that stands above it."""
+    less = {"minute": {"second": 0}, "hour": {"second": 0, "minute": 0}, "day": {"second": 0, "minute": 0, "hour": 0}}
+    found, told = [], Counter[str]()
+    with gzip.open(table, "rt") as file:
+        for row in dict.fromkeys(tuple(row.items()) for row in csv.DictReader(file)):
+            fields = dict(row)
+            case, activity = fields["case_id"], fields["activity"]
+            arms = [] if told[case] else ["received"]
+            arms += [] if activity == "Wait" else ["resumed"]
+            for arm in (*arms, ARMS.get(activity, "updated")):
+                event = ContactEvent(event_id=f"{case}:{told[case]}", source="desk", subject_id=case)
+                at = datetime.fromisoformat(fields["timestamp"]).replace(**less[cut])  # type: ignore[arg-type]
+                set_timestamp(event.occurred_at, Instant(from_datetime(at) + told[case] * steps))
+                getattr(event, arm).SetInParent()
+                if arm == "held":
+                    event.held.reason = "Wait"
+                told[case] += 1
+                found.append(event.SerializeToString())
+    return found
 
 
 def test_waiting_makes_a_difference(clocks: dict[bytes, Clock]) -> None:

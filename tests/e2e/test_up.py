@@ -11,6 +11,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
+from services.cli.reading import end_offsets
+from tests.brokers import Broker
 from tests.processes import wait_for
 
 #: What the README promises: seconds from the command to the first alert.
@@ -55,6 +59,16 @@ def up(directory: Path, *options: str) -> Iterator[Run]:
         if process.poll() is None:
             process.terminate()
             process.wait(60)
+
+
+@contextmanager
+def frozen(broker: Broker) -> Iterator[None]:
+    """Kafka answers nothing for a while."""
+    broker.freeze()
+    try:
+        yield
+    finally:
+        broker.thaw()
 
 
 @contextmanager
@@ -113,3 +127,22 @@ def test_it_runs_on_a_kafka_of_ones_own_for_as_long_as_one_says(real_kafka: str,
         assert run.process.wait(FIRST_ALERT) == 0, run.shown()
         assert f"Kafka on {real_kafka}" in run.shown()
         assert run.shown().endswith("stopped; nothing happened\n")
+
+
+@pytest.mark.slow
+def test_traffic_goes_on_after_kafka_was_frozen_and_ends_while_it_is(
+    real_broker: Broker, prefix: str, tmp_path: Path
+) -> None:
+    """It is said when Kafka stops to answer and when it is back; SIGTERM ends the run without a traceback."""
+    with up(tmp_path, "--kafka", real_broker.bootstrap, "--prefix", prefix, "--partitions", "2") as run:
+        run.wait_for("kept", FIRST_ALERT)
+        with frozen(real_broker):
+            run.wait_for(f"Kafka does not answer at {real_broker.bootstrap}", 30)
+        run.wait_for(f"Kafka answers again at {real_broker.bootstrap}", 30)
+        events = sum(end_offsets(real_broker.bootstrap, f"{prefix}orders.v1").values())
+        wait_for(lambda: sum(end_offsets(real_broker.bootstrap, f"{prefix}orders.v1").values()) > events + 3, 40)
+        with frozen(real_broker):
+            run.process.send_signal(signal.SIGTERM)
+            assert run.process.wait(60) == 0, run.shown()
+    assert "stopped; " in run.shown()
+    assert "Traceback" not in run.shown()

@@ -10,6 +10,7 @@ import logging
 import resource
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
@@ -69,7 +70,7 @@ def test_nothing_escapes_and_nothing_costs_too_much(
     assert memory < _MEMORY, f"{memory:.0f} MB more"
 
 
-def _run(config: pytest.Config, table: dict[str, Door]) -> tuple[dict[str, list[str]], Counter[str], float]:
+def _run(config: pytest.Config, table: Mapping[str, Door]) -> tuple[dict[str, list[str]], Counter[str], float]:
     """Escapes and costs → their inputs; how many inputs each door was given; and how many MB all that took."""
     seed, only = config.getoption("--fuzz-seed"), config.getoption("--fuzz-input")
     names = [name for name in table if not only or only.rpartition("#")[0] == name]

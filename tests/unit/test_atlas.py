@@ -122,7 +122,7 @@ def _doors(node: ast.AST, name: str) -> Iterator[str]:
         if _lets_in(child):
             yield inner
         if isinstance(child, ast.ClassDef) and any(ast.unparse(base).endswith("Servicer") for base in child.bases):
-            yield from (f"{inner}.{each.name}" for each in child.body if _answers(each))
+            yield from (f"{inner}.{method}" for each in child.body if (method := _answers(each)))
         yield from _doors(child, inner)
 
 
@@ -134,9 +134,11 @@ def _lets_in(node: ast.AST) -> bool:
     return phrase in PHRASES or (phrase.rpartition(".")[2] in NAMES and phrase != "read_text")
 
 
-def _answers(node: ast.AST) -> bool:
-    """Whether it is the method of a gRPC service."""
-    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and "request" in {arg.arg for arg in node.args.args}
+def _answers(node: ast.AST) -> str:
+    """The name of a method of a gRPC service; empty: it is none."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return ""
+    return node.name if "request" in {arg.arg for arg in node.args.args} else ""
 
 
 def all_doors() -> set[str]:

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from itertools import count
-from time import time_ns
+from time import monotonic, time_ns
 from typing import Any, cast
 
 from aiokafka import errors
@@ -37,6 +37,8 @@ _TIMEOUT_MS = 60_000
 _BACKOFF = 0.1
 #: Attempts without a word: a cluster that is new needs a moment for the first.
 _WARN_AFTER = 50
+#: Kafka's code for it since KIP-588; aiokafka knows only the older one.
+_PRODUCER_FENCED = 90
 #: What passes by itself: Kafka is still at work on it, or the coordinator has moved.
 _PASSING = (
     errors.ConcurrentTransactions,
@@ -47,6 +49,10 @@ _PASSING = (
     errors.NotCoordinatorError,
     errors.RequestTimedOutError,
 )
+#: Somebody else has asked in the same name meanwhile.
+_OUTDONE = (errors.ProducerFenced, errors.InvalidProducerEpoch)
+#: Told of a write: its topic and partition, when it was sent (seconds by the monotonic clock), and aiokafka's metadata.
+Stamped = Callable[[tuple[str, int], float, Any], None]
 
 
 class Fenced(Exception):
@@ -62,8 +68,9 @@ class Fenced(Exception):
 class Fences:
     """Sets fences through a producer, which from then on writes to those partitions under the epoch of their fence."""
 
-    def __init__(self, producer: AIOKafkaProducer) -> None:
-        self._producer = producer
+    def __init__(self, producer: AIOKafkaProducer, stamped: Stamped = lambda *_: None) -> None:
+        """`stamped` is told when and with what stamp each fence was written."""
+        self._producer, self._stamped = producer, stamped
         self._owners: dict[TopicPartition, PidAndEpoch] = {}
         parts = cast(Any, producer)  # aiokafka knows one producer id, its own
         self._sequences: dict[TopicPartition, int] = parts._txn_manager._sequence_numbers  # noqa: SLF001
@@ -80,13 +87,21 @@ class Fences:
         return {place.partition: offset for place, offset in zip(places, offsets, strict=True)}
 
     async def _set(self, place: TopicPartition) -> int:
-        owner = await self._claim(f"{place.topic}-{place.partition}")
+        try:
+            owner = await self._claim(f"{place.topic}-{place.partition}")
+        except _OUTDONE as error:
+            raise Fenced(*place) from error
         self._owners[place], self._sequences[place] = owner, 0
         batch = self._producer.create_batch()
         batch.append(timestamp=time_ns() // 1_000_000, key=KEY, value=None, headers=HEADERS)
         batch.close()
-        answer = await self._producer.send_batch(batch, place.topic, partition=place.partition)
-        return int((await answer).offset)
+        sent_at = monotonic()
+        try:
+            answer = await (await self._producer.send_batch(batch, place.topic, partition=place.partition))
+        except _OUTDONE as error:
+            raise Fenced(*place) from error
+        self._stamped(place, sent_at, answer)
+        return int(answer.offset)
 
     async def _claim(self, name: str) -> PidAndEpoch:
         """The producer id of a name, with an epoch later than all before."""
@@ -97,6 +112,8 @@ class Fences:
                 node = await client.coordinator_lookup(CoordinationType.TRANSACTION, name)
                 await client.ready(node, group=ConnectionGroup.COORDINATION)
                 answer = await client.send(node, request, group=ConnectionGroup.COORDINATION)
+                if answer.error_code == _PRODUCER_FENCED:
+                    raise errors.ProducerFenced(name)
                 if (error := errors.for_code(answer.error_code)) is not errors.NoError:
                     raise error(name)
                 return PidAndEpoch(answer.producer_id, answer.producer_epoch)

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from time import monotonic, time_ns
+from time import monotonic
 from typing import Any, cast
 from weakref import proxy
 
@@ -19,7 +19,6 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.structs import TopicPartition
 
 from services.shared.engine.lane import Bridges
-from services.shared.instant import Instant
 
 #: Milliseconds that Kafka keeps a fetch for which there is nothing. It answers one request after the other, so that
 #: whatever else a take-over asks waits as long; Faust would have 1,500.
@@ -36,10 +35,13 @@ Fetch = Callable[..., Awaitable[bool]]
 Key = tuple[str, int]
 
 
-def adapt(fetcher: Any) -> tuple[Mapping[Key, Bridges], Mapping[Key, Instant]]:  # noqa: ANN401 - aiokafka's own
-    """Change a fetcher that has not fetched yet; the bridges it then finds, and as of when it was answered last."""
+def adapt(fetcher: Any) -> tuple[Mapping[Key, Bridges], Mapping[Key, float]]:  # noqa: ANN401 - aiokafka's own
+    """Change a fetcher that has not fetched yet; the bridges it then finds, and as of when it was answered last.
+
+    That is by the monotonic clock, in seconds: a step of the wall clock must not make old news new.
+    """
     bridges: defaultdict[Key, Bridges] = defaultdict(dict)
-    heard: dict[Key, Instant] = {}
+    heard: dict[Key, float] = {}
     fetcher._fetch_max_wait_ms = _LONGEST_FETCH  # noqa: SLF001
     fetcher._isolation_level = READ_COMMITTED  # noqa: SLF001
     fetch = paced(dated(fetcher._proc_fetch_request, heard))  # noqa: SLF001
@@ -47,18 +49,18 @@ def adapt(fetcher: Any) -> tuple[Mapping[Key, Bridges], Mapping[Key, Instant]]: 
     return bridges, heard
 
 
-def dated(fetch: Fetch, heard: dict[Key, Instant]) -> Fetch:
+def dated(fetch: Fetch, heard: dict[Key, float]) -> Fetch:
     """A fetch that notes when it was asked: the answer may lie unread for long, and speaks of then, not of now."""
 
     async def ask(assignment: Any, node_id: int, request: Any) -> bool:  # noqa: ANN401 - aiokafka's own
-        asked_at = time_ns() // 1_000
+        asked_at = monotonic()
+        places = [(topic, partition) for topic, partitions in request.topics for partition, *_ in partitions]
+        states = {place: assignment.state_value(TopicPartition(*place)) for place in places}
+        for state in states.values():
+            state.timestamp = None  # of the last answer; what stands there in the end is this one's
         found = await fetch(assignment, node_id, request)
         if assignment.active:
-            for topic, partitions in request.topics:
-                for partition, *_ in partitions:
-                    answered_ms = assignment.state_value(TopicPartition(topic, partition)).timestamp
-                    if answered_ms is not None and answered_ms >= asked_at // 1_000:
-                        heard[topic, partition] = Instant(asked_at)
+            heard.update((place, asked_at) for place, state in states.items() if state.timestamp is not None)
         return found
 
     return ask

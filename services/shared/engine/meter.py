@@ -55,5 +55,11 @@ class Meter(Protocol):
     def recovered(self, seconds: float) -> None:
         """Recovery ended."""
 
+    def kafka_silence(self, seconds: float) -> None:
+        """So long ago Kafka last answered anything."""
+
+    def clock_skew(self, seconds: float) -> None:
+        """So much this machine's clock is ahead of the brokers' (below 0: behind); NaN: unknown."""
+
     def ready(self, is_ready: bool) -> None:
         """Whether every owned partition is recovered and caught up."""

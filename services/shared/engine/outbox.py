@@ -7,12 +7,12 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from time import time_ns
+from time import monotonic, time_ns
 from typing import NamedTuple, Protocol
 
 from aiokafka.errors import ProducerFenced
 
-from services.shared.engine.fence import Fenced
+from services.shared.engine.fence import Fenced, Stamped
 from services.shared.engine.stage import Write
 
 #: What is produced but not yet acknowledged, at most, in batches.
@@ -32,9 +32,11 @@ Done = Callable[[Sequence[Ack]], None]
 
 
 class Metadata(Protocol):
-    """What the broker answers."""
+    """What the broker answers: where the batch lies, and since when, in milliseconds, by whose clock."""
 
     offset: int
+    timestamp: int
+    timestamp_type: int
 
 
 class BatchBuilder(Protocol):
@@ -67,15 +69,22 @@ class _Sent(NamedTuple):
     topic: str
     partition: int
     size: int
+    sent_at: float
     answer: Awaitable[Metadata]
 
 
 class Outbox:
     """Sends submitted writes strictly in the order of submission and reports each submission once acknowledged."""
 
-    def __init__(self, producer: Callable[[], Producer], fail: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        producer: Callable[[], Producer],
+        fail: Callable[[BaseException], None],
+        stamped: Stamped = lambda *_: None,
+    ) -> None:
         self._producer = producer
         self._fail = fail
+        self._stamped = stamped
         self._queue: asyncio.Queue[_Submission] = asyncio.Queue()
         self._unacknowledged: deque[tuple[list[_Sent], Sequence[_Submission]]] = deque()
         self._in_flight = 0
@@ -126,7 +135,7 @@ class Outbox:
             # Of all that wait at once: one answer from Kafka is waited for, however many there are.
             if ahead := [write for submission in waiting for write in submission.ahead]:
                 for part in await self._send(ahead):
-                    await _offset(part)
+                    await self._offset(part)
             sent = await self._send([write for submission in waiting for write in submission.writes])
             self._unacknowledged.append((sent, waiting))
             self._sent.set()
@@ -158,13 +167,21 @@ class Outbox:
                 self._sent.clear()
                 await self._sent.wait()
             sent, submissions = self._unacknowledged[0]
-            acks = [Ack(part.topic, part.partition, await _offset(part), part.size) for part in sent]
+            acks = [Ack(part.topic, part.partition, await self._offset(part), part.size) for part in sent]
             self._unacknowledged.popleft()
             for submission in submissions:
                 submission.done(acks)
                 acks = []
                 self._in_flight -= 1
             self._changed.set()
+
+    async def _offset(self, part: _Sent) -> int:
+        try:
+            answer = await part.answer
+        except ProducerFenced as error:
+            raise Fenced(part.topic, part.partition) from error
+        self._stamped((part.topic, part.partition), part.sent_at, answer)
+        return answer.offset
 
     async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -177,16 +194,11 @@ class Outbox:
             self._fail(error)
 
 
-async def _offset(part: _Sent) -> int:
-    try:
-        return (await part.answer).offset
-    except ProducerFenced as error:
-        raise Fenced(part.topic, part.partition) from error
-
-
 async def _dispatch(producer: Producer, batch: BatchBuilder, topic: str, partition: int) -> _Sent:
     batch.close()
-    return _Sent(topic, partition, batch.record_count(), await producer.send_batch(batch, topic, partition=partition))
+    sent_at = monotonic()
+    answer = await producer.send_batch(batch, topic, partition=partition)
+    return _Sent(topic, partition, batch.record_count(), sent_at, answer)
 
 
 def _append(batch: BatchBuilder, write: Write, now: int) -> object | None:

@@ -10,15 +10,19 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from itertools import count
+from time import monotonic
 from typing import Any, Protocol, TypeAlias
 
 from services.shared.clock import Now
+from services.shared.engine.fence import HEADERS as FENCE_HEADERS, KEY as FENCE_KEY
 from services.shared.engine.keeper import Keeper, transition_of
 from services.shared.engine.lane import FRESH, Jump, Lane
 from services.shared.engine.machine import OwnFact
 from services.shared.engine.meter import Meter
 from services.shared.engine.outbox import MAX_IN_FLIGHT, Ack, Outbox
-from services.shared.engine.stage import Message, Result, Stage
+from services.shared.engine.skew import Skew
+from services.shared.engine.stage import Message, Result, Stage, Write
 from services.shared.engine.view import Announcement, PartitionsMoved, SlowReader
 from services.shared.instant import SECOND, Instant
 
@@ -57,6 +61,7 @@ class Runtime:
         now: Now,
         event_clock: bool,
         acknowledged: Callable[[Announcement], None] | None = None,
+        skew: Skew | None = None,
     ) -> None:
         self.keeper = keeper
         self.epoch = 0
@@ -68,7 +73,9 @@ class Runtime:
         self._stage_of: Mapping[str, Stage] = {topic: stage for stage in stages for topic in stage.inputs}
         self._outbox = outbox
         self._meter = meter
-        self._now = now
+        #: What acknowledged writes say of the clock.
+        self.skew = skew or Skew(now)
+        self._now = self.skew.now
         self._event_clock = event_clock
         self._event_time: dict[int, Instant] = {}
         #: On the event clock, by partition: what lets the frontier follow what is acknowledged. Held until a sweep at
@@ -76,6 +83,9 @@ class Runtime:
         self._unswept: dict[int, list[Callable[[], None]]] = {}
         #: By partition: since when its time has been behind.
         self._late: dict[int, Instant] = {}
+        #: Since when the clock has been too far off, by the monotonic one; None: it is not.
+        self._astray_since: float | None = None
+        self._probed = count()
         self._started_at = Instant(0)
         self._gate = asyncio.Lock()
         self._frozen = False
@@ -219,7 +229,7 @@ class Runtime:
             return
         now = self._now()
         for write in result.writes:
-            if write.topic != self.keeper.machine.records or write.key is None:
+            if write.topic != self.keeper.machine.records or write.key in (None, FENCE_KEY):
                 continue
             announcement = Announcement(partition, write.key, write.value, transition_of(write), now)
             if self._acknowledged is not None:
@@ -248,6 +258,10 @@ class Runtime:
         now = self._now()
         return min(lane.time(now, *self.reader.log_end(lane.topic, lane.partition)) for lane in lanes)
 
+    def now(self) -> Instant:
+        """The time that this worker goes by."""
+        return self._now()
+
     async def sweep(self) -> None:
         """Announce everything that is due, in every partition, and measure how reading stands."""
         behind, most = 0.0, MAX_IN_FLIGHT
@@ -258,16 +272,37 @@ class Runtime:
                     if partition not in self.partitions() or self._frozen:
                         break
                     clock, now = self.clock(partition), self._now()
-                    result = self.keeper.sweep(partition, self._spoken(partition, clock, now), now, SWEEP)
+                    astray = self._astray()  # once the time was read: it is of no later state of the clock than this
+                    spoken = Instant(0) if astray is not None else self._spoken(partition, clock, now)
+                    result = self.keeper.sweep(partition, spoken, now, SWEEP)
                     self._send(partition, result, self._swept(partition) if result.looked < SWEEP else None)
                     if not self._event_clock:
-                        behind = max(behind, (now - (clock or self._started_at)) / SECOND)
+                        late = (now - (clock or self._started_at)) / SECOND
+                        behind = max(behind, late, astray or 0.0)
                 await asyncio.sleep(0)
                 if result.looked < SWEEP:
                     break
                 most = READING_IN_FLIGHT  # where very much is due, input takes turns with it
         self._meter.sweep(behind)
         self._measure_lag()
+
+    def _astray(self) -> float | None:
+        """For how many seconds the clock has been too far off to announce anything by it; None: it is not."""
+        if self._event_clock or self.skew.excessive() is None:
+            self._astray_since = None
+            return None
+        self._late.clear()  # noted by that clock
+        self._astray_since = monotonic() if self._astray_since is None else self._astray_since
+        return monotonic() - self._astray_since
+
+    async def probe(self) -> None:
+        """Write a fence where there was nothing else to write for long: its stamp tells the broker's time."""
+        async with self._gate:
+            if self._frozen or not (partitions := sorted(self.partitions())):
+                return
+            partition = partitions[next(self._probed) % len(partitions)]
+            fence = Write(self.keeper.machine.records, partition, FENCE_KEY, None, FENCE_HEADERS)
+            self._send(partition, Result([fence]), None)
 
     async def reconsider(self) -> None:
         """Look again when each record wants to be judged: what that hangs on has changed. Others get their turn."""
@@ -302,10 +337,12 @@ class Runtime:
     def _measure_lag(self) -> None:
         now = self._now()
         for lane in self.lanes.values():
-            end, _ = self.reader.log_end(lane.topic, lane.partition) if self.reader else (None, now)
-            behind = end is not None and lane.position < end
-            seconds = (now - lane.read_until) / SECOND if behind and lane.read_until else 0.0
-            self._meter.lag(lane.topic, lane.partition, seconds)
+            end, heard_at = self.reader.log_end(lane.topic, lane.partition) if self.reader else (None, now)
+            is_behind = end is not None and lane.position < end
+            # Where Kafka has not said for long where the log ends, all is known to have been read up to then only.
+            as_of = lane.read_until if is_behind else heard_at or self._started_at
+            fresh = not as_of or (not is_behind and now - as_of < FRESH)
+            self._meter.lag(lane.topic, lane.partition, 0.0 if fresh else (now - as_of) / SECOND)
 
     # --- readers
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from typing import Any, NamedTuple, TypeVar, cast
 
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError
@@ -19,11 +20,12 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.types import ServiceT
 
-from services.shared.engine.fence import Fences
+from services.shared.engine.contact import Contact
+from services.shared.engine.fence import Fences, Stamped
 from services.shared.engine.fetch import adapt
 from services.shared.engine.lane import Bridges, Jump
 from services.shared.engine.runtime import Runtime
-from services.shared.instant import Instant
+from services.shared.instant import SECOND, Instant
 
 T = TypeVar("T")
 #: Seconds that one fetch waits for input, and so at most the time until the consumer is at rest.
@@ -45,13 +47,15 @@ class LaneProducer(driver.Producer):
 
     logger = driver.logger
     _fences: Fences
+    #: Told when and with what stamp a fence was written.
+    stamped: Stamped = staticmethod(lambda *_: None)
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
 
     def _new_producer(self, transactional_id: str | None = None) -> AIOKafkaProducer:
         producer = super()._new_producer(transactional_id)
-        self._fences = Fences(producer)
+        self._fences = Fences(producer, self.stamped)
         return producer
 
     async def fence(self, topic: str, partitions: Iterable[int]) -> Mapping[int, int]:
@@ -81,19 +85,25 @@ class LaneThread(driver.AIOKafkaConsumerThread):
     logger = driver.logger
     #: By topic and partition.
     bridges: Mapping[tuple[str, int], Bridges]
-    #: As of when Kafka last said where the log of a topic and partition ends.
-    heard: Mapping[tuple[str, int], Instant]
+    #: As of when Kafka last said where the log of a topic and partition ends, by the monotonic clock.
+    heard: Mapping[tuple[str, int], float]
+    _keeping: asyncio.Task[None] | None = None
 
     async def on_start(self) -> None:
         """Connect."""
         await super().on_start()
         consumer = cast(Any, self._consumer)
         self.bridges, self.heard = adapt(consumer._fetcher)  # noqa: SLF001
+        contact = cast(LaneConsumer, self.consumer).contact
+        contact.follow(consumer._client, consumer._coordinator)  # noqa: SLF001
+        self._keeping = asyncio.create_task(contact.keep(consumer._client))  # noqa: SLF001
         consumer.commit = noted(consumer.commit, cast(LaneConsumer, self.consumer).note)
 
     async def on_thread_stop(self) -> None:
         """Leave the group, also in the midst of a rebalance: its end would wait for the app, which waits for us."""
         consumer = cast(Any, self._consumer)
+        if self._keeping:
+            await _end(self._keeping)
         if consumer is not None and consumer._coordinator is not None:  # noqa: SLF001 - it was started
             await _end(consumer._coordinator._coordination_task)  # noqa: SLF001
             await _end(consumer._fetcher._fetch_task)  # noqa: SLF001
@@ -105,6 +115,7 @@ class LaneConsumer(driver.Consumer):
 
     logger = driver.logger
     runtime: Runtime
+    contact: Contact
     #: Called with a changelog partition, its records and the epoch they were fetched under.
     restore: Callable[[TP, Sequence[Any], int], None]
 
@@ -243,7 +254,7 @@ class LaneConsumer(driver.Consumer):
         thread = cast(LaneThread, self._thread)
         with suppress(AttributeError, KeyError, AssertionError):
             # When first: an end that is told in between is later, not earlier.
-            heard_at = thread.heard[topic, partition]
+            heard_at = Instant(self.runtime.now() - int((monotonic() - thread.heard[topic, partition]) * SECOND))
             assignment = thread._ensure_consumer()._subscription.subscription.assignment  # noqa: SLF001
             state = assignment.state_value(TopicPartition(topic, partition))
             if state.highwater is not None:
@@ -265,6 +276,10 @@ class LaneConsumer(driver.Consumer):
         """What is committed with an offset: how long the records of the partition are."""
         store = self.runtime.keeper.stores.get(tp.partition)
         return str(store.next_offset) if store else ""
+
+    async def confirm(self) -> None:
+        """Ask the group whether this worker is still a member; `contact` hears of it."""
+        await self._in_thread(self._thread._ensure_consumer()._coordinator._do_heartbeat)  # noqa: SLF001
 
     async def _in_thread(self, work: Callable[[], Awaitable[T]]) -> T:
         return cast(T, await self._thread.call_thread(work))

@@ -6,10 +6,8 @@ Any failure ends the process: its memory would be ahead of the log. A supervisor
 import asyncio
 import logging
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, suppress
 from typing import Any, cast
 
 import faust
@@ -18,44 +16,37 @@ from faust.types import TP
 from yarl import URL
 
 from services.shared.clock import Now, wall_clock
-from services.shared.engine.assignor import LaneAssignor
-from services.shared.engine.fence import RENEWAL
+from services.shared.engine.app import WorkerSettings, lane_app
+from services.shared.engine.contact import Contact, NameTaken
+from services.shared.engine.fence import RENEWAL, Fenced
 from services.shared.engine.keeper import Keeper
 from services.shared.engine.machine import Machine, OwnFact
 from services.shared.engine.meter import Meter
 from services.shared.engine.outbox import Outbox
-from services.shared.engine.recovery import LaneRecovery, LaneTables
+from services.shared.engine.recovery import LaneRecovery
 from services.shared.engine.runtime import Runtime, every
+from services.shared.engine.skew import Skew
 from services.shared.engine.stage import Stage
-from services.shared.engine.transport import LaneConsumer, LaneProducer, LaneTransport
+from services.shared.engine.transport import LaneConsumer, LaneProducer
 from services.shared.engine.view import Announcement
+from services.shared.instant import SECOND
 from services.shared.partitioner import partition_of
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the deadlines.
 SWEEP_INTERVAL = 0.05
+#: Seconds between two looks at the way to Kafka, and at whether the clock must be asked for.
+_LOOK, PROBE_INTERVAL = 0.25, 5.0
+#: Seconds without a write that would tell the brokers' time, after which one is made.
+PROBE_AFTER = 30.0
+#: Seconds that Kafka may take to say whether this worker is a member of its group, when it ends.
+_CONFIRM_TIMEOUT = 5.0
 #: Seconds without a look at the deadlines, or without an assignment, after which the worker is considered stuck.
 STUCK = 60.0
 UNASSIGNED = 300.0
 #: Seconds that `stopping` may take, and then Faust.
 _LEAVE_TIMEOUT, _STOP_TIMEOUT = 15.0, 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSettings:
-    """How a worker takes part in its group."""
-
-    name: str
-    kafka: str
-    partitions: int
-    dead_letters: str
-    dead_letter_partitions: int = 3
-    event_clock: bool = False
-    #: Static group membership; None: dynamic.
-    instance: str | None = None
-    #: Seconds of silence after which the others take over.
-    session_seconds: float = 30.0
 
 
 class Worker:
@@ -72,8 +63,11 @@ class Worker:
         acknowledged: Callable[[Announcement], None] | None = None,
         stopping: Callable[[], Awaitable[None]] | None = None,
         prepare: Callable[[Collection[int]], Awaitable[None]] | None = None,
+        skew: Skew | None = None,
     ) -> None:
         """Build it; `run` starts it.
+
+        `skew` learns how far the clock `now` is from the brokers'; None: one of the worker's own.
 
         `prepare` is awaited at every assignment, with all partitions that this worker owns since and before anything of
         them is read.
@@ -86,7 +80,11 @@ class Worker:
         self._machine = machine
         self._meter = meter
         self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-        self._swept_at = self._served_at = asyncio.get_running_loop().time()
+        self._name_taken: NameTaken | None = None
+        self._in_trouble = False
+        self._swept_at = self._served_at = self._silent_until = asyncio.get_running_loop().time()
+        self._contact = Contact(settings.session_seconds, settings.instance)
+        self._skew = skew or Skew(now)
         keeper = Keeper(
             machine,
             meter,
@@ -94,7 +92,7 @@ class Worker:
             dead_letter_partitions=settings.dead_letter_partitions,
             partitions=settings.partitions,
         )
-        self._outbox = Outbox(self._producer, self.fail)
+        self._outbox = Outbox(self._producer, self.fail, self._skew.learn)
         self.runtime = Runtime(
             stages=[*relays, keeper],
             keeper=keeper,
@@ -103,6 +101,7 @@ class Worker:
             now=now,
             event_clock=settings.event_clock,
             acknowledged=acknowledged,
+            skew=self._skew,
         )
         self._app = self._build_app()
         self._tasks: list[asyncio.Task[None]] = []
@@ -128,6 +127,8 @@ class Worker:
         self._tasks = [
             asyncio.create_task(self._guarded(every(SWEEP_INTERVAL, self._sweep))),
             asyncio.create_task(self._guarded(every(RENEWAL, self._renew_fences))),
+            asyncio.create_task(self._guarded(every(PROBE_INTERVAL, self._probe))),
+            asyncio.create_task(self._guarded(every(_LOOK, self._look))),
             asyncio.create_task(self._guarded(self._watch_app(starting))),
         ]
         stopping = asyncio.create_task(stop.wait())
@@ -136,7 +137,15 @@ class Worker:
         stopping.cancel()
         await self._end(starting)
         if self._failure.done():
-            raise self._failure.result()
+            raise await self._explained(self._failure.result())
+
+    async def _explained(self, error: BaseException) -> BaseException:
+        """A worker that was shut out may have been so by its own name: whoever has it now is asked for."""
+        if not isinstance(error, Fenced) or self._settings.instance is None:
+            return error
+        with suppress(Exception):
+            await asyncio.wait_for(cast(LaneConsumer, self._app.consumer).confirm(), _CONFIRM_TIMEOUT)
+        return self._name_taken or error
 
     def fail(self, error: BaseException) -> None:
         """End the process because of `error`."""
@@ -206,7 +215,21 @@ class Worker:
         self._swept_at = self._loop.time()
         if self.runtime.assigned:
             self._served_at = self._swept_at
+
+    async def _look(self) -> None:
+        """Note and measure what must be known also where a sweep waits for Kafka."""
+        if away := self._contact.away():
+            self._silent_until = self._loop.time()
+        self._say(away or self._astray())
+        skew = self._skew.known()
+        self._meter.clock_skew(float("nan") if skew is None else skew / SECOND)
+        self._meter.kafka_silence(self._contact.silence())
         self._meter.ready(is_ready=self.not_ready() is None)
+
+    async def _probe(self) -> None:
+        """Learn the brokers' time where nothing is written that would tell it, unless this worker may be shut out."""
+        if self._skew.age() > PROBE_AFTER and not self.lost():
+            await self.runtime.probe()
 
     async def _renew_fences(self) -> None:
         await self._recovery.renew()
@@ -219,18 +242,40 @@ class Worker:
 
     def not_ready(self) -> str | None:
         """Why this worker cannot answer for its partitions yet; None when it can."""
+        if away := self._contact.away():
+            return away
         if self._app.rebalancing or not self.runtime.assigned:
             return "Partitions are being assigned or restored."
+        if lost := self.lost():
+            return lost
         if not self.runtime.caught_up():
             return "Input that was waiting at take-over is still being read."
-        return None
+        return self._astray()
+
+    def _astray(self) -> str | None:
+        return None if self._settings.event_clock else self._skew.excessive()
+
+    def _say(self, trouble: str | None) -> None:
+        """In the log, once when it begins and once when it is over."""
+        if bool(trouble) != self._in_trouble:
+            self._in_trouble = bool(trouble)
+            log.error("%s", trouble) if trouble else log.info("Kafka answers, and the clock is right: work goes on")
+
+    def lost(self) -> str | None:
+        """Why the partitions of this worker may be another's by now, without its knowledge; None: they are not."""
+        return self._contact.lost()
 
     def stuck(self) -> str | None:
-        """Why this worker should be restarted; None while all is well. Called from another thread."""
+        """Why this worker should be restarted; None while all is well. Called from another thread.
+
+        As long as Kafka is away, and for a while after, it waits for Kafka, and a restart would help nobody.
+        """
+        if self._contact.away():
+            return None
         now = self._loop.time()
-        if (idle := now - self._swept_at) > STUCK:
+        if (idle := now - max(self._swept_at, self._silent_until)) > STUCK:
             return f"Deadlines were last looked at {idle:.0f} s ago."
-        if (idle := now - self._served_at) > UNASSIGNED:
+        if (idle := now - max(self._served_at, self._silent_until)) > UNASSIGNED:
             return f"No partitions have been served for {idle:.0f} s."
         return None
 
@@ -238,59 +283,22 @@ class Worker:
 
     def _build_app(self) -> faust.App:
         self._loop = asyncio.get_running_loop()
-        settings, machine = self._settings, self._machine
-        app = faust.App(
-            settings.name,
-            broker=f"kafka://{settings.kafka.replace(',', ';')}",
-            store="memory://",
-            datadir=tempfile.gettempdir(),
-            autodiscover=False,
-            web_enabled=False,
-            topic_allow_declare=False,
-            topic_disable_leader=True,
-            topic_partitions=settings.partitions,
-            table_standby_replicas=0,
-            TableManager=LaneTables,
-            PartitionAssignor=LaneAssignor,
-            consumer_group_instance_id=settings.instance,
-            consumer_auto_offset_reset="earliest",
-            consumer_max_fetch_size=4 << 20,
-            broker_max_poll_records=20_000,
-            broker_commit_interval=1.0,
-            broker_session_timeout=settings.session_seconds,
-            broker_heartbeat_interval=settings.session_seconds / 10,
-            broker_request_timeout=60.0,
-            producer_request_timeout=60.0,
-            producer_acks=-1,
-            producer_linger=0.0,
-            producer_max_batch_size=512 << 10,
-            producer_max_request_size=4 << 20,
-            stream_wait_empty=True,
-            worker_redirect_stdouts=False,
-            key_serializer="raw",
-            value_serializer="raw",
-        )
-        app.transport = LaneTransport(app.conf.broker_consumer, app)
-        app.producer_transport = LaneTransport(app.conf.broker_producer, app)
-        app.in_worker = True
-        for topic in self.runtime.inputs:
-            app.topics.add(app.topic(topic, key_type=bytes, value_type=bytes))
-        app.Table(
-            machine.records,
-            key_type=bytes,
-            value_type=bytes,
-            partitions=settings.partitions,
-            changelog_topic=app.topic(machine.records, key_type=bytes, value_type=bytes, internal=False),
-        )
-        app.finalize()
+        app = lane_app(self._settings, self._machine, self.runtime.inputs)
         self._recovery = recovery = cast(LaneRecovery, cast(Any, app.tables).recovery)
         recovery.runtime, recovery.meter = self.runtime, self._meter
         recovery.prepare = self._prepare
-        recovery.fence = cast(LaneProducer, app.producer).fence
+        producer = cast(LaneProducer, app.producer)
+        producer.stamped, recovery.fence = self._skew.learn, producer.fence
         consumer = cast(LaneConsumer, app.consumer)
+        consumer.contact = self._contact
+        self._contact.name_taken = lambda error: self._loop.call_soon_threadsafe(self._end_for_name, error)
         consumer.runtime, consumer.restore = self.runtime, recovery.restore
         self.runtime.reader = consumer
         return app
+
+    def _end_for_name(self, error: NameTaken) -> None:
+        self._name_taken = error
+        self.fail(error)
 
     def _producer(self) -> AIOKafkaProducer:
         return cast(Any, self._app.producer)._ensure_producer()  # noqa: SLF001 - send_batch is aiokafka's

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 from puntual.sla.v1 import clock_pb2 as pb
@@ -34,26 +35,43 @@ class Hold(NamedTuple):
     reason: str
 
 
-#: Of one instant: what begins, what holds, what else there is, what answers, stops, calls off, and opens again.
+#: Of one instant: what begins, what else there is, what answers, stops, calls off, opens again, and holds.
 _ORDER: Sequence[Sequence[int]] = (
     (pb.FACT_KIND_SCHEDULED, pb.FACT_KIND_STARTED, pb.FACT_KIND_FOLLOWED_UP),
-    (pb.FACT_KIND_HELD,),
     (pb.FACT_KIND_RESUMED, pb.FACT_KIND_OTHER),
     (pb.FACT_KIND_ANSWERED, pb.FACT_KIND_RENEWED),
     (pb.FACT_KIND_STOPPED,),
     (pb.FACT_KIND_CANCELLED,),
     (pb.FACT_KIND_OPENED, pb.FACT_KIND_REOPENED),
+    (pb.FACT_KIND_HELD,),
 )
 _RANK: Mapping[int, int] = {kind: rank for rank, kinds in enumerate(_ORDER) for kind in kinds}
-_HOLD_MARKS = {
-    pb.FACT_KIND_HELD, pb.FACT_KIND_RESUMED, pb.FACT_KIND_STOPPED, pb.FACT_KIND_CANCELLED, pb.FACT_KIND_OPENED,
-    pb.FACT_KIND_REOPENED,
-}  # fmt: skip
+_CLOSING = (pb.FACT_KIND_STOPPED, pb.FACT_KIND_CANCELLED)
+_OPENING = (pb.FACT_KIND_OPENED, pb.FACT_KIND_REOPENED)
 
 
 def in_order(facts: Iterable[Said]) -> list[Said]:
-    """By time; of one instant what begins comes before what ends."""
-    return sorted(facts, key=lambda fact: (fact.occurred_at, _RANK[fact.kind], fact))
+    """By time; of one instant what begins comes before what ends, and what is closed is opened before it is closed."""
+    found: list[Said] = []
+    closed = False  # before the instant
+    by_content = sorted(facts, key=lambda fact: (fact.occurred_at, _RANK[fact.kind], fact.kind, _content(fact)))
+    for _, instant in groupby(by_content, key=lambda fact: fact.occurred_at):
+        together = list(instant)
+        opens = any(fact.kind in _OPENING for fact in together)
+        closes = any(fact.kind in _CLOSING for fact in together)
+        if closed and opens and closes:
+            together.sort(key=lambda fact: _LAST.get(fact.kind, 0))  # stable
+        found += together
+        closed = closes if closed and opens else (closed or closes) and not opens
+    return found
+
+
+#: Where what was closed is opened and closed at once.
+_LAST: Mapping[int, int] = {**dict.fromkeys(_OPENING, 1), **dict.fromkeys(_CLOSING, 2), pb.FACT_KIND_HELD: 3}
+
+
+def _content(fact: Said) -> tuple[object, ...]:
+    return fact.case, fact.context, fact.what, fact.window_start, fact.window_end
 
 
 def runs_of(facts: Sequence[Said]) -> list[Run]:  # noqa: C901, PLR0912, PLR0915 - plain, and all in one place
@@ -65,8 +83,9 @@ def runs_of(facts: Sequence[Said]) -> list[Run]:  # noqa: C901, PLR0912, PLR0915
 
     def begin(at: int, window_end: int = 0) -> None:
         nonlocal on, began
-        # What was stopped before it began is over as it begins.
-        runs.append(Run(at, stopped, off, window_end))
+        # What was stopped before it began is none.
+        if not stopped:
+            runs.append(Run(at, 0, off, window_end))
         on, began = not stopped, True
 
     def end(at: int) -> None:
@@ -128,14 +147,26 @@ def runs_of(facts: Sequence[Said]) -> list[Run]:  # noqa: C901, PLR0912, PLR0915
 
 
 def holds_of(facts: Sequence[Said]) -> list[Hold]:
-    """A hold lasts until the next, until it is ended, or until the case is closed or opened."""
-    marks = [fact for fact in facts if fact.kind in _HOLD_MARKS]
-    ends = [*(fact.occurred_at for fact in marks[1:]), 0]
-    return [
-        Hold(fact.occurred_at, end, fact.what)
-        for fact, end in zip(marks, ends, strict=False)
-        if fact.kind == pb.FACT_KIND_HELD and end != fact.occurred_at
-    ]
+    """For one reason each: until another is given, it is resumed, or the case is closed, or opened that was closed."""
+    held: list[tuple[int, str | None]] = []  # since when it is held for what; None: it is not
+    closed, resumed = False, 0
+    for fact in facts:
+        at, reason = fact.occurred_at, held[-1][1] if held else None
+        if fact.kind == pb.FACT_KIND_HELD and (reason is not None or resumed != at):
+            held.append((at, fact.what))
+        elif fact.kind == pb.FACT_KIND_RESUMED or fact.kind in _CLOSING or (fact.kind in _OPENING and closed):
+            resumed = at if fact.kind == pb.FACT_KIND_RESUMED and reason is not None else resumed
+            held.append((at, None))
+        closed = fact.kind in _CLOSING or (closed and fact.kind not in _OPENING)
+    lasting = [(*one, other[0]) for one, other in zip(held, [*held[1:], (0, None)], strict=False) if one[0] != other[0]]
+    found: list[Hold] = []
+    for start, why, end in lasting:
+        if why is None:
+            continue
+        if found and (found[-1].end, found[-1].reason) == (start, why):
+            start = found.pop().start  # noqa: PLW2901 - the same hold goes on
+        found.append(Hold(start, end, why))
+    return found
 
 
 def contacts_of(facts: Sequence[Said]) -> list[int]:

@@ -81,7 +81,7 @@ def record(key: bytes, said: Iterable[Said], versions: Sequence[Version], now: i
         for at in last.warnings[1:]:
             set_time(clock.later_warnings.add(), at)
     _set(clock, changed_at=last.changed, changes_at=last.changes)
-    if stated := [fact.context for fact in facts if fact.context]:
+    if stated := [fact.context for fact in ordered if fact.context]:
         set_context(clock.context, latest(stated))
     return clock
 
@@ -183,16 +183,20 @@ def _pauses(case: _Case, run: Run, ruling: _Ruling) -> Iterator[tuple[int, int, 
     """From when to when (0: for ever) it stands still, and whether it is held no more."""
     if ruling.pauses is None:
         return
+    together: list[tuple[int, int]] = []
     for hold in case.holds:
         if hold.reason not in ruling.pauses.get("reasons", [hold.reason]):
             continue
-        longest = hold.start + span(ruling.pauses["longest"]) if "longest" in ruling.pauses else 0
-        start = max(hold.start, run.start)
+        goes_on = bool(together) and together[-1][1] == hold.start
+        together.append((together.pop()[0] if goes_on else hold.start, hold.end))
+    for since, until in together:
+        longest = since + span(ruling.pauses["longest"]) if "longest" in ruling.pauses else 0
+        start = max(since, run.start)
         if run.is_past and not run.end and start >= run.off:  # it was over by then
             continue
-        end = min((at for at in (hold.end, run.end, longest) if at), default=0)
+        end = min((at for at in (until, run.end, longest) if at), default=0)
         if not end or end > start:
-            yield start, end, bool(hold.end)
+            yield start, end, bool(until)
 
 
 def _held_until(case: _Case, run: Run, ruling: _Ruling, due: int) -> int | None:

@@ -40,6 +40,7 @@ class Run:
             service: PrometheusMeter(self.registries[service], TOPICS, words) for service, words in VOCABULARIES.items()
         }
         self.registries["sla"].single(Gauge, "puntual_standards_refused").set(1)
+        self.registries["sla"].single(Gauge, "puntual_topic_differences").set(2)
         self._notifier = NotifierMeter(self.registries["notifier"], CHANNELS, Failure)
         self._health = NotifierHealthMeter(self.registries["notifier"], CHANNELS, Reason)
         self._over = Event()
@@ -114,6 +115,8 @@ def happen(meter: Meter, service: str) -> None:
     meter.recovery(1.0)
     meter.recovered(0.5)
     meter.ready(is_ready=False)
+    meter.kafka_silence(70.0)
+    meter.clock_skew(-60.0)
 
 
 def tell(meter: NotifierMeter) -> None:

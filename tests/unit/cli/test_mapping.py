@@ -1,6 +1,7 @@
 """Mapping files: what they make of rows, and what they say when they cannot be used."""
 
 import gzip
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import yaml
 from click.testing import CliRunner
 
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
+from puntual.events.v1.contact_event_pb2 import ContactEvent
 from puntual.events.v1.order_event_pb2 import MILESTONE_READY, OrderEvent
 from services.cli.__main__ import main
 from services.cli.history import BadRow, History, PastEvent, disturbed, read
@@ -141,52 +143,54 @@ def changed(**changes: Any) -> str:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[1, 2]", 'the file: write it as "key: value" pairs, not as list'),
+        ("[1, 2]", r"the document: \['1', '2'\] has no fields; write name: value pairs"),
         ("a: [\n]: x", "line 2, column 2: is no YAML; look there"),
         (MAPPING + "zone: UTC", r"line 17, column 1: is a key that line 2 gives already; keep one"),
-        (changed(format="%Q"), "format: '%Q' is no format of strptime; write for example %d/%m/%Y"),
-        (changed(zone="Europe"), "zone: 'Europe' is no IANA time zone"),
-        (changed(events=[{"topic": ["orders"]}]), r"events\[0\].topic: is \['orders'\]; choose one of orders"),
+        (changed(format="%Q"), "line 18: format: '%Q' is no format of strptime; write for example %d/%m/%Y"),
+        (changed(zone="Europe"), "line 30: zone: 'Europe' is no time zone; write one of IANA's"),
+        (changed(events=[{"topic": ["orders"]}]), r"line 2: events\[0\].topic: \['orders'\] is no text; write it"),
         (
             changed(events=[{"topic": "orders", "occurred_at": "$sold", "ready": {1: 2}}]),
-            r"events\[0\]: is no event of topic orders: .*ready has no field of a name that is not shown here",
+            r"line 2: events\[0\]: is no event of topic orders: .*ready has no field of a name that is not shown here",
         ),
         (
             changed(events=[{"topic": "orders", "occurred_at": "$sold", "promised": {"milestone": "READY"}}]),
-            "events.*: promised.milestone must be one of MILESTONE_READY, MILESTONE_DELIVERED",
+            "line 2: events.*: promised.milestone must be one of MILESTONE_READY, MILESTONE_DELIVERED",
         ),
         (
             changed(verdict={"column": "known", "kind": "orders", "means": {"good": "kept"}}),
-            "verdict.kind: is 'orders'; choose one of order_ready, ",
+            "line 20: verdict.kind: 'orders' is unknown; write one of appointment, ",
         ),
-        (changed(zones="x"), "zones: unknown key; known are events, every_event, format"),
-        (changed(zone="Madrid"), "zone: 'Madrid' is no IANA time zone; write for example Europe/Madrid"),
-        (changed(events=[]), "events: give a list of at least one event"),
-        (changed(events=[{"topic": "sales"}]), r"events\[0\].topic: is 'sales'; choose one of orders, callbacks"),
+        (changed(zones="x"), "line 31: zones: is no field; write one of events, every_event"),
+        (changed(zone="Madrid"), "line 30: zone: 'Madrid' is no time zone; write one of IANA's, for"),
+        (changed(events=[]), "line 1: events: is missing; list at least one event"),
+        (changed(events=[{"topic": "sales"}]), r"line 2: events\[0\].topic: 'sales' is unknown; write one of app"),
         (
             changed(events=[{"topic": "orders", "occurred_at": "$sold"}]),
-            r"events\[0\]: says not what happened; add one",
+            r"line 2: events\[0\]: says not what happened; add one",
         ),
         (
             changed(events=[{"topic": "orders", "occurred_at": "$sold", "sold": {}}]),
-            r'events\[0\]: is no event of topic orders: .*no field named "sold"',
+            r'line 2: events\[0\]: is no event of topic orders: .*no field named "sold"',
         ),
         (
             changed(events=[{"topic": "orders", "ready": {}}]),
-            r'events\[0\].occurred_at: must come from a column, for example "\$column"',
+            r'line 2: events\[0\].occurred_at: must come from a column, for example "\$column"',
         ),
         (
             changed(events=[{"topic": "orders", "occurred_at": "$sold", "promised": {"milestone": "$m"}}]),
-            r"events\[0\].promised.milestone: only times and texts can come from a column; write the value",
+            r"line 4: events\[0\].promised.milestone: only times and texts can come from a column; write the value",
         ),
         (
             changed(events=[{"topic": "orders", "occurred_at": "$sold", "promised": {"until": "$due"}}]),
-            r"events\[0\].promised.until: OrderPromised has no field until",
+            r"line 4: events\[0\].promised.until: OrderPromised has no field until; it",
         ),
-        (changed(verdict={"column": "known"}), "verdict: give exactly column, kind and means"),
+        (changed(verdict={"column": "known"}), "line 18: verdict.kind: is missing; write one of appointment, "),
+        (changed(verdict={"column": "known"}), "line 18: verdict.means: is missing; write for example {on time: "),
+        (changed(verdict={"columns": "known"}), "line 19: verdict.columns: is no field; write one of column"),
         (
             changed(verdict={"column": "known", "kind": "order_ready", "means": {"good": "fine"}}),
-            "verdict.means.good: fine is no state; known are at_risk, broken",
+            "line 22: verdict.means.good: 'fine' is unknown; write one of at_risk",
         ),
     ],
 )
@@ -196,6 +200,19 @@ def test_a_mapping_that_cannot_be_used_says_where_and_what_to_do(tmp_path: Path,
     path.write_text(text)
     with pytest.raises(DocumentError, match=rf"m\.yaml: {said}"):
         load(path)
+
+
+def test_every_mistake_in_a_mapping_is_said_at_once(tmp_path: Path) -> None:
+    """Each with its line."""
+    path = tmp_path / "m.yaml"
+    path.write_text(
+        MAPPING.replace("Europe/Madrid", "right/Europe/Madrid").replace("$due", "$due, by: $x") + "more: 1\n"
+    )
+    with pytest.raises(DocumentError) as caught:
+        load(path)
+    assert re.findall(r"line (\d+): ([a-z\[\]\d.]+)", str(caught.value)) == [
+        ("2", "zone"), ("8", "events[0].promised.due.by"), ("17", "more"),
+    ]  # fmt: skip
 
 
 def test_a_mapping_of_other_bytes_is_refused(tmp_path: Path) -> None:
@@ -231,7 +248,7 @@ def test_a_row_that_cannot_be_read_says_which_and_not_what_is_in_it(tmp_path: Pa
         ("h.csv", (HEADER + ROW).encode() + b"o2,\xff,,,,,,\n", r"h\.csv, after line 1: the text is not UTF-8; save"),
         ("h.csv.gz", (HEADER + ROW).encode(), r"h\.csv\.gz cannot be read: Not a gzipped file"),
         ("h.csv.gz", gzip.compress((HEADER + ROW).encode())[:60], r"h\.csv\.gz cannot be read: .*; .gz must be gzip"),
-        ("h.csv", b"", r"h\.csv has no column done, which .* names; it has nothing"),
+        ("h.csv", b"", r"h\.csv has no column done, due, .*, which .* names; it has nothing"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, name: str, content: bytes, said: str) -> None:
@@ -253,6 +270,54 @@ def test_a_missing_column_is_named_beside_those_there_are(tmp_path: Path) -> Non
     """Before any row is read."""
     with pytest.raises(BadRow, match=r"has no column price, which .*m\.yaml names; it has id, who"):
         mapped(tmp_path, ROW, mapping=MAPPING.replace("$shop", "$price"))
+
+
+def test_values_are_the_text_they_are_written_as(tmp_path: Path) -> None:
+    """Yes, NO, true, on, 007 and dates need no quotes; an event's own true and false are what they say."""
+    (tmp_path / "m.yaml").write_text("""
+every_event: {source: NO, subject_id: $id, customer_id: $who, site: on}
+events:
+  - {topic: contacts, occurred_at: $at, where: {paid: [Yes, NO, true, on, 007, 2026-03-02]}, customer_wrote: {
+     expects_reply: false}}
+verdict: {column: paid, kind: callback, means: {Yes: kept, NO: kept, true: kept, on: kept, 007: kept, 2026-03-02: kept}}
+""")
+    values = ["Yes", "NO", "true", "on", "007", "2026-03-02"]
+    lines = [f"{number},c,2026-03-02T10:00:00Z,{value}" for number, value in enumerate([*values, "yes", "7", "True"])]
+    (tmp_path / "h.csv").write_text("id,who,at,paid\n" + "\n".join(lines))
+    history = read(tmp_path / "h.csv", load(tmp_path / "m.yaml"), LATE)
+    events = [ContactEvent.FromString(event.value) for event in history.events]
+    assert [event.subject_id for event in events] == list("012345")
+    assert {(event.source, event.site, event.customer_wrote.expects_reply) for event in events} == {("NO", "on", False)}
+    assert history.problems == [
+        ("no event comes of it, because column paid is not as any of its events asks", [8, 9, 10])
+    ]
+    assert history.remarks == []
+
+
+@pytest.mark.parametrize(
+    ("format_", "text"),
+    [("epoch seconds", "1772445600"), ("epoch seconds", "1772445600.0"), ("epoch milliseconds", "1772445600000")],
+)
+def test_times_since_1970_are_read_where_the_mapping_says_so(tmp_path: Path, format_: str, text: str) -> None:
+    """Without it a number is refused, with what to write."""
+    row = f"o1,ana,,sold,{text},{text},,\n"
+    history = mapped(tmp_path, row, mapping=f"format: {format_}\n" + MAPPING)
+    assert format_instant(history.events[0].occurred_at) == "2026-03-02T10:00:00Z"
+    with pytest.raises(
+        BadRow, match=r'column sold is a number, no time in ISO 8601; write in .*m.yaml format: "epoch sec'
+    ):
+        mapped(tmp_path, row)
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    """Which of the two is meant nobody can tell."""
+    (tmp_path / "m.yaml").write_text(MAPPING)
+    (tmp_path / "h.csv").write_text(HEADER.replace("state", "sold") + ROW)
+    with pytest.raises(BadRow, match="has no column state"):
+        read(tmp_path / "h.csv", load(tmp_path / "m.yaml"), LATE)
+    (tmp_path / "h.csv").write_text(HEADER.replace("\n", ",sold\n") + ROW.replace("\n", ",\n"))
+    with pytest.raises(BadRow, match=r"has column sold twice, which .* names; rename one of them"):
+        read(tmp_path / "h.csv", load(tmp_path / "m.yaml"), LATE)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)

@@ -55,6 +55,49 @@ def documents(tmp_path: Path) -> tuple[Path, Path]:
     return files
 
 
+def test_hours_that_lose_a_minute_are_a_hint(tmp_path: Path) -> None:
+    """The document can be used all the same."""
+    file = tmp_path / "s.yaml"
+    file.write_text(OLD.replace("09:00-18:00", "00:00-23:59"))
+    result = run("check", file)
+    assert result.exit_code == 0
+    assert "hint: calendars.office.hours: 23:59 leaves out the last minute of the day; write 24:00" in result.stderr
+    file.write_text(OLD.replace("09:00-18:00", "00:00-24:00"))
+    assert run("check", file).stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([], "there are no events to judge"),
+        ([HEAD | {"topic": "orders"} | EVENTS[0] | {"placed": {}, "received": None}], "no event starts a clock"),
+    ],
+)
+def test_a_past_in_which_nothing_is_timed_is_an_error(
+    tmp_path: Path, documents: tuple[Path, Path], lines: list[dict[str, object]], said: str
+) -> None:
+    """Rates of nothing are none."""
+    file = tmp_path / "few.jsonl"
+    file.write_text("".join(json.dumps({k: v for k, v in line.items() if v is not None}) + "\n" for line in lines))
+    result = run("backtest", "--events", file, "--standards", documents[0], "--processes", 1)
+    assert result.exit_code == 1
+    assert said in result.stderr
+
+
+def test_rows_that_tell_nothing_change_the_exit_code_of_a_backtest_too(
+    tmp_path: Path, documents: tuple[Path, Path]
+) -> None:
+    """Said once, however many processes read them."""
+    (tmp_path / "t.csv").write_text("id,at\nm-1,2026-03-02T10:00:00Z\nm-2,\n")
+    (tmp_path / "m.yaml").write_text(
+        "{every_event: {subject_id: $id}, events: [{topic: contacts, occurred_at: $at, received: {}}]}"
+    )
+    files = "--events", tmp_path / "t.csv", "--mapping", tmp_path / "m.yaml", "--standards", documents[0]
+    result = run("backtest", *files, "--processes", 2)
+    assert result.exit_code == 1
+    assert result.stderr.count("1 row: no event comes of it, because column at is empty; line 3") == 1
+
+
 def test_a_good_document_is_said_to_be_one() -> None:
     """And what is in it."""
     result = run("check", BUILT_IN)

@@ -53,6 +53,8 @@ class Tally:
         self.sweeps: list[float] = []
         self.commits: list[tuple[str, int]] = []
         self.restored: list[float] = []
+        self.skews: list[float] = []
+        self.is_ready = False
 
     def consumed(self, _topic: str, outcome: str, count: int) -> None:
         assert count > 0
@@ -100,7 +102,14 @@ class Tally:
     def recovered(self, seconds: float) -> None:
         assert seconds >= 0
 
-    def ready(self, is_ready: bool) -> None: ...
+    def kafka_silence(self, seconds: float) -> None:
+        assert seconds >= 0
+
+    def clock_skew(self, seconds: float) -> None:
+        self.skews.append(seconds)
+
+    def ready(self, is_ready: bool) -> None:
+        self.is_ready = is_ready
 
 
 class FakeBatch:
@@ -134,9 +143,11 @@ class FakeBatch:
 
 @dataclass(slots=True)
 class Metadata:
-    """The broker's answer."""
+    """The broker's answer: by whose clock it is stamped is as the message says (0), unless told otherwise."""
 
     offset: int
+    timestamp: int = -1
+    timestamp_type: int = 0
 
 
 class FakeProducer:

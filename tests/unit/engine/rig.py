@@ -8,10 +8,11 @@ from typing import Any
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
+from services.shared.engine.app import WorkerSettings
 from services.shared.engine.fence import KEY
 from services.shared.engine.lane import Lane
 from services.shared.engine.transport import Committed
-from services.shared.engine.worker import Worker, WorkerSettings
+from services.shared.engine.worker import Worker
 from tests.unit.engine.fakes import FakeMessage, Tally
 from tests.unit.engine.site import Site
 from tests.unit.engine.toy import DEAD_LETTERS, MACHINE

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from services.shared.engine import worker as worker_module
-from services.shared.engine.worker import Worker, WorkerSettings
+from services.shared.engine.app import WorkerSettings
+from services.shared.engine.worker import Worker
 from tests.unit.engine.fakes import FakeProducer, Tally
 from tests.unit.engine.toy import DEAD_LETTERS, MACHINE
 

@@ -153,7 +153,7 @@ def test_no_rule_speaks_of_what_is_not_said() -> None:
         ("within: 30d", "window: 30d", "repeated.window: is no field; write breaches or within"),
         ("[yes]", "[sometimes]", "severity[0].match.repeated: 'sometimes' is unknown; write no or yes"),
         ("[yes]", "[1]", "severity[0].match.repeated: [1] is no list of texts; write for example [no]"),
-        ("[yes]", "yes", "severity[0].match.repeated: True is no list of texts; write for example [no]"),
+        ("[yes]", "yes", "severity[0].match.repeated: 'yes' is no list of texts; write for example [yes]"),
         (
             "[boss]}",
             "[boss], group_by: [repeated]}",

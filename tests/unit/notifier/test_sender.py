@@ -616,6 +616,7 @@ async def test_a_message_refused_for_good_says_nothing_against_its_target() -> N
 async def test_attempts_that_last_too_long_open_the_breaker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Like any that fail."""
     monkeypatch.setattr(sender_module, "ATTEMPT", 0.02)
+    monkeypatch.setattr(throttle, "SHORTEST", 60.0)
     mail = Recorder()
     mail.free.clear()
     stage = Stage(mail=mail)

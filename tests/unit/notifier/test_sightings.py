@@ -8,8 +8,8 @@ import pytest
 from puntual.promises.v1 import promise_pb2
 from puntual.sla.v1 import clock_pb2
 from services.notifier.items import Standing, identity
-from services.notifier.routing import Place
-from services.notifier.sightings import MAX_PLACES, SOURCES
+from services.notifier.routing import MAX_PLACES, Place
+from services.notifier.sightings import SOURCES
 from services.shared.clock import set_timestamp
 from services.shared.topics import PROMISES, SLA
 from tests.growth import growth

@@ -9,6 +9,7 @@ from services.shared.calendars import read_calendars
 from services.shared.documents import DocumentError
 from services.shared.fields import Fields
 from services.shared.instant import SECOND, format_instant, parse_instant
+from services.shared.public_holidays import public_holidays
 from services.shared.working_time import WorkingTime
 
 WHOLE = """\
@@ -109,7 +110,7 @@ def test_days_may_run_over_the_end_of_the_week() -> None:
         ),
         ("2026-11-29:", "2026-12-24:", "line 6: office.open: 2026-12-24 is closed above; keep one of the two"),
         ("2026-12-08:", "2026-12-06:", "line 7: office.open.2026-12-06: 2026-12-06 is a day without hours; write the"),
-        ('"10:00-20:00"', "yes", "line 8: office.open.2026-11-29: True is no text; write it in quotes"),
+        ('"10:00-20:00"', "yes", "line 8: office.open.2026-11-29: 'yes' are no hours; write for ex"),
         ("  closed:", "  shut:", "line 5: office.shut: is no field; write one of closed, holidays, hours, open, zone"),
         (WHOLE, "office: 5", "line 1: office: 5 has no fields; write name: value pairs"),
     ],
@@ -120,3 +121,11 @@ def test_a_mistake_is_told_with_line_place_value_and_remedy(old: str, new: str, 
     with pytest.raises(DocumentError) as error:
         read(WHOLE.replace(old, new))
     assert f"my.yaml: {said}" in str(error.value)
+
+
+def test_a_country_whose_code_is_a_word_of_yaml_is_a_country() -> None:
+    """NO is Norway, without quotes."""
+    fields, problems = Fields.of('a: {o: {zone: Europe/Oslo, holidays: [NO], hours: {sun: "09:00-17:00"}}}', "c.yaml")
+    office = read_calendars(fields.section("a"), public_holidays)["o"]
+    problems.check()
+    assert office.hours(date(2026, 5, 17)) == ()

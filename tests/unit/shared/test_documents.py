@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.shared.documents import DocumentError, parse_document, read_text
+from services.shared.fields import Fields
 
 
 def test_a_document_is_read() -> None:
@@ -95,3 +96,29 @@ def test_the_places_in_a_document_do_not_outgrow_it(text: str) -> None:
     """Each line is kept with the whole way to it."""
     with pytest.raises(DocumentError, match="is nested too deeply; make it flatter"):
         parse_document(text[:256_000].removesuffix(","), "my.yaml")
+
+
+def test_words_that_only_old_yaml_takes_for_something_else_are_text() -> None:
+    """As YAML 1.2 has it: NO is no falsehood, 10:30 no number of minutes and 007 no seven."""
+    text = "{a: [NO, yes, on, Off, 10:30, 007, 1_000, 0x1F], on: [true, False, 12, -3, 1.5, null, ~]}"
+    assert parse_document(text, "x.yaml").value == {
+        "a": ["NO", "yes", "on", "Off", "10:30", "007", "1_000", "0x1F"],
+        "on": [True, False, 12, -3, 1.5, None, None],
+    }
+
+
+def test_a_document_can_be_read_as_the_text_that_is_written() -> None:
+    """Only what is left out is nothing."""
+    text = "{a: [true, 12, 2026-03-02, null, ~], b: }"
+    assert parse_document(text, "x.yaml", as_text=True).value == {
+        "a": ["true", "12", "2026-03-02", "null", "~"],
+        "b": None,
+    }
+
+
+@pytest.mark.parametrize("word", ["yes", "Yes", "on", "true", "no", "OFF", "false"])
+def test_a_switch_may_be_written_as_people_write_it(word: str) -> None:
+    """Yes and on are true where one of the two is asked for."""
+    fields, problems = Fields.of(f"open: {word}", "x.yaml")
+    assert fields.flag("open") == (word.lower() in {"yes", "on", "true"})
+    problems.check()

@@ -21,7 +21,7 @@ from services.shared import opener
 from services.shared.envelope import Envelope, Limits
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.facts import NO_CONTEXT
-from services.shared.instant import parse_instant
+from services.shared.instant import SECOND, parse_instant
 from services.shared.opener import Opener
 from services.shared.parsing import parse_fields
 from tests.growth import growth
@@ -335,3 +335,27 @@ def test_json_is_read_the_short_way_as_by_protobuf_or_refused_as_by_it(fields: d
     with patch.object(Opener, "_plain_fields", lambda *_: None):
         expected = opened(short)
     assert opened(short) == expected
+
+
+@pytest.mark.parametrize(
+    ("now", "at", "reason"),
+    [
+        ("2026-01-01T10:00:00Z", "2026-01-01T12:00:00Z", None),
+        ("2026-01-01T10:00:00Z", "2026-01-01T13:00:01Z", DeadLetterReason.FUTURE_TIME),
+        ("2027-06-01T00:00:00Z", "2026-01-01T12:00:00Z", None),
+        ("2027-06-01T00:00:00Z", "2024-11-01T12:00:00Z", DeadLetterReason.TOO_LATE),
+    ],
+)
+def test_an_event_is_refused_for_its_time_only_where_every_clock_says_so(
+    now: str, at: str, reason: DeadLetterReason | None
+) -> None:
+    """The machine's may be off: the brokers' says that it is noon."""
+    mine, noon = parse_instant(now), parse_instant("2026-01-01T12:00:00Z")
+    limits = Limits(now=lambda: mine, horizon=400 * 86_400 * SECOND, between=lambda: (min(mine, noon), max(mine, noon)))
+    event = json.dumps(HEAD | {"occurred_at": at, "ready": {}}).encode()
+    if reason is None:
+        assert Opener(OrderEvent, limits).open(event, True).event_id == "1"
+        return
+    with pytest.raises(Unusable) as caught:
+        Opener(OrderEvent, limits).open(event, True)
+    assert caught.value.reason is reason

@@ -45,11 +45,18 @@ def _fact(minutes: float, source: str, event_id: str, kind: FactKind, context: S
     return Fact(start, source, event_id, kind, what, context, case, *window)
 
 
-def facts(kinds: Iterable[FactKind] = FactKind) -> st.SearchStrategy[Fact]:
+def crowded_facts() -> st.SearchStrategy[Fact]:
+    """One fact, at one of very few instants."""
+    return facts(FactKind, st.sampled_from([0.0, 20.0, 60.0]))
+
+
+def facts(
+    kinds: Iterable[FactKind] = FactKind, minutes: st.SearchStrategy[float] = _MINUTES
+) -> st.SearchStrategy[Fact]:
     """One fact. Few ids, so that some come twice, and a few of those with other content."""
     return st.builds(
         _fact,
-        _MINUTES,
+        minutes,
         st.sampled_from(["crm", "operator"]),
         st.sampled_from("abcdefg"),
         st.sampled_from(list(kinds)),

@@ -136,8 +136,8 @@ WITHOUT_END = {
     "closed for good": (
         CLOSED.format(closed="2026-12-02..2199-12-31: this branch is closed"),
         (
-            "line 3: calendars.office.closed.2026-12-02..2199-12-31: is longer than 10 years; to what is closed for good"
-            " give another calendar"
+            "line 3: calendars.office.closed.2026-12-02..2199-12-31: is longer than 10 years; to what is closed for"
+            " good give another calendar"
         ),
     ),
     "closed for good, bit by bit": (

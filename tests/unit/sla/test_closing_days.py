@@ -49,6 +49,43 @@ def test_whole_days_close_and_repetitions_are_expanded() -> None:
     }
 
 
+def event(*lines: str) -> bytes:
+    """A calendar of one event."""
+    head = ("BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//test//test//EN", "BEGIN:VEVENT", "UID:9")
+    return "\r\n".join((*head, *lines, "END:VEVENT", "END:VCALENDAR", "")).encode()
+
+
+@pytest.mark.parametrize("mark", ["STATUS:CANCELLED", "STATUS:cancelled", "TRANSP:TRANSPARENT"])
+def test_what_was_called_off_or_leaves_people_free_closes_nothing(mark: str) -> None:
+    """Of what is repeated only the occurrence that says so."""
+    assert closing_days(event("DTSTART;VALUE=DATE:20260413", mark), "a.ics", 2026, 2026) == {}
+    monthly = event(
+        "DTSTART;VALUE=DATE:20260105", "RRULE:FREQ=MONTHLY;COUNT=3", "END:VEVENT",
+        "BEGIN:VEVENT", "UID:9", "RECURRENCE-ID;VALUE=DATE:20260205", "DTSTART;VALUE=DATE:20260205", mark,
+    )  # fmt: skip
+    assert [*closing_days(monthly, "a.ics", 2026, 2026)] == [date(2026, 1, 5), date(2026, 3, 5)]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("SUMMARY:never",),
+        ("DTSTART;VALUE=DATE:20260413", "DTEND;VALUE=DATE:20260410"),
+        ("DTSTART;VALUE=DATE:20260413", "DTEND:20260414T100000Z"),
+        ("DTSTART;VALUE=DATE:20260413", "DURATION:-P3D"),
+        ("DTSTART;VALUE=DATE:20260413", "DURATION:tomorrow"),
+        ("DTSTART;VALUE=DATE:20260413", "RRULE:FREQ=SOMETIMES"),
+        ("DTSTART;VALUE=DATE:20261399",),
+        ("DTSTART;VALUE=DATE:20260413", "DTEND;VALUE=DATE:20260414", "DURATION:P9D"),
+        ("DTSTART;VALUE=DATE:20260413", "DTSTART;VALUE=DATE:20260414"),
+    ],
+)
+def test_an_event_that_is_odd_is_refused_in_words(lines: tuple[str, ...]) -> None:
+    """With the file and what to do, and never with a traceback."""
+    with pytest.raises(DocumentError, match=r"^a\.ics: .*; (correct it|export it as iCalendar)"):
+        closing_days(event(*lines), "a.ics", 2026, 2027)
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", CALENDAR[:80], b"\xff\xfe"])
 def test_what_is_no_calendar_is_refused(content: bytes) -> None:
     """With the file, and what to do."""

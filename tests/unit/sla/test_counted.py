@@ -74,6 +74,21 @@ def test_pauses_are_counted_with_what_they_took_of_the_clock(
     assert found.paused == (Counter({held: sum(expected) * MINUTE} if expected else {}),)
 
 
+def test_a_pause_is_shown_by_reason_however_often_it_was_told() -> None:
+    """Held for the customer, twice said, then for parts: one pause of half an hour at most, in two parts."""
+    goal = Goal(parse_target("1h"), pauses=Pauses(None, parse_target("30min")))
+    said = ((10, "customer"), (15, "customer"), (20, "parts"), (39, "parts"), (45, "customer"))
+    held = [Fact(at(minute), "crm", f"h{minute}", HELD, reason) for minute, reason in said]
+    clock = judged(a_fact(STARTED, 0), *held, minutes=99, by=standards(goal))
+    told = [(each.length, each.why) for each in explain(clock, standards(goal)).intervals]
+    runs = "runs around the clock"
+    assert told == [("10 min", runs), ("10 min", "held: customer"), ("20 min", "held: parts"), ("50 min", runs)]
+    found = Tally.of(1)
+    found.take(CLOCK, clock.facts, (standards(goal),), at(99))
+    by_reason = {"customer": (1, 10 * MINUTE), "parts": (1, 20 * MINUTE)}
+    assert {pause.reason: (found.pauses[0][pause], found.paused[0][pause]) for pause in found.pauses[0]} == by_reason
+
+
 def test_pauses_are_those_that_the_policy_of_each_cycle_allows() -> None:
     """The first has none, the second does."""
     first, later = (standards(GOAL._replace(pauses=pauses)).versions[0].book for pauses in (None, Pauses(None)))

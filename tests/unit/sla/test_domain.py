@@ -31,7 +31,8 @@ START = a_fact(STARTED, 0)
         ([(STARTED, 0), (STOPPED, 60.001)], 99, State.MISSED),
         ([(STARTED, 0), (STOPPED, 61)], 61, State.MISSED),
         ([(STARTED, 0), (STOPPED, 90), (STOPPED, 10)], 99, State.MET),
-        ([(STOPPED, -5), (STARTED, 0)], 99, State.MET),
+        ([(STOPPED, -5), (STARTED, 0)], 99, State.NOTED),  # it was over before it began
+        ([(STOPPED, 0), (STARTED, 0)], 99, State.MET),
         ([(STARTED, 0), (STARTED, 50), (STOPPED, 70)], 99, State.MISSED),
         ([(STARTED, 0), (OTHER, 5)], 99, State.BREACHED),
         ([(STARTED, 0), (CANCELLED, 60)], 99, State.CANCELLED),
@@ -41,7 +42,7 @@ START = a_fact(STARTED, 0)
         ([(STARTED, 0), (STOPPED, 10), (CANCELLED, 20)], 99, State.MET),
         ([(STARTED, 0), (STOPPED, 10), (CANCELLED, 10)], 99, State.MET),
         ([(CANCELLED, -10), (STARTED, 0)], 99, State.CANCELLED),
-        ([(STOPPED, -5), (CANCELLED, -5), (STARTED, 0)], 99, State.MET),
+        ([(STOPPED, -5), (CANCELLED, -5), (STARTED, 0)], 99, State.NOTED),
     ],
 )
 def test_the_verdict_follows_from_the_facts_and_the_instant(
@@ -68,7 +69,7 @@ def test_a_running_clock_names_every_instant_that_follows_from_its_start() -> No
         ([START, a_fact(STOPPED, 20.001)], 21, False),
         ([START, a_fact(STOPPED, 70)], 70, False),
         ([START, a_fact(CANCELLED, 10)], 63, None),
-        ([a_fact(STOPPED, -1), START], 0, True),
+        ([a_fact(STOPPED, 0), START], 0, True),
     ],
 )
 def test_the_preferred_level_is_answered_once_the_clock_ends(

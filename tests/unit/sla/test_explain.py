@@ -56,6 +56,9 @@ def test_each_verdict_has_its_reason(facts: list[Fact], minutes: float, verdict:
         ([START, a_fact(STOPPED, 5), a_fact(CANCELLED, 6)], "changes nothing: it was stopped before"),
         ([START, a_fact(CANCELLED, 61)], "excuses nothing: the limit had passed"),
         ([a_fact(STOPPED, 5)], "waits for a start"),
+        ([a_fact(STOPPED, -5), START], "changes nothing: it was over before"),
+        ([START, a_fact(FactKind.HELD, 5), a_fact(FactKind.HELD, 6)], "changes nothing"),
+        ([START, a_fact(FactKind.HELD, 5), a_fact(FactKind.REOPENED, 6)], "changes nothing"),
     ],
 )
 def test_each_fact_is_told_with_what_it_did(facts: list[Fact], effect: str) -> None:
@@ -67,6 +70,12 @@ def test_before_a_start_there_is_nothing_to_count() -> None:
     """And nothing is made up."""
     explanation = explain(judged(a_fact(OTHER, 1)))
     assert explanation.reasoning == ("Something is known of it, but nothing started the clock yet.",)
+
+
+def test_what_was_over_before_it_began_is_said_to_be() -> None:
+    """There is no cycle, and nobody waits for a start."""
+    explanation = explain(judged(a_fact(STOPPED, -5), START))
+    assert explanation.reasoning == ("It was over before it began, so there is nothing to time.",)
 
 
 def test_without_preferred_level_none_is_told() -> None:

@@ -11,9 +11,10 @@ from services.shared.instant import Instant
 from services.sla import codec
 from services.sla.domain import change, due, fold, next_deadline, note
 from services.sla.model import NONE, Clock, Fact, FactKind, State, Transition
+from services.sla.runs import case_of
 from services.sla.standards import Standards
 from tests.unit.sla.builders import CLOCK, GOAL, MINUTE, STANDARDS, a_fact, at, judged
-from tests.unit.sla.strategies import ALL_STANDARDS, deliveries, fact_sets, instants
+from tests.unit.sla.strategies import ALL_STANDARDS, crowded_facts, deliveries, fact_sets, instants
 
 FAILED = {State.BREACHED, State.MISSED}
 #: What every clock can be told; with it and nothing else there is one cycle at most.
@@ -61,6 +62,42 @@ def test_order_repetition_and_batches_do_not_matter(
     sweeps = sorted(data.draw(st.lists(instants().filter(lambda minute: minute <= now), max_size=len(batches))))
     final = swept(delivered(batches, sweeps, by)[-1], at(now), by)
     assert codec.pack(final) == codec.pack(judged(*events, minutes=now, by=by))
+
+
+@by_any
+@given(data=st.data(), events=st.lists(crowded_facts(), min_size=1, max_size=9))
+def test_of_facts_of_one_instant_neither_arrival_nor_ids_decide(
+    by: Standards, data: st.DataObject, events: list[Fact]
+) -> None:
+    """Many facts at few instants, their ids dealt anew: the same cycles, and the same that is known of the case."""
+    told = [replace(fact, source="crm", event_id=str(number)) for number, fact in enumerate(events)]
+    ids = data.draw(st.permutations([fact.event_id for fact in told]))
+    renamed = [replace(fact, event_id=name) for fact, name in zip(told, ids, strict=True)]
+    now = data.draw(instants())
+    one = judged(*told, minutes=now, by=by)
+    final = swept(delivered(data.draw(deliveries(renamed)), [], by)[-1], at(now), by)
+    assert replace(final, facts=()) == replace(one, facts=())
+
+
+@by_any
+@given(data=st.data(), events=fact_sets())
+def test_to_say_once_more_that_it_is_held_changes_nothing(
+    by: Standards, data: st.DataObject, events: list[Fact]
+) -> None:
+    """For the same reason or another one that pauses, once or often, whatever is the longest pause."""
+    held = data.draw(st.lists(st.sampled_from("abc"), min_size=1, max_size=4))
+    first, *others = [
+        Fact(at(data.draw(instants())), "desk", f"{number}", FactKind.HELD, reason)
+        for number, reason in enumerate(sorted(held))
+    ]
+    before = judged(*events, first, minutes=data.draw(instants()), by=by)
+    within = [hold for hold in case_of(before.facts).holds if hold.reason in "abc"]
+    for hold, fact in zip(data.draw(st.permutations(within)), others, strict=False):
+        again = replace(fact, occurred_at=Instant((hold.start + (hold.end or at(LATE))) // 2))
+        if any(fact.occurred_at == again.occurred_at for fact in before.facts):
+            continue
+        after = fold(before, [again], by)
+        assert (after.cycle, after.earlier, after.changes_at) == (before.cycle, before.earlier, before.changes_at)
 
 
 @by_any
@@ -144,7 +181,8 @@ def test_truth_that_arrives_late_retracts(events: list[Fact], minutes_before: in
     assert breached.cycle.state == State.BREACHED
     truth = Fact(Instant(breached.cycle.due_at - minutes_before * MINUTE), "crm", "late truth", kind)
     corrected = fold(breached, [truth], STANDARDS)
-    assert corrected.cycle.state == (State.MET if kind == FactKind.STOPPED else State.CANCELLED)
+    stopped = State.MET if truth.occurred_at >= breached.cycle.started_at else State.NOTED
+    assert corrected.cycle.state == (stopped if kind == FactKind.STOPPED else State.CANCELLED)
     assert change(breached, corrected).transition == Transition.RETRACTED
 
 
@@ -220,7 +258,7 @@ def test_every_verdict_explains_itself(events: list[Fact], now: float) -> None:
     cycle = record.cycle
     times = {kind: sorted(fact.occurred_at for fact in record.facts if fact.kind == kind) for kind in FactKind}
     assert record.facts == merge((), events)
-    if not times[FactKind.STARTED]:
+    if not times[FactKind.STARTED] or min(times[FactKind.STOPPED], default=at(LATE)) < times[FactKind.STARTED][0]:
         assert (cycle.state, cycle.started_at, cycle.due_at, cycle.breach_at) == (State.NOTED, NONE, NONE, NONE)
         return
     assert (cycle.policy, cycle.version) == ("within the hour", "7")

@@ -40,6 +40,8 @@ policies:
       complaint_resolved: {limit: 3 business days, pauses: {reasons: [customer, parts]}}
       callback_returned: {limit: 1 calendar day}
       customer_told: {limit: "2 calendar days, end of day"}
+      resolution: {limit: "0 calendar days, end of day"}
+      requester_wait: {limit: "0 business days, end of day"}
       appointment_started: {limit: window, preferred: 10min}
 """
 

@@ -25,6 +25,8 @@ FRIDAY = parse_instant("2026-10-23T14:00:00Z")
         ("1 business day, end of day", Target(Unit.BUSINESS_DAYS, 1, to_end=True)),
         ("30 calendar days", Target(Unit.CALENDAR_DAYS, 30)),
         (" 30 calendar days , end of day ", Target(Unit.CALENDAR_DAYS, 30, to_end=True)),
+        ("0 calendar days, end of day", Target(Unit.CALENDAR_DAYS, 0, to_end=True)),
+        ("0 business days, end of day", Target(Unit.BUSINESS_DAYS, 0, to_end=True)),
         ("window", Target(Unit.WINDOW, 1)),
         ("1 contact", Target(Unit.CONTACTS, 1)),
         ("2 contacts", Target(Unit.CONTACTS, 2)),
@@ -65,6 +67,9 @@ def test_a_target_is_told_in_words(text: str, written: str) -> None:
         ("-2 business hours", "is below zero"),
         ("0h", "is no time at all"),
         ("0 business days", "is no time at all"),
+        ("0 calendar days, same time", "is no time at all"),
+        ("0 business hours", "is no time at all"),
+        ("0.0001ms", "is no time at all"),
         ("2 calendar hours", 'write "2h"'),
         ("2h, end of day", "only days have an end"),
         ("2 business hours, end of day", "only days have an end"),
@@ -89,6 +94,8 @@ def test_what_is_no_target_is_refused_in_words(text: str, said: str) -> None:
         ("1 business day, end of day", "2026-10-26T16:00:00Z"),
         ("3 calendar days", "2026-10-26T15:00:00Z"),
         ("3 calendar days, end of day", "2026-10-26T23:00:00Z"),
+        ("0 calendar days, end of day", "2026-10-23T22:00:00Z"),
+        ("0 business days, end of day", "2026-10-23T15:00:00Z"),
     ],
 )
 def test_when_a_target_is_over(text: str, due: str) -> None:

@@ -124,6 +124,29 @@ def test_the_longest_pause_is_counted_from_the_hold() -> None:
     assert judged([START, held(-10)], by("1h", ", pauses: {longest: 15min}")).cycle.due_at == at(65)
 
 
+@pytest.mark.parametrize(
+    ("pauses", "more", "due_at"),
+    [
+        ("{longest: 30min}", [], 90),
+        # told again, for the same reason or another
+        ("{longest: 30min}", [held(20), held(30), held(39)], 90),
+        ("{longest: 30min}", [held(20, "parts"), held(30), held(45, "parts")], 90),
+        ("{longest: 30min, reasons: [customer, parts]}", [held(20, "parts"), held(35), resumed(50)], 90),
+        ("{longest: 30min}", [held(20, "parts"), resumed(25)], 75),
+        # resumed in between: a pause of its own
+        ("{longest: 30min}", [resumed(30), held(35), held(45, "parts")], 110),
+        # what does not pause lets the clock run, as a resumption does
+        ("{longest: 30min, reasons: [customer]}", [held(20, "parts"), held(35)], 100),
+        ("{longest: 30min, reasons: [customer]}", [held(20, "parts"), resumed(35)], 70),
+        ("{reasons: [customer]}", [held(20, "parts"), held(35), resumed(40)], 75),
+    ],
+)
+def test_holds_without_a_gap_are_one_pause(pauses: str, more: list[Fact], due_at: float) -> None:
+    """Held at 10; however often that is said, the longest pause is counted from then."""
+    clock = judged([START, held(10), *more], by("1h", f", pauses: {pauses}"), now=due_at + 1)
+    assert (clock.cycle.state, clock.cycle.due_at) == (State.BREACHED, at(due_at))
+
+
 @pytest.mark.parametrize("lead", ["50min", "55min"])  # at the end of the pause, and within it
 def test_what_fell_due_in_a_pause_is_known_when_it_ends(lead: str) -> None:
     """Held until 40, due at 90; more facts do not bring the pause back."""
@@ -231,7 +254,7 @@ def stated(minute: float, priority: str = "", kind: str = "", **context: str) ->
         # nor what is stated when it is over
         ([stated(0, kind="email"), a_fact(STOPPED, 50), stated(51, priority="urgent")], "mail", 300),
         ([stated(0, kind="email"), a_fact(STOPPED, 50), stated(50, priority="urgent")], "urgent", 60),
-        ([stated(0, kind="email"), a_fact(STOPPED, -5)], "mail", 300),
+        ([stated(0, kind="email"), a_fact(STOPPED, 0)], "mail", 300),
         ([stated(20, kind="email")], "mail", 300),
         # of each thing that is stated the last counts
         ([stated(0, kind="email"), stated(5, team="red")], "mail", 300),

@@ -78,7 +78,7 @@ class _ClockStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClockState
     DESCRIPTOR: _descriptor.EnumDescriptor
     CLOCK_STATE_UNSPECIFIED: _ClockState.ValueType  # 0
     CLOCK_STATE_NOTED: _ClockState.ValueType  # 1
-    """Facts are known, but nothing started the clock yet."""
+    """Facts are known, but nothing started the clock yet, or what would have stopped it came before the start."""
     CLOCK_STATE_RUNNING: _ClockState.ValueType  # 2
     CLOCK_STATE_AT_RISK: _ClockState.ValueType  # 3
     CLOCK_STATE_BREACHED: _ClockState.ValueType  # 4
@@ -95,7 +95,7 @@ class ClockState(_ClockState, metaclass=_ClockStateEnumTypeWrapper): ...
 
 CLOCK_STATE_UNSPECIFIED: ClockState.ValueType  # 0
 CLOCK_STATE_NOTED: ClockState.ValueType  # 1
-"""Facts are known, but nothing started the clock yet."""
+"""Facts are known, but nothing started the clock yet, or what would have stopped it came before the start."""
 CLOCK_STATE_RUNNING: ClockState.ValueType  # 2
 CLOCK_STATE_AT_RISK: ClockState.ValueType  # 3
 CLOCK_STATE_BREACHED: ClockState.ValueType  # 4

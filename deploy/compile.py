@@ -22,9 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"services": ROOT / "services", "puntual": ROOT / "protos" / "puntual"}
 #: What runs for every event. Modules that define msgspec's structs stay interpreted: their classes are made by msgspec.
 _NAMES = {
-    "shared": ("clock", "contexts", "facts", "instant", "keys", "opener", "wire"),
+    "shared": ("clock", "contexts", "facts", "instant", "keys", "opener", "text", "wire"),
     "shared/engine": ("deadlines", "keeper", "store"),
-    "promises": ("codec", "domain"),
+    "promises": ("codec", "domain", "words"),
     "sla": ("codec", "domain"),
     "notifier": (
         "beliefs", "codec", "domain", "fallbacks", "journal", "pace", "relay", "rising", "routing", "sightings",

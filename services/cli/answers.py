@@ -20,12 +20,14 @@ from services.cli.reading import follow
 from services.notifier.codec import unpack
 from services.notifier.incident import Incident, IncidentState
 from services.notifier.items import NONE
-from services.notifier.response_codec import fault_of, to_message
+from services.notifier.response_codec import decode_response, to_message
 from services.notifier.responses import MAX_SNOOZE, Action, Response
-from services.notifier.wording import clean
 from services.shared.clock import wall_clock
+from services.shared.errors import Unusable
 from services.shared.instant import Instant
 from services.shared.publisher import Publisher
+from services.shared.terminal import say
+from services.shared.text import clean
 from services.shared.topics import INCIDENTS, RESPONSES
 
 _NOW = wall_clock
@@ -173,7 +175,7 @@ def resend(who: Respondent, incidents: Sequence[str], everything: bool, target: 
                 " was published. `puntual incidents list --lost` says what was lost."
             )
     if not incidents:
-        click.echo("Nothing that is open was lost.", err=True)
+        say("Nothing that is open was lost.", err=True)
         return
     _answer(who, incidents, Said(Action.RESEND, "", target=target), records)
 
@@ -203,11 +205,11 @@ def _answer(who: Respondent, names: Sequence[str], said: Said, records: Mapping[
         value, response = taken_in[name], responses[name]
         if who.as_json:
             message = MessageToDict(pb.Incident.FromString(value))
-            click.echo(json.dumps({"responseId": response.response_id, **message}))
+            say(json.dumps({"responseId": response.response_id, **message}))
         else:
             lost, after = losses(records[name], said.target), unpack(value)
             became = resent(after, lost) if said.action == Action.RESEND else outcome(after, response, now)
-            click.echo((f"{name}: " if len(names) > 1 else "") + became)
+            say((f"{name}: " if len(names) > 1 else "") + became)
     if left := [name for name in names if name not in taken_in]:
         raise Unreachable(
             f"No notifier has taken it in within {PATIENCE:g} s. It is published and counts as soon as one runs, for"
@@ -244,8 +246,10 @@ def _response(incident: Incident, by: str, said: Said) -> Response:
         via="cli",
         target=said.target,
     )
-    if fault := fault_of(to_message(incident.incident_id, response)):
-        raise Failure(f"{fault}; nothing was published")
+    try:
+        decode_response(to_message(incident.incident_id, response).SerializeToString(), is_json=False, heard_at=_NOW())
+    except Unusable as unusable:
+        raise Failure(f"{unusable.detail}; nothing was published") from unusable
     return response
 
 

@@ -1,12 +1,11 @@
 """`puntual incidents audit`: what broke, who was told of it, when, by which rule, and what the provider said."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import click
 from google.protobuf.json_format import MessageToDict
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +18,8 @@ from services.cli.words import counted
 from services.notifier.audit_search import AuditSearch, Sought
 from services.shared.clock import from_timestamp
 from services.shared.instant import Instant, format_instant
+from services.shared.terminal import console, say, stacked
+from services.shared.text import refanged
 from services.shared.topics import AUDIT
 
 _COLOURS: Mapping[int, str] = {
@@ -29,7 +30,8 @@ _COLOURS: Mapping[int, str] = {
 }
 _STANDINGS: Mapping[int, str] = {STANDING_AT_RISK: "yellow", STANDING_BROKEN: "red"}
 
-
+#: Who was told, or did it, line by line; and what.
+Row = tuple[Sequence[str | Text], str]
 _OUTCOME = "NOTIFICATION_OUTCOME_"
 
 
@@ -81,6 +83,8 @@ def audit(
     Of one incident, or of one promise or clock, also what broke or was at risk, and that it is over: every one, those
     too that the incident has no room to follow. Of all incidents --breaches shows that.
 
+    Who made or ended which silence stands there, too; instead of an incident a silence can be named.
+
     The entries of 400 days, in the order of time. Nobody knows what came of an attempt without an end, so another one
     was made. An incident is called after the route that led there and what was told together.
     """
@@ -88,9 +92,9 @@ def audit(
     sought = Sought(
         since=since or Instant(0),
         until=until or Instant(0),
-        incident_id=incident_id or "",
+        incident_id=refanged(incident_id or ""),
         target=target or "",
-        record_id=record or "",
+        record_id=refanged(record or ""),
         outcome=ended,
         breaches=breaches,
     )
@@ -101,7 +105,7 @@ def audit(
         raise NotFound(f"Nothing like that is written down of incident {incident_id!r}; is its id right and complete?")
     if as_json:
         for entry in found:
-            click.echo(json.dumps(MessageToDict(entry)))
+            say(json.dumps(MessageToDict(entry)))
     elif found:
         table = Table(box=SIMPLE_HEAD)
         table.add_column("at", no_wrap=True)
@@ -109,22 +113,21 @@ def audit(
             table.add_column(heading, overflow="fold")
         for entry in found:
             who, what = _ROWS.get(entry.WhichOneof("about") or "", _unknown)(entry)
-            table.add_row(format_instant(from_timestamp(entry.at))[:19] + "Z", who, f"{what}\n{entry.incident_id}")
-        Console(highlight=False).print(table)
-    click.echo(counted(len(found), "entry"), err=True)
+            at = format_instant(from_timestamp(entry.at))[:19] + "Z"
+            table.add_row(at, stacked(*who), stacked(*filter(None, (what, entry.incident_id))))
+        console().print(table)
+    say(counted(len(found), "entry"), err=True)
 
 
-def _notification(entry: pb.AuditEntry) -> tuple[Text, str]:
+def _notification(entry: pb.AuditEntry) -> Row:
     told = entry.notification
     outcome = _outcome(entry)
     severity = _word(Severity.Name(told.severity), "SEVERITY_")
     kind = _word(NotificationKind.Name(told.kind), "NOTIFICATION_KIND_")
     became = f"{outcome}: {told.failure}" if told.failure else outcome
-    told_to = Text(f"{told.target} by {told.channel}\n").append(f"{became}, attempt {told.attempt}", _colour(told))
-    return (
-        told_to.append(f"\n{told.provider_id}" if told.provider_id else ""),
-        f"{severity} {kind}, {counted(told.item_count, 'item')}",
-    )
+    who = f"{told.target} by {told.channel}", Text(f"{became}, attempt {told.attempt}", _colour(told))
+    number = (told.provider_id,) if told.provider_id else ()
+    return (*who, *number), f"{severity} {kind}, {counted(told.item_count, 'item')}"
 
 
 def _outcome(entry: pb.AuditEntry) -> str:
@@ -135,24 +138,33 @@ def _colour(told: pb.AuditedNotification) -> str:
     return _COLOURS.get(told.outcome, "")
 
 
-def _answer(entry: pb.AuditEntry) -> tuple[Text, str]:
-    return Text(f"{entry.answer.by} by {entry.answer.via}\n{entry.answer.action}"), entry.answer.comment
+def _answer(entry: pb.AuditEntry) -> Row:
+    return (f"{entry.answer.by} by {entry.answer.via}", entry.answer.action), entry.answer.comment
 
 
-def _item(entry: pb.AuditEntry) -> tuple[Text, str]:
+def _item(entry: pb.AuditEntry) -> Row:
     item = entry.item
     standing = _word(Standing.Name(item.standing), "STANDING_")
     severity = _word(Severity.Name(item.severity), "SEVERITY_")
     due = f", due {format_instant(from_timestamp(item.due_at))[:19]}Z" if item.HasField("due_at") else ""
-    return Text(standing, _STANDINGS.get(item.standing, "")), f"{severity} {item.record_id}{due}"
+    return (Text(standing, _STANDINGS.get(item.standing, "")),), f"{severity} {item.record_id}{due}"
 
 
-def _unknown(_entry: pb.AuditEntry) -> tuple[Text, str]:
-    return Text("?"), "something newer than this command"
+def _silence(entry: pb.AuditEntry) -> Row:
+    about, silence = entry.silence, entry.silence.silence
+    what = ", ".join(f"{each.label}={'|'.join(each.values)}" for each in silence.match) or "everything"
+    start, end = (format_instant(from_timestamp(at))[:16] for at in (silence.starts_at, silence.ends_at))
+    lasts = f"{start}Z to {end}Z: {silence.reason}"
+    return (f"{about.by} by {about.via}", f"silence {about.action}"), f"{silence.silence_id}: {what}, {lasts}"
 
 
-_ROWS: Mapping[str, Callable[[pb.AuditEntry], tuple[Text, str]]] = {
+def _unknown(_entry: pb.AuditEntry) -> Row:
+    return ("?",), "something newer than this command"
+
+
+_ROWS: Mapping[str, Callable[[pb.AuditEntry], Row]] = {
     "notification": _notification,
     "answer": _answer,
     "item": _item,
+    "silence": _silence,
 }

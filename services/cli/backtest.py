@@ -16,7 +16,6 @@ from zlib import crc32
 import click
 import msgspec
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from services.cli.complaints import as_lines
@@ -35,6 +34,7 @@ from services.shared.engine.stage import JSON_HEADER
 from services.shared.envelope import Limits
 from services.shared.errors import PuntualError, Unusable
 from services.shared.instant import SECOND, Instant, format_instant
+from services.shared.terminal import console, say, write
 from services.sla.backtest import Group, Tally, rates
 from services.sla.codec import Reading, identity, readings
 from services.sla.model import Fact
@@ -127,9 +127,9 @@ def backtest(
     job = Job(Past(_file(events), mapping, kafka, prefix), documents, as_of or wall_clock(), processes)
     found = run(job)
     for remark in found.remarks:
-        click.echo(remark, err=True)
+        say(remark, err=True)
     if as_json:
-        click.echo(json.dumps(_as_json(found, documents, job.as_of), indent=2, ensure_ascii=False))
+        write(json.dumps(_as_json(found, documents, job.as_of), indent=2, ensure_ascii=False))
     else:
         _print(found, names)
     if page:
@@ -335,18 +335,18 @@ _INSTANTS = {"started_at", "stopped_at", "due_before", "due_after"}
 
 
 def _print(found: Share, names: Sequence[str]) -> None:
-    console = Console()
-    console.print(f"{counted(found.events, 'event')} judged", highlight=False)
+    out = console()
+    out.print(f"{counted(found.events, 'event')} judged")
     for by in _BY:
-        console.print(_table(found, names, by))
+        out.print(_table(found, names, by))
     if any(found.tally.pauses):
-        console.print(_pauses(found, names))
+        out.print(_pauses(found, names))
     if found.tally.flips:
-        console.print("What would end otherwise:")
+        out.print("What would end otherwise:")
     for flip, number in ordered(found.tally)[:_LISTED]:
-        console.print(f"  {flip.metric}: {flip.before} → {flip.after}  {counted(number, 'cycle')}", highlight=False)
+        out.print(f"  {flip.metric}: {flip.before} → {flip.after}  {counted(number, 'cycle')}")
         for each in found.tally.examples[flip][:2]:
-            console.print(f"    {each.record_id}, started {format_instant(each.started_at)}", highlight=False)
+            out.print(f"    {each.record_id}, started {format_instant(each.started_at)}")
 
 
 def _pauses(found: Share, names: Sequence[str]) -> Table:

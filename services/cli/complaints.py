@@ -67,13 +67,14 @@ class Complaints:
     def event(self, line: int, number: int, plan: EventPlan, row: Row, event: Event) -> None:
         """An event that a row told; `number` counts from 0."""
         self._never.pop(number, None)
-        said, key = [row[fill.column] for fill in plan.fills], (event.source, event.event_id)
+        fills = [fill for fill in plan.fills if not fill.is_number]  # the same event may stand at two places of a file
+        said, key = [row[fill.column] for fill in fills], (event.source, event.event_id)
         first, before, lines = self._told.setdefault(key, (plan, said, []))
         lines.append(line)
         if first is not plan:
             self._torn[key].add("another kind of event")
         elif before != said:
-            pairs = zip(plan.fills, before, said, strict=True)
+            pairs = zip(fills, before, said, strict=True)
             self._torn[key] |= {f"column {fill.column}" for fill, one, other in pairs if one != other}
         if any(fill.path == ("customer_id",) for fill in plan.fills):
             self._customers[event.subject_id][bool(event.customer_id)].append(line)

@@ -7,7 +7,6 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from services.cli.exits import EXIT_CODES
@@ -18,6 +17,7 @@ from services.shared.engine.stage import Message
 from services.shared.errors import DeadLetterReason
 from services.shared.instant import Instant, format_instant
 from services.shared.publisher import Publisher
+from services.shared.terminal import console, say
 from services.shared.topics import DEAD_LETTERS, INCIDENTS, PROMISES, SLA
 
 _ORIGINAL = "original-"
@@ -103,15 +103,15 @@ Examples:
 def list_(wanted: Filter, kafka: str, prefix: str, as_json: bool) -> None:
     """Show reason, origin, time, size and detail. Never the content: that may be a customer's."""
     found = list(_read(kafka, prefix, wanted))
-    console = Console(highlight=False)
+    out = console()
     for letter in found:
         facts = _facts(letter)
         if as_json:
-            click.echo(json.dumps(facts))
+            say(json.dumps(facts))
         else:
-            console.print(Text(f"{facts['at']}  {letter.reason}  {facts['origin']}  {facts['bytes']} bytes", "bold"))
-            console.print(Text(f"    {letter.detail}", "dim"))
-    click.echo(counted(len(found), "dead letter"), err=True)
+            out.print(Text(f"{facts['at']}  {letter.reason}  {facts['origin']}  {facts['bytes']} bytes", "bold"))
+            out.print(Text(f"    {letter.detail}", "dim"))
+    say(counted(len(found), "dead letter"), err=True)
 
 
 @dead_letters.command(
@@ -137,9 +137,9 @@ def replay(wanted: Filter, kafka: str, prefix: str, dry_run: bool) -> None:
                 # The key decides; a message without one goes where it was.
                 partition = None if letter.key else letter.partition
                 publisher.send(letter.topic, letter.key, letter.value, letter.headers, partition)
-    click.echo(f"{len(letters):,} {'would be sent' if dry_run else 'sent'} again", err=True)
+    say(f"{len(letters):,} {'would be sent' if dry_run else 'sent'} again", err=True)
     if left := len(found) - len(letters):
-        click.echo(
+        say(
             f"{left:,} left out: records of a service, which it alone may write. The notifier could not read them; they"
             " stand in their topic, and their next change is read once it is put right.",
             err=True,

@@ -4,6 +4,7 @@ import click
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from services.shared.errors import KafkaUnreachable, PuntualError
+from services.shared.text import visible
 
 OK, FAILED, USAGE, NOT_FOUND, UNREACHABLE = range(5)
 
@@ -40,10 +41,20 @@ class Unreachable(Failure):
 
 
 class Group(click.Group):
-    """A group whose commands end without a traceback on every error that people can do something about."""
+    """A group whose commands end without a traceback on every error that people can do something about.
+
+    What an error quotes directs no terminal.
+    """
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; turn what libraries raise into what people read."""
+        try:
+            return self._invoked(ctx)
+        except click.ClickException as error:
+            error.message = visible(error.message, "\n")
+            raise
+
+    def _invoked(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except KafkaUnreachable as error:

@@ -8,7 +8,6 @@ from typing import Any
 import click
 import grpc
 from google.protobuf.json_format import MessageToDict
-from rich.console import Console
 from rich.text import Text
 
 from puntual.promises.v1.promise_service_pb2 import GetPromiseRequest
@@ -22,6 +21,8 @@ from services.promises.model import PromiseKind
 from services.shared.explanation import Explanation, Interval, Step
 from services.shared.keys import split_key
 from services.shared.rpc import OWNER
+from services.shared.terminal import console, write
+from services.shared.text import refanged
 from services.sla.model import Metric
 
 _SECONDS = 10
@@ -51,6 +52,7 @@ def explain(record_id: str, promises: str, sla: str, picture: Path | None, as_js
 
     Of a clock also every interval that was counted or left out.
     """
+    record_id = refanged(record_id)
     try:
         kind = split_key(record_id.encode())[1]
     except ValueError as error:
@@ -70,7 +72,7 @@ def explain(record_id: str, promises: str, sla: str, picture: Path | None, as_js
         steps = [step._asdict() for step in explanation.timeline]
         intervals = [interval._asdict() for interval in explanation.intervals]
         told = {**explanation._asdict(), "timeline": steps, "intervals": intervals}
-        click.echo(json.dumps({"record": record, "explanation": told}, indent=2))
+        write(json.dumps({"record": record, "explanation": told}, indent=2))
     else:
         _print(explanation)
 
@@ -114,17 +116,19 @@ def _ask(address: str, stub: Any, method: str, request: object, *, elsewhere: bo
 
 
 def _print(explanation: Explanation) -> None:
-    console = Console(highlight=False)
-    console.print(Text(explanation.headline, "bold"), "", sep="\n")
+    out = console()
+    out.print(Text(explanation.headline, "bold"))
+    out.print()
     for step in explanation.timeline:
-        console.print(Text(f"{step.at}  {step.what}"))
-        console.print(Text(f"    → {step.effect}"), Text(f"({step.event})", "dim"))
-    console.print()
+        out.print(Text(f"{step.at}  {step.what}"))
+        out.print(Text(f"    → {step.effect}"), Text(f"({step.event})", "dim"))
+    out.print()
     for line in explanation.reasoning:
-        console.print(Text(line))
+        out.print(Text(line))
     for cycle, intervals in groupby(explanation.intervals, lambda interval: interval.cycle):
         of_cycle = f" in cycle {cycle}" if explanation.intervals[-1].cycle > 1 else ""
-        console.print("", f"Counted (+) and left out{of_cycle}:", sep="\n")
+        out.print()
+        out.print(f"Counted (+) and left out{of_cycle}:")
         for each in intervals:
             line = f"{'+' if each.counts else ' '} {each.start} to {each.end}  {each.length}: {each.why}"
-            console.print(Text(line, "" if each.counts else "dim"))
+            out.print(Text(line, "" if each.counts else "dim"))

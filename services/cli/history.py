@@ -3,13 +3,16 @@
 import csv
 import gzip
 import zlib
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from random import Random
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 from services.cli.complaints import Complaints, Row, as_lines, counts
+from services.cli.inputs import INPUTS
 from services.cli.mapping import EventPlan, Mapping
 from services.cli.progress import track
 from services.cli.words import counted
@@ -39,6 +42,8 @@ class History:
     #: Events later than the instant, which are left out: they were not known then.
     later: int = 0
     events: list[PastEvent] = field(default_factory=list)
+    #: Of each event, the line that tells its place; 0: something else does, or nothing.
+    lines: list[int] = field(default_factory=list)
     #: Record key → the states its known outcome allows, unless rows contradict each other.
     truths: dict[bytes, frozenset[str]] = field(default_factory=dict)
     #: What is wrong with rows, and in which lines; what else is odd.
@@ -75,6 +80,7 @@ def read(path: Path, mapping: Mapping, as_of: Instant) -> History:
     for key in complaints.contradicted:
         del history.truths[key]
     history.problems, history.remarks = complaints.problems(), complaints.remarks()
+    _number_rows(history)
     return history
 
 
@@ -130,6 +136,7 @@ def _read_row(history: History, complaints: Complaints, mapping: Mapping, row: R
             history.later += 1
         else:
             history.events.append(PastEvent(at, plan.topic, key_of(event), event.SerializeToString()))
+            history.lines.append(0 if plan.is_numbered else line)
     if event is None:
         complaints.told_nothing(line, row)
     truth = mapping.truth
@@ -155,6 +162,8 @@ def _event(plan: EventPlan, mapping: Mapping, row: Row, number: int) -> tuple[Ev
             set_timestamp(getattr(target, name), instant)
             if fill.path == ("occurred_at",):
                 at, written = instant, text
+        elif fill.is_number:
+            setattr(target, name, _whole(fill.column, text))
         else:
             setattr(target, name, text)
     # The same row read again is the same event: its id says what happened to what and when, not in which line it stood.
@@ -168,6 +177,36 @@ def _instant(mapping: Mapping, column: str, text: str) -> Instant:
         return from_datetime(mapping.read_time(text))
     except ValueError as error:
         raise ValueError(f"column {column} {error}") from None
+
+
+def _number_rows(history: History) -> None:
+    """Have the rows tell the order of what is of one subject and instant. Of all else it says nothing."""
+    events, lines = history.events, history.lines
+    when = {index: (events[index].topic, events[index].key, events[index].occurred_at) for index in range(len(events))}
+    for (topic, *_), together in groupby(sorted(when, key=when.__getitem__), key=when.__getitem__):
+        places = [index for index in together if lines[index]]
+        if len({lines[index] for index in places}) > 1:
+            message = cast("type[Event]", INPUTS[topic].message)
+            opened = {index: message.FromString(events[index].value) for index in places}
+            ids: defaultdict[str, set[str]] = defaultdict(set)
+            for event in opened.values():
+                ids[event.subject_id].add(event.event_id)
+            for index, event in opened.items():
+                if len(ids[event.subject_id]) > 1:
+                    event.sequence = lines[index]
+                    events[index] = events[index]._replace(value=event.SerializeToString())
+
+
+#: Digits that a sequence has at most.
+_DIGITS = 18
+
+
+def _whole(column: str, text: str) -> int:
+    if text and not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        raise ValueError(
+            f"column {column} is no whole number of at most {_DIGITS} digits; order is told by such numbers"
+        )
+    return int(text or 0)
 
 
 def _open(path: Path) -> IO[str]:

@@ -9,7 +9,7 @@ from shlex import quote
 import click
 from google.protobuf.json_format import MessageToDict
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -29,9 +29,10 @@ from services.notifier.incident import Incident, IncidentState
 from services.notifier.items import TROUBLE, Handling, Item, Severity, Standing
 from services.notifier.outbox import Delivery, DeliveryState, Kind
 from services.notifier.responses import MAX_COMMENT, Action, Response
-from services.notifier.wording import clean
 from services.shared.clock import wall_clock
 from services.shared.instant import Instant, format_instant
+from services.shared.terminal import console, say, stacked, write
+from services.shared.text import clean
 from services.shared.topics import INCIDENTS
 
 _COLOURS: Mapping[int, str] = {Severity.CRITICAL: "bold red", Severity.WARNING: "yellow"}
@@ -104,7 +105,7 @@ def list_(everything: bool, lost: bool, kafka: str, prefix: str, as_json: bool) 
     )
     if as_json:
         for _, value in found:
-            click.echo(json.dumps(MessageToDict(pb.Incident.FromString(value))))
+            say(json.dumps(MessageToDict(pb.Incident.FromString(value))))
     elif found:
         table = Table(box=SIMPLE_HEAD)
         for heading in ("since", "severity", "open"):
@@ -113,8 +114,8 @@ def list_(everything: bool, lost: bool, kafka: str, prefix: str, as_json: bool) 
             table.add_column(heading, overflow="fold")
         for incident, _ in found:
             table.add_row(*_row(incident))
-        Console(highlight=False).print(table)
-    click.echo(counted(len(found), "incident"), err=True)
+        console().print(table)
+    say(counted(len(found), "incident"), err=True)
 
 
 @incidents.command(
@@ -145,10 +146,10 @@ def show(incident_id: str, file: Path | None, kafka: str, prefix: str, as_json: 
     if value is None:
         raise NotFound(f"There is no incident {incident_id!r}; `puntual incidents list --all` names them.")
     if as_json:
-        click.echo(json.dumps(MessageToDict(pb.Incident.FromString(value)), indent=2))
+        write(json.dumps(MessageToDict(pb.Incident.FromString(value)), indent=2))
         return
-    console, incident = Console(highlight=False), unpack(value)
-    console.print(Text(f"{incident.incident_id}: {_word(IncidentState, incident.state)}", "bold"), soft_wrap=True)
+    out, incident = console(), unpack(value)
+    out.print(Text(f"{incident.incident_id}: {_word(IncidentState, incident.state)}", "bold"), soft_wrap=True)
     now = wall_clock()
     opened = [f"opened at {_time(at)}"] if (at := incident.attention.opened_at) else []
     held = tuple(_what_holds(incident, file, kafka, prefix, now)) if file and incident.looked_at else ()
@@ -159,15 +160,15 @@ def show(incident_id: str, file: Path | None, kafka: str, prefix: str, as_json: 
         *_waits(incident, held, now),
         *_unfollowed(incident),
     ):
-        console.print(Text(f"  {line}"), soft_wrap=True)
+        out.print(Text(f"  {line}"), soft_wrap=True)
     coming = (item for item in incident.items if item.rises and item.follow_up)
     for item in sorted((*_open(incident), *coming), key=lambda item: (-item.severity, item.since)):
-        console.print(Text(_item(item), _COLOURS.get(item.severity, "")), soft_wrap=True)
+        out.print(Text(_item(item), _COLOURS.get(item.severity, "")), soft_wrap=True)
     for line in (
         *map(_delivery, incident.deliveries),
         *(_response(said, now) for said in incident.attention.responses),
     ):
-        console.print(Text(line, "dim"), soft_wrap=True)
+        out.print(Text(line, "dim"), soft_wrap=True)
 
 
 incidents.add_command(audit)
@@ -226,7 +227,7 @@ def _attention(incident: Incident, now: Instant, steps: Mapping[str, Sequence[Se
 def _what_holds(incident: Incident, file: Path, kafka: str, prefix: str, now: Instant) -> Iterator[HeldBack]:
     """By the rules in a file, and the silences that there are."""
     plan = load_plan(file)
-    plan.holds.follow(read_silences(kafka, prefix), now)
+    plan.holds.follow(read_silences(kafka, prefix).silences.values(), now)
     return held_back(incident, plan, now)
 
 
@@ -260,15 +261,16 @@ def _unfollowed(incident: Incident) -> Iterator[str]:
         yield f"and about {incident.unfollowed:,} more, which it has no room to follow; each is on record: {command}"
 
 
-def _row(incident: Incident) -> tuple[str | Text, ...]:
+def _row(incident: Incident) -> tuple[RenderableType, ...]:
     severity = _severity(incident)
     told = ", ".join(f"{delivery.target} {_word(DeliveryState, delivery.state)}" for delivery in incident.deliveries)
-    how = "\n".join(filter(None, (told, *_attention(incident, wall_clock(), {}), *_lost(incident))))
+    how = filter(None, (told, *_attention(incident, wall_clock(), {}), *_lost(incident)))
+    more = (f"+ {incident.unfollowed:,}",) if incident.unfollowed else ()
     return (
         _time(incident.since),
         Text(_word(Severity, severity) if severity else "over", _COLOURS.get(severity, "dim")),
-        f"{sum(1 for _ in _open(incident)):,}" + (f"\n+ {incident.unfollowed:,}" if incident.unfollowed else ""),
-        how,
+        stacked(f"{sum(1 for _ in _open(incident)):,}", *more),
+        stacked(*how),
         incident.incident_id,
     )
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from puntual.promises.v1 import promise_pb2 as pb
 from services.cli.complaints import as_fields, as_lines
@@ -28,6 +27,8 @@ from services.cli.words import counted
 from services.promises.model import State
 from services.shared.clock import from_timestamp
 from services.shared.instant import Instant, format_instant
+from services.shared.terminal import console, say, write
+from services.shared.text import visible
 
 _SHOWN = 10
 _NOTED = State.NOTED.name.lower()
@@ -49,7 +50,7 @@ A mapping file; "$name" stands for a column, and an event whose column is empty 
   zone: Europe/Madrid                  # of times without offset; of an hour that exists twice, the first
   format: "%d/%m/%Y %H:%M"             # as strptime has it; without it ISO 8601
   where: {{state: [sold, shipped]}}      # which rows count; "*": anything but empty
-  every_event: {{source: till, subject_id: $id, customer_id: $who}}
+  every_event: {{source: till, subject_id: $id, customer_id: $who}}   # sequence: $number, where rows are in no order
   events:                              # as `puntual publish` takes them
     - {{topic: orders, occurred_at: $sold, promised: {{milestone: MILESTONE_READY, due: {{at: $due}}}}}}
     - {{topic: orders, occurred_at: $done, ready: {{}}}}
@@ -91,11 +92,11 @@ def judge(
         for value in verdicts.packed.values():
             out.write(json.dumps(_verdict(value)) + "\n")
     if as_json:
-        click.echo(json.dumps(_summary(verdicts, history, as_of, len(wrong)), indent=2))
+        write(json.dumps(_summary(verdicts, history, as_of, len(wrong)), indent=2))
     else:
         _print(verdicts, history, as_of)
     for remark in history.remarks:
-        click.echo(remark, err=True)
+        say(remark, err=True)
     if failures := _failures(verdicts, history, wrong):
         raise Failure("\n".join(failures))
 
@@ -116,7 +117,7 @@ def _failures(verdicts: Verdicts, history: History, wrong: Sequence[str]) -> lis
 def _mismatches(verdicts: Verdicts, history: History) -> list[str]:
     found = ((key, verdicts.labels.get(key, ("", "no promise"))[1], allowed) for key, allowed in history.truths.items())
     return [
-        f"  {key.decode()}: {state}, known as {' or '.join(sorted(allowed))}"
+        f"  {visible(key.decode())}: {state}, known as {' or '.join(sorted(allowed))}"
         for key, state, allowed in found
         if state not in allowed
     ]
@@ -125,15 +126,19 @@ def _mismatches(verdicts: Verdicts, history: History) -> list[str]:
 def _verdict(value: bytes) -> dict[str, Any]:
     """One line of `--out`."""
     promise = pb.Promise.FromString(value)
+    earlier = {"earlier": [_cycle(cycle) for cycle in promise.earlier]} if promise.earlier else {}
+    return {"promise_id": promise.promise_id, **_cycle(promise), **earlier}
+
+
+def _cycle(cycle: pb.Promise | pb.Cycle) -> dict[str, str]:
     times = {
-        name: format_instant(from_timestamp(getattr(promise, name)))
+        name: format_instant(from_timestamp(getattr(cycle, name)))
         for name in ("original_due_at", "due_at", "settled_at")
-        if promise.HasField(name)
+        if cycle.HasField(name)
     }
     return {
-        "promise_id": promise.promise_id,
-        "state": pb.PromiseState.Name(promise.state).removeprefix("PROMISE_STATE_").lower(),
-        "reason": pb.PromiseReason.Name(promise.reason).removeprefix("PROMISE_REASON_").lower(),
+        "state": pb.PromiseState.Name(cycle.state).removeprefix("PROMISE_STATE_").lower(),
+        "reason": pb.PromiseReason.Name(cycle.reason).removeprefix("PROMISE_REASON_").lower(),
         **times,
     }
 
@@ -155,12 +160,12 @@ def _summary(verdicts: Verdicts, history: History, as_of: Instant, wrong: int) -
 
 
 def _print(verdicts: Verdicts, history: History, as_of: Instant) -> None:
-    console = Console()
+    out = console()
     later = f"; {history.later:,} later ones left out" if history.later else ""
     size = f"{counted(history.rows, 'row')}, {counted(len(history.events), 'event')}"
-    console.print(f"{size}, judged as of {format_instant(as_of)}{later}")
-    console.print(as_table(verdicts.tally()))
+    out.print(f"{size}, judged as of {format_instant(as_of)}{later}")
+    out.print(as_table(verdicts.tally()))
     if history.truths:
         equal = len(history.truths) - len(_mismatches(verdicts, history))
-        console.print(f"known outcome: {equal:,} of {len(history.truths):,} verdicts equal")
-    console.print(f"fingerprint: {fingerprint(verdicts.packed)}", soft_wrap=True)
+        out.print(f"known outcome: {equal:,} of {len(history.truths):,} verdicts equal")
+    out.print(f"fingerprint: {fingerprint(verdicts.packed)}", soft_wrap=True)

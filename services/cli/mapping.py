@@ -15,6 +15,9 @@ that a value "$column" is filled from the row: text as it is, times read in the 
 
 An event is left out of a row where the column of its time, or of anything inside its kind, is empty. A row without a
 customer is judged by its subject. Values are the text that they are written as: NO, yes, 007 and true need no quotes.
+
+What is of one instant (a file with dates has no times) happened in the order of the rows, or in that of a column of
+whole numbers: `sequence: $number`. Where the rows are in no order, `sequence: 0` says so.
 """
 
 import re
@@ -41,7 +44,7 @@ from services.shared.zones import UTC, time_zone
 _STATES = {state.name.lower() for state in State}
 _PROMISES = [kind.name.lower() for kind in PromiseKind]
 #: Fields beside the kind of event that may stay empty; all other columns are needed for the event to be one.
-_OPTIONAL = {"customer_id", *Context._fields}
+_OPTIONAL = {"customer_id", "sequence", *Context._fields}
 _TIMESTAMP = "google.protobuf.Timestamp"
 
 #: Column → the values that count; empty set: anything but empty.
@@ -67,6 +70,7 @@ class Fill(NamedTuple):
     column: str
     is_time: bool
     needed: bool
+    is_number: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ class EventPlan:
     prototype: Event
     fills: tuple[Fill, ...]
     where: Where
+    #: Whether the mapping says in which order it happened; else the rows do.
+    is_numbered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +175,8 @@ def _event(section: Fields, common: dict[str, Any]) -> EventPlan | None:
     for name in ("subject_id", "occurred_at"):
         if not any(fill and fill.path == (name,) for fill in fills):
             section.problem(name, 'must come from a column, for example "$column"')
-    return EventPlan(topic, str(arm), prototype, tuple(fill for fill in fills if fill), where)
+    given = tuple(fill for fill in fills if fill)
+    return EventPlan(topic, str(arm), prototype, given, where, is_numbered="sequence" in fields)
 
 
 def _fill(section: Fields, message: Descriptor, path: tuple[str, ...], column: str) -> Fill | None:
@@ -184,9 +191,10 @@ def _fill(section: Fields, message: Descriptor, path: tuple[str, ...], column: s
         message = field.message_type or message
     assert field is not None  # noqa: S101 - a path has at least one name
     is_time = field.message_type is not None and field.message_type.full_name == _TIMESTAMP
-    if not is_time and field.type != FieldDescriptor.TYPE_STRING:
-        section.problem(".".join(path), "only times and texts can come from a column; write the value")
-    return Fill(tuple(names), column, is_time, names[0] not in _OPTIONAL)
+    is_number = field.type == FieldDescriptor.TYPE_UINT64
+    if not (is_time or is_number or field.type == FieldDescriptor.TYPE_STRING):
+        section.problem(".".join(path), "only times, texts and the sequence can come from a column; write the value")
+    return Fill(tuple(names), column, is_time, names[0] not in _OPTIONAL, is_number)
 
 
 def _truth(fields: Fields) -> Truth:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from services.cli.exits import EXIT_CODES, FAILED, Failure, NotFound
@@ -17,6 +16,7 @@ from services.notifier.config import BUILT_IN, load_schedules
 from services.notifier.schedules import Schedule, Shift
 from services.shared.clock import wall_clock
 from services.shared.instant import SECOND, Instant, format_instant, to_datetime
+from services.shared.terminal import console, say, write
 
 _NOW = wall_clock
 #: How far ahead it is looked: for when a shift ends, and unless told otherwise for holes.
@@ -75,11 +75,11 @@ def on_call(
     else:
         rows = [_Row(schedule, schedule.shifts(start, Instant(start + _FAR))[0]) for schedule in schedules]
     if as_json:
-        click.echo(json.dumps([_fields(row) for row in rows], indent=2))
+        write(json.dumps([_fields(row) for row in rows], indent=2))
     elif rows:
-        Console().print(_table(rows))
+        console().print(_table(rows))
     else:
-        click.echo(f"{file}: somebody is on call all the time")
+        say(f"{file}: somebody is on call all the time")
     if holes and rows:
         raise click.exceptions.Exit(FAILED)
 

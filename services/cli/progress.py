@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import Self, TypeVar
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from services.shared.terminal import console
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ class Bar:
             MofNCompleteColumn(),
             _Rate(),
             TimeRemainingColumn(compact=True),
-            console=Console(stderr=True),
+            console=console(err=True),
         )
         self._task = self._progress.add_task(doing, total=total)
 

@@ -11,6 +11,7 @@ from services.cli.words import counted
 from services.shared.errors import Unusable
 from services.shared.parsing import load_object
 from services.shared.publisher import Publisher
+from services.shared.terminal import say
 from services.shared.topics import Topic
 
 
@@ -45,8 +46,8 @@ def publish(file: BinaryIO, topic: str | None, kafka: str, prefix: str) -> None:
                 sent += 1
             except (Unusable, ValueError) as error:
                 bad += 1
-                click.echo(f"line {number}: {error}", err=True)
-    click.echo(f"{sent:,} published", err=True)
+                say(f"line {number}: {error}", err=True)
+    say(f"{sent:,} published", err=True)
     if bad:
         raise Failure(f"{counted(bad, 'line')} could not be published; put them right and send those again")
 

@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from services.cli.complaints import as_lines
 from services.cli.exits import OF_HISTORIES, Failure
@@ -25,10 +24,11 @@ from services.cli.options import (
 )
 from services.cli.progress import track
 from services.cli.reading import committed, end_offsets, read_to_end
-from services.cli.verdicts import NO_PROMISE, as_json_counts, as_table, fingerprint, label
+from services.cli.verdicts import NO_PROMISE, as_json_counts, as_table, fingerprint, labels
 from services.cli.words import counted
 from services.shared.instant import Instant, format_instant
 from services.shared.publisher import Publisher
+from services.shared.terminal import console, say, write
 from services.shared.topics import PROMISES
 
 #: Kafka's consumer group of the promises service, after the prefix.
@@ -78,9 +78,9 @@ def replay(
     events = disturbed(sorted(history.events), shuffle, repeat)
     topics = {event.topic for event in events}
     _send(events, topics, as_of, kafka, prefix)
-    click.echo(f"{counted(len(events), 'event')} published; the clocks stand at {format_instant(as_of)}", err=True)
+    say(f"{counted(len(events), 'event')} published; the clocks stand at {format_instant(as_of)}", err=True)
     for remark in history.remarks:
-        click.echo(remark, err=True)
+        say(remark, err=True)
     if wait:
         _show(kafka, prefix, topics, timeout, as_json=as_json)
     if problems := as_lines(history.problems):
@@ -97,13 +97,13 @@ def _show(kafka: str, prefix: str, topics: set[str], timeout: int, *, as_json: b
         for message in read_to_end(kafka, PROMISES.under(prefix))
         if message.key is not None and message.value is not None
     }
-    tally = Counter(map(label, records.values()))
+    tally = Counter(each for value in records.values() for each in labels(value))
     if as_json:
-        click.echo(json.dumps({"promises": as_json_counts(tally), "fingerprint": fingerprint(records)}, indent=2))
+        write(json.dumps({"promises": as_json_counts(tally), "fingerprint": fingerprint(records)}, indent=2))
     else:
-        console = Console()
-        console.print(as_table(tally))
-        console.print(f"fingerprint: {fingerprint(records)}", soft_wrap=True)
+        out = console()
+        out.print(as_table(tally))
+        out.print(f"fingerprint: {fingerprint(records)}", soft_wrap=True)
 
 
 def _send(events: list[PastEvent], topics: set[str], as_of: Instant, kafka: str, prefix: str) -> None:
@@ -123,7 +123,7 @@ def _await_service(kafka: str, prefix: str, topics: set[str], timeout: int) -> N
     ends = {INPUTS[name].under(prefix): end_offsets(kafka, INPUTS[name].under(prefix)) for name in topics}
     total = sum(sum(partitions.values()) for partitions in ends.values())
     written, quiet_since = -1, time.monotonic()
-    with Console(stderr=True).status("waiting for the promises service") as status:
+    with console(err=True).status("waiting for the promises service") as status:
         while True:
             done = sum(sum(committed(kafka, prefix + _GROUP, topic).values()) for topic in ends)
             now, before = time.monotonic(), written

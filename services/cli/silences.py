@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import click
 from google.protobuf.json_format import MessageToDict
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from puntual.notifier.v1 import silence_pb2 as pb
@@ -18,14 +17,16 @@ from services.cli.words import counted
 from services.notifier.codec import unpack
 from services.notifier.holds import Silence, conditions, placed
 from services.notifier.incident import IncidentState
-from services.notifier.items import TROUBLE
+from services.notifier.items import NONE, TROUBLE
 from services.notifier.routing import Match, matches
-from services.notifier.silences_log import SilencesLog, pack_silence
-from services.notifier.silencing import NoSilence, check, listed, new_id
+from services.notifier.silences_log import SilencesLog, pack_entry, pack_silence
+from services.notifier.silencing import NoSilence, check, listed, new_id, said_by
 from services.shared.clock import wall_clock
 from services.shared.instant import Instant, format_instant
+from services.shared.publisher import Publisher
+from services.shared.terminal import console, say, stacked
 from services.shared.topic_log import publish
-from services.shared.topics import INCIDENTS, SILENCES
+from services.shared.topics import AUDIT, INCIDENTS, SILENCES
 
 _NOW = wall_clock
 #: Where what is wrong with a silence was said.
@@ -53,13 +54,15 @@ class _Condition(click.ParamType):
 Examples:
   puntual incidents silence --match site=Madrid --match kind=callback --for 2h --reason stocktaking
   puntual incidents silence --match severity=info --match severity=warning --match team=counter --for 8h \\
-    --from 2026-12-24T18:00:00+01:00 --reason 'only what is critical'""",
+    --from 2026-12-24T18:00:00+01:00 --reason 'only what is critical'
+  puntual incidents silence --all --for 30min --reason 'the calendar is restored from a backup'""",
 )
 @click.option(
-    "--match", "pairs", type=_Condition(), multiple=True, required=True,
+    "--match", "pairs", type=_Condition(), multiple=True,
     help="What it is for: service, kind, standing, severity, reason, customer, tier, site, team or repeated. All that"
     " are given must match; of one given several times any.",
 )  # fmt: skip
+@click.option("--all", "everything", is_flag=True, help="For everything there is, an hour at most: nobody is told.")
 @click.option("--for", "span", type=SpanType("30d"), required=True, help='How long: "90min", "2h", at most "30d".')
 @click.option("--reason", required=True, help="Why, for whoever wonders at it later.")
 @click.option("--from", "start", type=INSTANT, help="When it begins.  [default: now]")
@@ -67,23 +70,31 @@ Examples:
 @kafka_option
 @prefix_option
 def silence(
-    pairs: tuple[tuple[str, str], ...], span: int, reason: str, start: Instant | None, by: str, kafka: str, prefix: str
+    pairs: tuple[tuple[str, str], ...],
+    everything: bool,
+    span: int,
+    reason: str,
+    start: Instant | None,
+    by: str,
+    kafka: str,
+    prefix: str,
 ) -> None:
     """Hold back news of what matches, on all workers, and tell what of it is still open at the end.
 
     Says first which open incidents it is about. That something is over is told all the same to whoever knows of it.
+    Silences that last at the same time and together hold back everything are refused, unless that is said: --all.
     """
+    if everything == bool(pairs):
+        raise click.UsageError("say what it is for, --match site=Madrid, or --all: one of them")
     match, now = conditions(pairs), _NOW()
     begin = now if start is None else start
-    made = Silence(new_id(), match, begin, Instant(begin + span), reason, by, now)
-    try:
-        check(made, now)
-    except NoSilence as error:
-        raise click.BadParameter(error.problem, param_hint=_OPTIONS[error.field]) from error
-    read_silences(kafka, prefix)  # there must be such a topic
+    made = Silence(new_id(), match, begin, Instant(begin + span), reason, by, now, everything)
+    _check(made, {}, now)  # before anybody is asked anything
+    _check(made, read_silences(kafka, prefix).silences, now)
     _tell_what_it_is_for(match, kafka, prefix)
+    _audit(kafka, prefix, "created", made, by)
     asyncio.run(publish(kafka, SILENCES.under(prefix), made.silence_id, pack_silence(made)))
-    click.echo(
+    say(
         f"silence {made.silence_id}: {_what(match)}, {_time(made.starts_at)} to {_time(made.ends_at)};"
         f" `puntual incidents unsilence {made.silence_id}` ends it"
     )
@@ -103,10 +114,10 @@ Examples:
 @json_option
 def silences(everything: bool, kafka: str, prefix: str, as_json: bool) -> None:
     """List the silences in force and to come, by when they end."""
-    found = listed(read_silences(kafka, prefix), _NOW(), everything=everything)
+    found = listed(read_silences(kafka, prefix).silences.values(), _NOW(), everything=everything)
     if as_json:
         for each in found:
-            click.echo(json.dumps(MessageToDict(pb.Silence.FromString(pack_silence(each)))))
+            say(json.dumps(MessageToDict(pb.Silence.FromString(pack_silence(each)))))
     elif found:
         table = Table(box=SIMPLE_HEAD)
         for heading in ("silence", "from", "to"):
@@ -115,9 +126,11 @@ def silences(everything: bool, kafka: str, prefix: str, as_json: bool) -> None:
             table.add_column(heading, overflow="fold")
         for each in found:
             why = f"{each.reason} ({each.by})"
-            table.add_row(each.silence_id, _time(each.starts_at), _time(each.ends_at), _what(each.match, "\n"), why)
-        Console(highlight=False, markup=False).print(table)
-    click.echo(counted(len(found), "silence"), err=True)
+            table.add_row(
+                each.silence_id, _time(each.starts_at), _time(each.ends_at), stacked(*_conditions(each.match)), why
+            )
+        console().print(table)
+    say(counted(len(found), "silence"), err=True)
 
 
 @click.command(
@@ -128,23 +141,42 @@ Examples:
   puntual incidents unsilence 5c1f09ab"""
 )
 @click.argument("silence_id")
+@click.option("--by", envvar="USER", show_envvar=True, required=True, help="Who ends it.")
 @kafka_option
 @prefix_option
-def unsilence(silence_id: str, kafka: str, prefix: str) -> None:
+def unsilence(silence_id: str, by: str, kafka: str, prefix: str) -> None:
     """End a silence now; what it held back and is still open is told."""
     topic = SILENCES.under(prefix)
+    if problem := said_by(by):
+        raise click.BadParameter(problem, param_hint="--by")
     if silence_id.encode() not in latest(kafka, topic):
         raise NotFound(f"There is no silence {silence_id!r}; `puntual incidents silences --all` names them.")
+    # What cannot be used can be taken out all the same; then its id is all there is to note.
+    ended = read_silences(kafka, prefix).written.get(silence_id) or Silence(silence_id, {}, NONE, NONE)
+    _audit(kafka, prefix, "ended", ended, by)
     asyncio.run(publish(kafka, topic, silence_id, None))
-    click.echo(f"silence {silence_id} is ended")
+    say(f"silence {silence_id} is ended")
 
 
-def read_silences(kafka: str, prefix: str) -> Iterable[Silence]:
-    """Those in the topic, as the workers know them; the log says what cannot be used."""
-    known = SilencesLog()
+def read_silences(kafka: str, prefix: str) -> SilencesLog:
+    """Those in the topic, as the workers know them; says what cannot be used."""
+    known = SilencesLog(lambda offset, problem: say(f"offset {offset} is left out: {problem}", err=True))
     for message in read_to_end(kafka, SILENCES.under(prefix)):
         known.take(message)
-    return known.silences.values()
+    return known
+
+
+def _check(made: Silence, others: Mapping[str, Silence], now: Instant) -> None:
+    try:
+        check(made, others, now)
+    except NoSilence as error:
+        raise click.BadParameter(error.problem, param_hint=_OPTIONS[error.field]) from error
+
+
+def _audit(kafka: str, prefix: str, action: str, silence: Silence, by: str) -> None:
+    with Publisher(kafka, prefix) as publisher:
+        entry = pack_entry(action, silence, by, "cli", _NOW())
+        publisher.send(AUDIT.under(prefix), silence.silence_id.encode(), entry)
 
 
 def _tell_what_it_is_for(match: Match, kafka: str, prefix: str) -> None:
@@ -155,13 +187,17 @@ def _tell_what_it_is_for(match: Match, kafka: str, prefix: str) -> None:
         count = sum(matches(match, placed(item, incident.incident_id)) for item in items)
         if count and incident.state == IncidentState.OPEN:
             found.append((incident.incident_id, count))
-    click.echo(f"It is for {counted(len(found), 'open incident')}{':' if found else '.'}")
+    say(f"It is for {counted(len(found), 'open incident')}{':' if found else '.'}")
     for incident_id, count in sorted(found):
-        click.echo(f"  {incident_id}: {counted(count, 'item')}")
+        say(f"  {incident_id}: {counted(count, 'item')}")
 
 
-def _what(match: Match, between: str = ", ") -> str:
-    return between.join(f"{label}={'|'.join(sorted(values))}" for label, values in sorted(match.items()))
+def _what(match: Match) -> str:
+    return ", ".join(_conditions(match))
+
+
+def _conditions(match: Match) -> Sequence[str]:
+    return [f"{label}={'|'.join(sorted(values))}" for label, values in sorted(match.items())] or ["everything"]
 
 
 def _time(at: Instant) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from services.cli.backtest import backtest
@@ -18,6 +17,7 @@ from services.cli.words import counted
 from services.shared.documents import DocumentError, read_text
 from services.shared.instant import Instant, format_instant
 from services.shared.public_holidays import public_holidays
+from services.shared.terminal import console, say, write
 from services.shared.topic_log import publish as publish_version
 from services.shared.topics import STANDARDS
 from services.sla.chronicle import Chronicle, pack_version
@@ -59,8 +59,8 @@ def check(file: Path) -> None:
     """
     book = load_policies(file)
     for hint in hints(book):
-        click.echo(f"{file}: hint: {hint}", err=True)
-    click.echo(f"{file}: {_summary(book)}; all is in order")
+        say(f"{file}: hint: {hint}", err=True)
+    say(f"{file}: {_summary(book)}; all is in order")
 
 
 @standards.command(
@@ -83,7 +83,7 @@ def publish(file: Path, kafka: str, prefix: str) -> None:
     book, value = pack_version(text, str(file), public_holidays)
     known = _published(kafka, topic).document(book.version)
     if known == text:
-        click.echo(f"version {book.version} is published already")
+        say(f"version {book.version} is published already")
         return
     if known is not None:
         raise Failure(f"{file}: version: {book.version!r} is published with other words; give it another name")
@@ -92,7 +92,7 @@ def publish(file: Path, kafka: str, prefix: str) -> None:
     entered = found.named(book.version) if found else None
     if entered is None:
         raise Failure(f"version {book.version} is not to be read in {topic} yet; try `puntual standards list`")
-    click.echo(f"{_summary(book)}; in force from {_since(entered.in_force_from)}")
+    say(f"{_summary(book)}; in force from {_since(entered.in_force_from)}")
 
 
 @standards.command(
@@ -112,7 +112,7 @@ Examples:
 @click.option("--format", "style", type=click.Choice(FORMATS), default="html", show_default=True, help="Of the output.")
 def render(file: Path, language: str, readers: str, style: str) -> None:
     """Print the standards in FILE as a document that people read, good enough to put on a wall."""
-    click.echo(render_document(load_policies(file), language, style, _TODAY(), for_staff=readers == "staff"))
+    write(render_document(load_policies(file), language, style, _TODAY(), for_staff=readers == "staff"))
 
 
 @standards.command(
@@ -131,7 +131,7 @@ def list_(kafka: str, prefix: str, as_json: bool) -> None:
     found = _published(kafka, STANDARDS.under(prefix)).standards
     versions = found.versions if found else ()
     if as_json:
-        click.echo(
+        write(
             json.dumps(
                 [
                     {
@@ -153,7 +153,7 @@ def list_(kafka: str, prefix: str, as_json: bool) -> None:
         moved = "judged by it, too" if version.book.apply_to_open else "keep theirs"
         names = ", ".join(policy.name for policy in version.book.policies)
         table.add_row(version.name, _since(version.in_force_from), moved, names)
-    Console().print(table)
+    console().print(table)
 
 
 @standards.command(
@@ -174,9 +174,9 @@ def import_calendar(file: Path, years: str | None) -> None:
     days = closing_days(file.read_bytes(), str(file), first, last)
     if not days:
         raise Failure(f"{file}: has no whole days in {first} to {last}; only whole days close an office")
-    click.echo("    closed:")
+    say("    closed:")
     for day, name in days.items():
-        click.echo(f"      {day.isoformat()}: {json.dumps(name, ensure_ascii=False)}")
+        say(f"      {day.isoformat()}: {json.dumps(name, ensure_ascii=False)}")
 
 
 def _years(text: str | None) -> tuple[int, int]:
@@ -198,7 +198,7 @@ def _published(kafka: str, topic: str) -> Chronicle:
         try:
             chronicle.add(message.value or b"", Instant(message.timestamp * 1_000))
         except DocumentError as error:
-            click.echo(f"offset {message.offset} is left out: {error}", err=True)
+            say(f"offset {message.offset} is left out: {error}", err=True)
     return chronicle
 
 

@@ -4,12 +4,12 @@ import json
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from services.cli.exits import EXIT_CODES, Failure
 from services.cli.options import json_option, kafka_option, partitions_option, prefix_option
 from services.cli.words import counted
+from services.shared.terminal import console, say, write
 from services.shared.topics import TOPICS, State, examine, provision
 
 
@@ -42,16 +42,16 @@ def topics(
     """Show, create or check the topics. What exists is compared with what it should be, and never altered."""
     if create:
         created = provision(kafka, prefix, partitions, replication)
-        click.echo(f"created {', '.join(created)}" if created else "all topics were there already", err=True)
+        say(f"created {', '.join(created)}" if created else "all topics were there already", err=True)
     state = examine(kafka, prefix, partitions, replication)
     if as_json:
         differences = [difference._asdict() for difference in state.differences]
         said = {"missing": list(state.missing), "differences": differences, "single_replica": list(state.single)}
-        click.echo(json.dumps(said, indent=2))
+        write(json.dumps(said, indent=2))
     else:
-        Console().print(_table(state, prefix))
+        console().print(_table(state, prefix))
         if state.single:
-            click.echo(
+            say(
                 f"{counted(len(state.single), 'topic')} with one replica only: what its broker loses is lost for good."
                 " Fit for trying out; elsewhere use --create --replication 3 before anything is published."
             )

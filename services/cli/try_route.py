@@ -21,8 +21,10 @@ from services.notifier.routing import Route
 from services.shared.clock import wall_clock
 from services.shared.duration import format_duration
 from services.shared.instant import Instant, format_instant
+from services.shared.terminal import say, write
 
-#: How many steps of an escalation are shown to people.
+#: How many steps of an escalation are shown to people.from services.shared.terminal import say, write
+
 _MOST_TURNS = 10
 _HELD: Mapping[Reason, str] = {Reason.SILENCED: "by the silence", Reason.MAINTENANCE: "by the maintenance"}
 
@@ -95,13 +97,13 @@ def try_route(
     except Misasked as error:
         raise click.BadParameter(error.problem, param_hint=f"'--{error.field}'") from error
     if with_silences:
-        rules.holds.follow(read_silences(kafka, prefix), now)
+        rules.holds.follow(read_silences(kafka, prefix).silences.values(), now)
     found = reach(item, rules, now)
     if as_json:
-        click.echo(json.dumps(MessageToDict(pack_reach(found), always_print_fields_with_no_presence=True), indent=2))
+        write(json.dumps(MessageToDict(pack_reach(found), always_print_fields_with_no_presence=True), indent=2))
         return
     for heading, line in _lines(found, is_broken=item.standing == Standing.BROKEN):
-        click.echo(f"{heading:8}  {line}")
+        say(f"{heading:8}  {line}")
 
 
 def _lines(found: Reach, *, is_broken: bool) -> Iterator[tuple[str, str]]:

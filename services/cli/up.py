@@ -14,7 +14,6 @@ from threading import Event, Thread, Timer
 from typing import NamedTuple
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from services.cli.changes import Change, follow_changes
@@ -30,6 +29,7 @@ from services.shared.clock import wall_clock
 from services.shared.errors import PublishFailed
 from services.shared.instant import SECOND, Instant
 from services.shared.publisher import Publisher
+from services.shared.terminal import Terminal, console
 from services.shared.topics import provision
 
 _DEMO = Path(__file__).with_name("demo")
@@ -73,13 +73,13 @@ def up(seconds: float | None, no_traffic: bool, kafka: str | None, prefix: str, 
 
     Promises last seconds here, so that one sees them kept and broken. Nothing is kept when it ends.
     """
-    console = Console(highlight=False)
+    out = console()
     stop = Event()
     seen: Counter[str] = Counter()
     with ExitStack() as stack:
         stack.enter_context(_stopped_by_signals(stop))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="puntual-")))
-        console.print("starting …", style="dim")
+        out.print("starting …", style="dim")
         bootstrap = kafka or stack.enter_context(start_embedded(directory / "broker", _port()))
         provision(bootstrap, prefix, partitions)
         environment = {
@@ -99,20 +99,21 @@ def up(seconds: float | None, no_traffic: bool, kafka: str | None, prefix: str, 
             _in_background(items, lambda child=child: _read(child, items))  # type: ignore[misc]
         await_ready(children)
         following.wait()
-        _welcome(console, whereabouts(kafka, bootstrap), children)
+        _welcome(out, whereabouts(kafka, bootstrap), children)
         ports = {child.name: child.grpc_port for child in children}
-        console.print(hint(bootstrap, prefix, ports), style="dim", soft_wrap=True)
-        console.print("Ctrl-C stops it all.\n", style="dim")
+        out.print(hint(bootstrap, prefix, ports), style="dim", soft_wrap=True)
+        out.print("Ctrl-C stops it all.", style="dim")
+        out.print()
         if not no_traffic:
             _in_background(items, lambda: _publish(bootstrap, prefix, items, stop))
         if seconds is not None:
             timer = Timer(seconds, stop.set)
             timer.daemon = True  # it must not hold up an earlier end
             timer.start()
-        _show(console, items, children, stop, seen)
-        console.print("stopping …", style="dim")
+        _show(out, items, children, stop, seen)
+        out.print("stopping …", style="dim")
         stop.set()
-    console.print(farewell(seen), soft_wrap=True)
+    out.print(farewell(seen), soft_wrap=True)
 
 
 def _port() -> int | None:
@@ -190,7 +191,7 @@ def _events(stop: Event) -> Iterator[Happening]:
 
 
 def _show(
-    console: Console,
+    out: Terminal,
     items: Queue[Item],
     children: Sequence[Child],
     stop: Event,
@@ -207,21 +208,21 @@ def _show(
         if isinstance(item, Exception):
             raise item
         if isinstance(item, Note):
-            console.print(item.text, style="dim", soft_wrap=True)
+            out.print(item.text, style="dim", soft_wrap=True)
         elif isinstance(item, str):
             is_subject = bool(item) and not item.startswith(" ")
             seen[_NOTIFICATION] += is_subject
-            console.print(Text(f"  ✉ {item}" if is_subject else f"    {item}", "magenta"), soft_wrap=True)
+            out.print(Text(f"  ✉ {item}" if is_subject else f"    {item}", "magenta"), soft_wrap=True)
         else:
             seen[item.transition] += 1
             if item.transition not in _QUIET:
-                console.print(as_line(item), soft_wrap=True)
+                out.print(as_line(item), soft_wrap=True)
 
 
-def _welcome(console: Console, kafka: str, children: Sequence[Child]) -> None:
-    console.print(kafka, soft_wrap=True)
+def _welcome(out: Terminal, kafka: str, children: Sequence[Child]) -> None:
+    out.print(kafka, soft_wrap=True)
     for child in children:
-        console.print(
+        out.print(
             f"{child.name:<9} metrics http://{HOST}:{child.metrics_port}/metrics   gRPC {HOST}:{child.grpc_port}",
             soft_wrap=True,
         )

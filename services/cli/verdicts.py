@@ -44,14 +44,16 @@ class Verdicts:
 
     #: Record key → (kind, state).
     labels: dict[bytes, tuple[str, str]] = field(default_factory=dict)
+    #: The same of the cycles before the last.
+    earlier: Tally = field(default_factory=Counter)
     #: Record key → the record as it stands in Kafka.
     packed: dict[bytes, bytes] = field(default_factory=dict)
     #: Why events could not be used → how many.
     unusable: Counter[str] = field(default_factory=Counter)
 
     def tally(self) -> Tally:
-        """How many promises stand where."""
-        return Counter(self.labels.values())
+        """How many promises stand where: a word given again is another one."""
+        return self.earlier + Counter(self.labels.values())
 
 
 def judge(events: Sequence[PastEvent], rules: Path | None, as_of: Instant) -> Verdicts:
@@ -68,6 +70,7 @@ def judge(events: Sequence[PastEvent], rules: Path | None, as_of: Instant) -> Ve
         if promise is not None:
             verdicts.labels[key] = promises.labels(promise)
             verdicts.packed[key] = promises.pack(promise)
+            verdicts.earlier.update(_label(promise.kind, cycle.state) for cycle in promise.earlier)
     return verdicts
 
 
@@ -94,10 +97,14 @@ def fingerprint(packed: Mapping[bytes, bytes]) -> str:
     return digest.hexdigest()
 
 
-def label(value: bytes) -> tuple[str, str]:
-    """(kind, state) of a packed promise."""
+def labels(value: bytes) -> list[tuple[str, str]]:
+    """(kind, state) of each cycle of a packed promise."""
     promise = pb.Promise.FromString(value)
-    return PromiseKind(promise.kind).name.lower(), State(promise.state).name.lower()
+    return [*(_label(promise.kind, cycle.state) for cycle in promise.earlier), _label(promise.kind, promise.state)]
+
+
+def _label(kind: int, state: int) -> tuple[str, str]:
+    return PromiseKind(kind).name.lower(), State(state).name.lower()
 
 
 def as_table(tally: Tally) -> Table:

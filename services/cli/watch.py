@@ -8,7 +8,6 @@ from itertools import chain, islice
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +17,7 @@ from services.cli.exits import EXIT_CODES
 from services.cli.options import json_option, kafka_option, prefix_option
 from services.promises.model import PromiseKind
 from services.shared.instant import Instant, format_instant, to_datetime
+from services.shared.terminal import console, say
 from services.sla.model import Metric
 
 _KINDS = [each.name.lower() for each in (*PromiseKind, *Metric)]
@@ -94,7 +94,7 @@ def watch(
         )
         if as_json:
             for change in changes:
-                click.echo(json.dumps(_facts(change)))
+                say(json.dumps(_facts(change)))
         else:
             _show(changes)
     except KeyboardInterrupt:
@@ -120,17 +120,17 @@ def _optional(at: Instant) -> str | None:
 
 
 def _tell(what: str) -> None:
-    print(what, file=sys.stderr)  # not click's way round the live table, which would be written into
+    say(what, err=True)  # not click's way round the live table, which would be written into
 
 
 def _show(changes: Iterator[Change]) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
+    out = console()
+    if not out.is_terminal:
         for change in changes:
-            console.print(as_line(change), soft_wrap=True)
+            out.print(as_line(change), soft_wrap=True)
         return
-    latest: deque[Change] = deque(maxlen=max(console.height - 4, 5))
-    with Live(_table(latest), console=console, auto_refresh=False, redirect_stderr=sys.stderr.isatty()) as live:
+    latest: deque[Change] = deque(maxlen=max(out.height - 4, 5))
+    with Live(_table(latest), console=out, auto_refresh=False, redirect_stderr=sys.stderr.isatty()) as live:
         for change in changes:
             latest.append(change)
             live.update(_table(latest), refresh=True)

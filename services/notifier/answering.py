@@ -6,6 +6,7 @@ all that lets anybody in, so paths are never logged.
 
 import asyncio
 import logging
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -22,25 +23,29 @@ from services.notifier.incident import Incident
 from services.notifier.links import PATH, Claim, Expired, Links, NotOurs
 from services.notifier.lookup import Lookup, Moving
 from services.notifier.page import CHOICES, Page, Reader, is_answerable, note, reader, render, style_hash
-from services.notifier.response_codec import fault_of, to_message
+from services.notifier.response_codec import decode_response, to_message
 from services.notifier.responses import Response
 from services.notifier.wording import Style
 from services.shared.clock import Now, wall_clock
 from services.shared.engine.view import RecordView
-from services.shared.errors import PublishFailed, PuntualError
+from services.shared.errors import PublishFailed, PuntualError, Unusable
 from services.shared.ingress import Ingress, Outgoing
-from services.shared.log import place_of
+from services.shared.log import Terse, bounded, place_of
 from services.shared.topics import RESPONSES
 
 log = logging.getLogger(__name__)
+#: What whoever finds the port can cause.
+_strangers = bounded(__name__)
 
 #: Bytes of what the form posts; a comment in Chinese, encoded, has some 4,500.
 LARGEST = 8192
 #: Seconds that a request may take, with what Kafka and another worker take; and that a connection takes requests.
 REQUEST, CONNECTION = 20.0, 60.0
 _GRACE = 2.0  # seconds that requests get to end
-#: Seconds to wait for an answer to appear in the record, and between two looks.
+#: Seconds to wait for an answer to appear in the record, and before the second look; each wait is twice the last.
 HEARD, LOOK = 3.0, 0.1
+#: What answers given on the page are called: nobody has to be waited for who never was.
+_ANSWERED = re.compile(r"page-[0-9a-f]{32}")
 _AGAIN = {"Retry-After": "2"}
 
 HEADERS: Mapping[str, str] = {
@@ -94,6 +99,7 @@ class Answering:
     async def show(self, request: web.Request) -> web.Response:
         """The page; changes nothing."""
         answered = request.query.get("answered", "")
+        answered = answered if _ANSWERED.fullmatch(answered) else ""
         claim = self._claim(request)
         incident = await self._heard(claim, answered) if answered else await self._lookup.find(claim.incident_id)
         if incident is None:
@@ -112,10 +118,12 @@ class Answering:
             return _html(note("late", self._reader(request, claim).language, again=True), 409)
         who = self._reader(request, claim, incident)
         response = self._response(request.match_info["token"], claim, who, form)
-        message = to_message(claim.incident_id, response)
-        if fault_of(message):
-            raise web.HTTPBadRequest
-        await self._publish(claim.incident_id.encode(), message.SerializeToString())
+        value = to_message(claim.incident_id, response).SerializeToString()
+        try:
+            decode_response(value, is_json=False, heard_at=self._now())
+        except Unusable as unusable:
+            raise web.HTTPBadRequest from unusable
+        await self._publish(claim.incident_id.encode(), value)
         # Relative to what the browser asked for: a proxy may have put a path before it.
         return web.Response(status=303, headers={"Location": f"?answered={response.response_id}"})
 
@@ -145,14 +153,15 @@ class Answering:
 
     async def _heard(self, claim: Claim, answered: str) -> Incident | None:
         """The incident once an answer is in it; as it is where that takes too long."""
-        end = asyncio.get_running_loop().time() + HEARD
+        end, wait = asyncio.get_running_loop().time() + HEARD, LOOK
         while True:
             incident = await self._lookup.find(claim.incident_id)
             if incident is None or answered in {known.response_id for known in incident.attention.responses}:
                 return incident
             if asyncio.get_running_loop().time() > end:
                 return incident
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(wait)
+            wait *= 2
 
     def _page(self, request: web.Request, claim: Claim, incident: Incident, answered: str) -> Page:
         who = self._reader(request, claim, incident)
@@ -180,10 +189,11 @@ async def serve_answers(
     async def publish(key: bytes, value: bytes) -> None:
         await ingress.send([Outgoing(RESPONSES.under(prefix), key, value)])
 
-    answering = Answering(Lookup(view), config.links, config, publish)
-    async with listening(answering.application(), where) as port:
-        log.info("answers on http://%s:%d%s", where[0], port, PATH)
-        yield port
+    async with Lookup(view) as lookup:
+        answering = Answering(lookup, config.links, config, publish)
+        async with listening(answering.application(), where) as port:
+            log.info("answers on http://%s:%d%s", where[0], port, PATH)
+            yield port
 
 
 @asynccontextmanager
@@ -192,7 +202,13 @@ async def listening(
 ) -> AsyncIterator[int]:
     """Serve an application. Seconds: a `connection` takes requests for so long, a `request` lasts that at most."""
     # Paths are as good as keys here: nothing writes them down.
-    runner = web.AppRunner(application, access_log=None, keepalive_timeout=connection, shutdown_timeout=_GRACE)
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        keepalive_timeout=connection,
+        shutdown_timeout=_GRACE,
+        logger=Terse(_strangers, "a request could not be read"),
+    )
     await runner.setup()
     connected, loop = cast("web.Server", runner.server), asyncio.get_running_loop()
 
@@ -236,7 +252,7 @@ async def _guarded(request: web.Request, handler: _Handler) -> web.StreamRespons
     except Exception as error:  # noqa: BLE001 - the last one before the reader
         trouble = _TROUBLES.get(type(error), _PASSING)
         if trouble is _PASSING:
-            log.error("a page failed: %s", place_of(error))  # noqa: TRY400 - what it says may hold a customer's data
+            _strangers.error("a page failed: %s", place_of(error))
         response = _html(
             note(trouble.note, language, again=trouble.again), trouble.status, _AGAIN if trouble.again else {}
         )

@@ -1,6 +1,7 @@
 """Puts the notifier together: the only place that constructs."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -27,15 +28,18 @@ from services.notifier.silences_log import SilencesLog
 from services.notifier.silencing import Silencing
 from services.shared.clock import wall_clock
 from services.shared.engine.authority import AuthoritativeView
+from services.shared.engine.dead_letters import DeadLetters
 from services.shared.engine.relay import Relay
-from services.shared.engine.stage import DeadLetters
 from services.shared.engine.worker import Worker
 from services.shared.ingress import Ingress, connect
+from services.shared.log import bounded
 from services.shared.metrics import NotifierHealthMeter, NotifierMeter, PrometheusMeter, Registry, Vocabulary
 from services.shared.past import read_past
 from services.shared.service import serve, worker_settings
 from services.shared.topic_log import TopicLog, read_all
 from services.shared.topics import AUDIT, RESPONSES, SILENCES
+
+log = bounded(__name__)
 
 
 async def app(settings: NotifierSettings) -> None:
@@ -74,12 +78,12 @@ async def app(settings: NotifierSettings) -> None:
         links=config.links.link if config.links else None,
         pauses=pauses,
     )
-    known = SilencesLog(registry.single(Counter, "puntual_notifier_silences_refused_total").inc)
-    published = TopicLog(settings.kafka, SILENCES.under(settings.topic_prefix), known.take)
+    known = SilencesLog(_refusing(refused := registry.single(Counter, "puntual_notifier_silences_refused_total").inc))
+    published = TopicLog(settings.kafka, SILENCES.under(settings.topic_prefix), known.take, refused)
     await published.start()
     ingress = Ingress(partial(connect, settings.kafka), settings.topic_prefix)
-    silencing = Silencing(known, ingress.send, published.topic)
     audit = partial(read_past, settings.kafka, AUDIT.under(settings.topic_prefix), settings.partitions)
+    silencing = Silencing(known, ingress.send, published.topic, AUDIT.under(settings.topic_prefix))
     desk = Desk(silencing, audit, config.current)
 
     async def hold() -> None:
@@ -133,3 +137,13 @@ async def app(settings: NotifierSettings) -> None:
         await sender.close()
         if config.heartbeat:
             await config.heartbeat.close()
+
+
+def _refusing(count: Callable[[], None]) -> Callable[[int, str], None]:
+    """What to do about a message of the topic of silences: the log has its place, never what it says."""
+
+    def refuse(offset: int, _problem: str) -> None:
+        count()
+        log.error("Offset %d holds no silence that can be used: `puntual incidents silences` says why", offset)
+
+    return refuse

@@ -2,10 +2,13 @@
 
 from typing import NamedTuple
 
+from google.protobuf.message import DecodeError
+
 from puntual.notifier.v1.audit_pb2 import AuditEntry
 from services.shared.clock import from_timestamp
 from services.shared.engine.stage import Message
 from services.shared.instant import Instant
+from services.shared.times import NoSuchTime, check_times
 
 
 class Sought(NamedTuple):
@@ -37,10 +40,17 @@ class AuditSearch:
         self._seen: set[str] = set()
 
     def take(self, message: Message) -> AuditEntry | None:
-        """The entry of a message, where it is asked for. Each once: after a crash it may stand there twice."""
+        """The entry of a message, where it is asked for. Each once: after a crash it may stand there twice.
+
+        What cannot be read, or has times that there are not, answers nothing.
+        """
         if self._sought.key not in {None, message.key}:
             return None
-        entry = AuditEntry.FromString(message.value or b"")
+        try:
+            entry = AuditEntry.FromString(message.value or b"")
+            check_times(entry)
+        except (DecodeError, NoSuchTime):
+            return None
         if entry.entry_id in self._seen or not _answers(entry, self._sought):
             return None
         self._seen.add(entry.entry_id)

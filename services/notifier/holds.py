@@ -26,6 +26,10 @@ from services.shared.working_time import WorkingTime
 
 #: A silence or window that is longer would be forgotten, and with it what it hides.
 LONGEST = 30 * 86_400 * SECOND
+#: So long a silence of everything can last.
+LONGEST_OF_ALL = 3600 * SECOND
+#: Characters of an id or a name, of a reason, of a value; and values of one silence in all.
+MAX_NAME, MAX_REASON, MAX_VALUE, MAX_VALUES = 120, 500, 255, 100
 #: Weekly hours have an end within it.
 _AHEAD = micros(timedelta(days=8))
 _WEEK_MINUTES = 7 * 1440
@@ -65,6 +69,8 @@ class Silence(NamedTuple):
     reason: str = ""
     by: str = ""
     created_at: Instant = NONE
+    #: That it is for everything; then it has no conditions.
+    everything: bool = False
 
 
 class Window(NamedTuple):
@@ -254,7 +260,37 @@ def too_long(start: Instant, end: Instant) -> str:
 
 def faults(silence: Silence) -> Iterable[tuple[str, str]]:
     """What is wrong with a silence, by its field, and how to put it right; empty: nothing."""
-    return ("match", too_wide(silence.match)), ("ends_at", too_long(silence.starts_at, silence.ends_at))
+    return (
+        ("match", (_misplaced if silence.everything else _unfit)(silence.match)),
+        ("ends_at", too_long(silence.starts_at, silence.ends_at) or _too_long_for_all(silence)),
+        ("silence_id", too_much(silence.silence_id, MAX_NAME)),
+        ("by", too_much(silence.by, MAX_NAME)),
+        ("reason", too_much(silence.reason, MAX_REASON)),
+    )
+
+
+def _misplaced(match: Match) -> str:
+    return "says less than everything; leave the conditions out, or everything" if match else ""
+
+
+def _unfit(match: Match) -> str:
+    values = [value for some in match.values() for value in some]
+    if len(values) > MAX_VALUES:
+        return f"has {len(values):,} values; give at most {MAX_VALUES}"
+    if max(map(len, values), default=0) > MAX_VALUE:
+        return f"has a value of more than {MAX_VALUE} characters; shorten it"
+    return too_wide(match)
+
+
+def _too_long_for_all(silence: Silence) -> str:
+    if silence.everything and silence.ends_at - silence.starts_at > LONGEST_OF_ALL:
+        return "is more than an hour after it begins, which is the longest for everything; end it earlier"
+    return ""
+
+
+def too_much(text: str, longest: int) -> str:
+    """What is wrong with a text of more characters than that; empty: nothing."""
+    return f"has {len(text):,} characters; write at most {longest}" if len(text) > longest else ""
 
 
 def _values(item: Item, labels: Iterable[str]) -> tuple[str, ...]:

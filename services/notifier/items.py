@@ -102,7 +102,7 @@ class Item(NamedTuple):
     offset: int
     announced_at: Instant
     severity: int = Severity.UNSPECIFIED
-    #: Which run of a clock; promises have one.
+    #: Which cycle of a promise or clock.
     cycle: int = 1
     #: It concerns this receiver group only where it was told of it before.
     follow_up: bool = False
@@ -144,7 +144,7 @@ def slim(item: Item) -> Item:
 
 
 def identity(item: Item) -> tuple[str, str, int]:
-    """What is seen again when the item is: of each cycle of a clock people are told apart."""
+    """What is seen again when the item is: of each cycle people are told apart."""
     return item.service, item.record_id, item.cycle
 
 

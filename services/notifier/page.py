@@ -21,10 +21,11 @@ from services.notifier.incident import Incident, IncidentState
 from services.notifier.items import Details, Item, Standing
 from services.notifier.outbox import Delivery, DeliveryState, Kind
 from services.notifier.responses import MAX_COMMENT, Acknowledgement, Action, Response
-from services.notifier.wording import LANGUAGES, Style, clean
+from services.notifier.wording import LANGUAGES, Style
 from services.shared.duration import format_duration
 from services.shared.instant import SECOND, Instant, from_datetime, to_datetime
 from services.shared.keys import customer_of, split_key
+from services.shared.text import clean
 from services.shared.zones import time_zone_or_utc
 
 _HERE = Path(__file__)

@@ -9,6 +9,7 @@ somebody is warned of risks, at risk. Deletions are no news.
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
+from itertools import repeat
 
 from services.notifier.codec import DISPATCH, pack_dispatch
 from services.notifier.items import Standing
@@ -23,6 +24,8 @@ from services.shared.partitioner import partition_of
 
 #: Transitions that end nobody's worry.
 _QUIET = frozenset({b"noted", b"made", b"kept", b"started", b"met", b"resumed"})
+#: Those by which a cycle may be gone.
+_TAKING_BACK = frozenset({b"retracted", b"renegotiated"})
 #: When somebody worries about what was never promised.
 _NEVER = 2**62
 #: How far the clocks of two workers may be apart.
@@ -60,13 +63,15 @@ def _forward(
     if recall:
         recall.note(source, record)
     cycles = source.cycles(record)
-    past = cycles[:-1]
     standing = source.standing(record)
     announced_at = _announced_at(headers.get("announced-at"), message.timestamp)
     worry_at = (routing.tells_risk and from_timestamp(record.warn_at)) or from_timestamp(record.due_at) or _NEVER
-    quiet = is_quiet(standing, headers.get("transition"), worry_at - announced_at, tells_risk=routing.tells_risk)
-    # A clock's earlier cycles are over: whoever was told of one hears how it ended, whatever the last one does.
-    news = past if quiet else cycles
+    transition = headers.get("transition")
+    quiet = is_quiet(standing, transition, worry_at - announced_at, tells_risk=routing.tells_risk)
+    # Earlier cycles are over: whoever was told of one hears how it ended, whatever the last one does.
+    # So does who was told of one that never was, as is known now.
+    never = source.possible(record) - len(cycles) if transition in _TAKING_BACK and not quiet else 0
+    news = cycles[:-1] if quiet else (*cycles, *repeat(source.none, never))
     items = [
         source.see(record, cycle, number, message.offset, announced_at) for number, cycle in enumerate(news, start=1)
     ]

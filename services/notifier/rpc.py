@@ -1,12 +1,14 @@
 """NotifierService: the incidents this worker keeps, for those who ask, and all else that the command line can do."""
 # ruff: noqa: ARG002, N802 - the contract names the methods and their arguments
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from puntual.notifier.v1.audit_pb2 import AuditEntry
 from puntual.notifier.v1.incident_pb2 import INCIDENT_STATE_UNSPECIFIED, Incident, IncidentTransition
 from puntual.notifier.v1.notifier_service_pb2 import (
     DESCRIPTOR,
@@ -41,11 +43,14 @@ from services.notifier.silences_log import pack_silence
 from services.notifier.silencing import Silencing
 from services.shared.clock import from_timestamp, set_timestamp, wall_clock
 from services.shared.engine.view import RecordView
-from services.shared.errors import PuntualError, Unusable
+from services.shared.errors import Busy, PuntualError, Unusable
 from services.shared.ingress import Outgoing, Publish
 from services.shared.instant import Instant
 from services.shared.records import Page, Records
 from services.shared.rpc import Service
+
+#: Entries of the audit in one answer; searches at once, each of which reads the topic anew; seconds that one may take.
+_MOST_ENTRIES, _MOST_SEARCHES, _LONGEST_SEARCH = 10_000, 4, 120.0
 
 
 class Desk(NamedTuple):
@@ -69,6 +74,7 @@ def notifier_service(view: RecordView, publish: Publish, responses: str, desk: D
 class _Incidents(NotifierServiceServicer):
     def __init__(self, view: RecordView, publish: Publish, responses: str, desk: Desk) -> None:
         self._publish, self._responses, self._desk = publish, responses, desk
+        self._searches = asyncio.Semaphore(_MOST_SEARCHES)
         self._incidents = Records(
             view=view, parse=Incident.FromString, routing=_routing, transitions=IncidentTransition.DESCRIPTOR
         )
@@ -96,9 +102,9 @@ class _Incidents(NotifierServiceServicer):
     async def Respond(self, request: RespondRequest, context: object) -> RespondResponse:
         response, now = request.response, wall_clock()
         response.response_id = response.response_id or str(uuid4())
-        response.via = response.via or "grpc"
-        if not response.HasField("responded_at"):
-            set_timestamp(response.responded_at, now)
+        # What stands there as evidence is not the caller's to say.
+        response.via = "grpc"
+        set_timestamp(response.responded_at, now)
         value = response.SerializeToString()
         try:
             decode_response(value, False, now)  # better refused here than as a dead letter
@@ -116,11 +122,13 @@ class _Incidents(NotifierServiceServicer):
         return ListSilencesResponse(silences=(Silence.FromString(pack_silence(silence)) for silence in found))
 
     async def EndSilence(self, request: EndSilenceRequest, context: object) -> EndSilenceResponse:
-        await self._desk.silencing.end(request.silence_id)
+        await self._desk.silencing.end(request.silence_id, request.by)
         return EndSilenceResponse()
 
     async def ListAudit(self, request: ListAuditRequest, context: object) -> AsyncIterator[ListAuditResponse]:
         since, until = from_timestamp(request.since), from_timestamp(request.until)
+        if not 0 <= request.limit <= _MOST_ENTRIES:
+            raise PuntualError(f"limit is {request.limit}; it is 0 (for {_MOST_ENTRIES:,}) to {_MOST_ENTRIES:,}.")
         sought = Sought(
             since,
             until,
@@ -130,11 +138,23 @@ class _Incidents(NotifierServiceServicer):
             request.outcome,
             request.breaches,
         )
+        try:
+            async with asyncio.timeout(_LONGEST_SEARCH), self._searches:
+                async for entry in self._found(sought, request.limit or _MOST_ENTRIES):
+                    yield ListAuditResponse(entry=entry) if entry else ListAuditResponse(more=True)
+        except TimeoutError as error:
+            raise Busy(f"Not all was read within {_LONGEST_SEARCH:g} s; ask for less, or again later.") from error
+
+    async def _found(self, sought: Sought, most: int) -> AsyncIterator[AuditEntry | None]:
+        """So many entries at most; then None where there are more."""
         search = AuditSearch(sought)
-        async with aclosing(self._desk.read_audit(sought.key, since, until)) as messages:
+        async with aclosing(self._desk.read_audit(sought.key, sought.since, sought.until)) as messages:
             async for message in messages:
                 if entry := search.take(message):
-                    yield ListAuditResponse(entry=entry)
+                    yield entry if most else None
+                    if not most:
+                        return
+                    most -= 1
 
     async def TestRoute(self, request: TestRouteRequest, context: object) -> TestRouteResponse:
         details = Details(

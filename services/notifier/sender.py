@@ -47,6 +47,7 @@ from services.shared.clock import Now, from_timestamp, wall_clock
 from services.shared.engine.machine import OwnFact
 from services.shared.engine.view import PartitionsMoved, RecordView, SlowReader
 from services.shared.instant import SECOND, Instant
+from services.shared.log import place_of
 
 log = logging.getLogger(__name__)
 
@@ -426,6 +427,8 @@ class Sender:
             return TryAgain(Failure.TIMEOUT)
         stands_for = deliveries if len(deliveries) > 1 else ()
         target = deliveries[0].target
+        # What stands on a console is kept in logs, and a link is as good as a key.
+        is_linked = not stands_for and not isinstance(way.channel, Console)
         try:
             message = word(
                 merged(stands_for) if stands_for else deliveries[0],
@@ -433,7 +436,7 @@ class Sender:
                 way.style,
                 Occasion(
                     way.instead,
-                    link="" if stands_for else self._links(deliveries[0], incident_id),
+                    link=self._links(deliveries[0], incident_id) if is_linked else "",
                     copies_known=way.copies_known,
                     stands_for=stands_for,
                 ),
@@ -447,8 +450,8 @@ class Sender:
                 return None if self._finishing else await self._tried(gate.breaker, way, message)
         except TimeoutError:
             return TryAgain(Failure.TIMEOUT)
-        except Unwordable:
-            log.exception("message cannot be worded", extra={"target": target})
+        except Unwordable as error:
+            log.error("message cannot be worded: %s", place_of(error), extra={"target": target})  # noqa: TRY400
             return Refused(Failure.TEMPLATE)
         except Exception as error:  # noqa: BLE001 - one target's trouble must not stop the others
             # What it says may hold a secret; what it is tells enough.

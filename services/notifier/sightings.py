@@ -32,6 +32,10 @@ class Source(NamedTuple):
     standings: Mapping[int, Standing]
     #: A cycle and its standing → since when it stands so, the time it was first due, and the reason.
     read: Callable[[Any, Standing], tuple[Timestamp, Timestamp, str]]
+    #: Kinds of facts that cycles begin with.
+    begins: frozenset[int]
+    #: A cycle that never was.
+    none: Any
 
     def standing(self, cycle: Any) -> Standing:  # noqa: ANN401
         """How a cycle stands. Raises `Unusable`."""
@@ -51,14 +55,18 @@ class Source(NamedTuple):
             at = broken_at(standing, from_timestamp(since), from_timestamp(cycle.due_at))
             yield (self.service, record_id, number), at
 
+    def possible(self, record: Any) -> int:  # noqa: ANN401
+        """How many cycles a record can ever have had: facts that came late may have made two of them one."""
+        return max(sum(fact.kind in self.begins for fact in record.facts), len(self.cycles(record)))
+
     def places(self, record: Any) -> tuple[Place, ...]:  # noqa: ANN401
         """Where a record can have been said to belong, the present first; at most `MAX_PLACES`."""
         return _places([record.context, *(fact.context for fact in reversed(record.facts))])
 
     def see(self, record: Any, cycle: Any, number: int, offset: int, announced_at: Instant) -> Item:  # noqa: ANN401
-        """What a record, as `parse` gives it, says of one of its cycles. Raises `Unusable` where its id is none.
+        """What a record, as `parse` gives it, says of a cycle: one of its own, or `none` for one that it has not.
 
-        `number`: which one it is, from 1.
+        `number`: which one it is, from 1. Raises `Unusable` where the record's id is none.
         """
         record_id = self.record_id(record)
         standing = self.standing(cycle)
@@ -123,9 +131,9 @@ _REASONS = {
 _CLOCK_REASONS = {Standing.BROKEN: "due_passed", Standing.FULFILLED_LATE: "fulfilled"}
 
 
-def _promise(record: promise_pb2.Promise, standing: Standing) -> tuple[Timestamp, Timestamp, str]:
-    since = record.warn_at if standing == Standing.AT_RISK else record.settled_at
-    return since, record.original_due_at, _REASONS.get(record.reason, "")
+def _promise(cycle: promise_pb2.Promise | promise_pb2.Cycle, standing: Standing) -> tuple[Timestamp, Timestamp, str]:
+    since = cycle.warn_at if standing == Standing.AT_RISK else cycle.settled_at
+    return since, cycle.original_due_at, _REASONS.get(cycle.reason, "")
 
 
 def _clock(cycle: clock_pb2.Clock | clock_pb2.Cycle, standing: Standing) -> tuple[Timestamp, Timestamp, str]:
@@ -141,7 +149,7 @@ SOURCES: Mapping[str, Source] = {
         "promises",
         partial(parse_bytes, promise_pb2.Promise),
         attrgetter("promise_id"),
-        lambda promise: (promise,),
+        lambda promise: (*promise.earlier, promise),
         {
             promise_pb2.PROMISE_STATE_NOTED: Standing.FINE,
             promise_pb2.PROMISE_STATE_OPEN: Standing.FINE,
@@ -152,6 +160,8 @@ SOURCES: Mapping[str, Source] = {
             promise_pb2.PROMISE_STATE_WITHDRAWN: Standing.WITHDRAWN,
         },
         _promise,
+        frozenset({promise_pb2.FACT_KIND_PROMISED, promise_pb2.FACT_KIND_RENEGOTIATED}),
+        promise_pb2.Cycle(state=promise_pb2.PROMISE_STATE_NOTED),
     ),
     "sla.v1": Source(
         "sla",
@@ -169,5 +179,7 @@ SOURCES: Mapping[str, Source] = {
             clock_pb2.CLOCK_STATE_PAUSED: Standing.FINE,
         },
         _clock,
+        frozenset(clock_pb2.FactKind.values()) - {clock_pb2.FACT_KIND_OTHER, clock_pb2.FACT_KIND_STOPPED},
+        clock_pb2.Cycle(state=clock_pb2.CLOCK_STATE_NOTED),
     ),
 }

@@ -1,10 +1,10 @@
 """Puts a delivery into words: for people from a template in their language, for machines as JSON.
 
 What comes from events anybody may have written: it is cut, freed of line breaks and other control characters, and only
-ever filled in, never interpreted.
+ever filled in, never interpreted. For people web addresses in it are broken up, so that no client makes links of them;
+machines get ids as they are.
 """
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -24,6 +24,7 @@ from services.notifier.pace import settles_at
 from services.shared.duration import format_duration
 from services.shared.instant import SECOND, Instant, format_instant, to_datetime
 from services.shared.keys import customer_of, split_key
+from services.shared.text import LONGEST, clean, defanged, visible
 from services.shared.zones import time_zone_or_utc
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -31,7 +32,8 @@ _TEMPLATES = Path(__file__).with_name("templates")
 LANGUAGES = frozenset(path.stem for path in _TEMPLATES.glob("*.yaml"))
 
 _NO_DETAILS = Details()
-_LONGEST, _LONGEST_ID = 120, 1_000
+#: Of an id in a command.
+_LONGEST_ID = 1_000
 #: Microseconds for which something is late before that is said.
 _NOT_JUST_NOW, _MINUTE = 300 * SECOND, 60 * SECOND
 #: Of a subject in a target's own words.
@@ -135,11 +137,11 @@ def word(delivery: Delivery, incident_id: str, style: Style, occasion: Occasion 
     services = {item.service for item in delivery.items}
     notice = Notice(
         kind=Kind(delivery.kind).name.lower(),
-        by=clean(delivery.by),
+        by=_told(delivery.by),
         service=services.pop() if len(services) == 1 else "both",
         total=delivery.item_count,
         lines=tuple(_line(item, style, delivery.decided_at) for item in delivery.items),
-        explain=f"puntual explain {quote(clean(delivery.items[0].record_id, _LONGEST_ID))}",
+        explain=f"puntual explain {quote(_told(delivery.items[0].record_id, _LONGEST_ID))}",
         link=occasion.link if delivery.kind in _ANSWERABLE else "",
         missed=delivery.target if occasion.instead else "",
         failure=delivery.last_failure if occasion.instead else "",
@@ -147,7 +149,7 @@ def word(delivery: Delivery, incident_id: str, style: Style, occasion: Occasion 
         may_repeat=delivery.may_repeat and not occasion.copies_known,
         together=len(occasion.stands_for),
         in_all=delivery.in_all,
-        audit=f"puntual incidents audit {quote(clean(incident_id, _LONGEST_ID)) if incident_id else '--breaches'}",
+        audit=f"puntual incidents audit {quote(_told(incident_id, _LONGEST_ID)) if incident_id else '--breaches'}",
         kinds=kinds(occasion.stands_for),
     )
     words_of = _words(_language(delivery, style))
@@ -191,7 +193,8 @@ def facts(notice: Notice, target: str, severity: str, built_in: tuple[str, str])
 
 def _in_own_words(own: OwnWords, known: Mapping[str, object], mark: str) -> tuple[str, str]:
     said, text = own.say(known)
-    subject = clean(said, _LONGEST_SUBJECT)
+    # What the template itself holds was read when it was loaded; what it makes of it was not.
+    subject, text = clean(said, _LONGEST_SUBJECT), visible(text, "\n\t")
     return subject if mark in subject else f"{subject} {mark}", text
 
 
@@ -248,19 +251,24 @@ def _language(delivery: Delivery, style: Style) -> str:
     return language if language in LANGUAGES else _FALLBACK_LANGUAGE
 
 
+def _told(text: str, longest: int = LONGEST) -> str:
+    """Text from outside as people are told it: nothing in it can be clicked on."""
+    return defanged(clean(text, longest))
+
+
 def _line(item: Item, style: Style, decided_at: Instant) -> Line:
     details = item.details or _NO_DETAILS
     original = details.original_due_at
     return Line(
-        kind=clean(item.kind),
-        subject=clean(_subject(item)),
+        kind=_told(item.kind),
+        subject=_told(_subject(item)),
         customer=_customer(item, style),
         due=_when(item.due_at, details, style) if item.due_at else "",
         first_due=_when(original, details, style) if original and original != item.due_at else "",
         standing=Standing(item.face).name.lower(),
-        reason=clean(details.reason),
+        reason=_told(details.reason),
         late=_late(item, original, decided_at),
-        where=", ".join(filter(None, (clean(details.team), clean(details.site)))),
+        where=", ".join(filter(None, (_told(details.team), _told(details.site)))),
         flaps=bool(settles_at(item)),
         breaches=details.breaches or 0,
         instead=_instead([item]),
@@ -289,8 +297,8 @@ def _subject(item: Item) -> str:
 
 
 def _customer(item: Item, style: Style) -> str:
-    customer_id = clean(customer_of(item.record_id.encode()))
-    name = clean((item.details or _NO_DETAILS).customer_name) if style.show_customer else ""
+    customer_id = _told(customer_of(item.record_id.encode()))
+    name = _told((item.details or _NO_DETAILS).customer_name) if style.show_customer else ""
     return f"{name} ({customer_id})" if name and customer_id else name or customer_id
 
 
@@ -351,16 +359,3 @@ def _item(item: Item, style: Style) -> Mapping[str, object]:
         "customer_name": clean(details.customer_name) if style.show_customer else "",
     }
     return {name: value for name, value in fields.items() if value}
-
-
-def clean(text: str, longest: int = _LONGEST) -> str:
-    """Text from outside, safe to show: one line, no control or direction characters, no longer than `longest`."""
-    visible = text[: 2 * longest]
-    if not visible.isprintable():
-        visible = "".join(" " if unicodedata.category(char) in _UNSEEN else char for char in visible)
-    short = " ".join(visible.split())
-    return short if len(short) <= longest else f"{short[: longest - 1]}…"
-
-
-#: Control, format, surrogate, private, line and paragraph separator.
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})

@@ -19,12 +19,14 @@ from services.promises import domain
 from services.promises.model import (
     NONE,
     Consent,
+    Cycle,
     Fact,
     FactKind,
     Identity,
     Party,
     Promise,
     PromiseKind,
+    Reason,
     State,
     Transition,
 )
@@ -33,7 +35,8 @@ from services.shared.clock import from_timestamp, from_timestamps
 from services.shared.contexts import put_context, stated_in, unpack_context
 from services.shared.engine.machine import Labels, Machine, Step
 from services.shared.envelope import Limits
-from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.errors import DeadLetterReason, NewerVersion, Unusable
+from services.shared.facts import reuse
 from services.shared.instant import Instant
 from services.shared.keys import ids_of, record_key
 from services.shared.opener import Opener, checked_instant
@@ -83,6 +86,7 @@ def machine(book: RuleBook, limits: Limits, prefix: str = "puntual.") -> Machine
         step=_step,
         labels=_labels,
         home=home_of,
+        reuse=lambda old, new, facts: reuse(old.facts if old else (), new.facts, facts),
     )
 
 
@@ -95,9 +99,12 @@ def _step(key: bytes, old: Promise | None, new: Promise | None) -> Step:
     before = None if old is None else _labels(old)
     if new is None:
         return Step(b"forgotten", key + b":forgotten", before, None)
-    name = _TRANSITION_NAMES[domain.transition(old, new)]
-    transition_id = b"%b:%b:%d" % (key, name, new.due_at)
-    return Step(name, transition_id, before, _labels(new), domain.margin(old, new), domain.breached_at(old, new))
+    transition, number, was, now = domain.change(old, new)
+    name = _TRANSITION_NAMES[transition]
+    transition_id = b"%b:%b:%d" % (key, name, now.due_at)
+    if number > 1:
+        transition_id += b":%d" % number
+    return Step(name, transition_id, before, _labels(new), domain.margin(was, now), domain.breached_at(was, now))
 
 
 def _labels(promise: Promise) -> Labels:
@@ -117,8 +124,9 @@ def _decode(opener: Opener, arms: _Arms, book: RuleBook, value: bytes, is_json: 
     kinds, said = read(event.body, book)
     what, due_at, due_day, by, consent, reason = said
     fact = Fact(
-        event.occurred_at, event.source, event.event_id, what, due_at, due_day, by, consent, reason, event.context
-    )
+        event.occurred_at, event.source, event.event_id, what, due_at, due_day, by, consent, reason, event.context,
+        event.sequence,
+    )  # fmt: skip
     return [(record_key(event.customer_id, _KIND_NAMES[kind], event.subject_id), fact) for kind in kinds]
 
 
@@ -257,7 +265,7 @@ def pack(promise: Promise) -> bytes:
     """The record as bytes: the same for equal records. The numbers are those of the fields in `promise.proto`."""
     (
         key, kind, customer_id, subject_id, state, reason, original_due_at, due_at, by_agreement, announced_due_at,
-        warn_at, breach_at, settled_at, context, rules_version, facts,
+        warn_at, breach_at, settled_at, context, rules_version, facts, earlier,
     ) = astuple(promise)  # fmt: skip
     out = BytesWriter()
     put_message(out, 1, key)
@@ -280,11 +288,27 @@ def pack(promise: Promise) -> bytes:
             put_message(out, 16, _pack_fact(fact))
     else:
         out.write(_PIECES.of(key, facts))
+    for cycle in earlier:
+        put_message(out, 17, _pack_cycle(cycle))
+    return out.getvalue()
+
+
+def _pack_cycle(cycle: Cycle) -> bytes:
+    out = BytesWriter()
+    put_number(out, 1, cycle.state)
+    put_number(out, 2, cycle.reason)
+    put_timestamp(out, 3, cycle.original_due_at)
+    put_timestamp(out, 4, cycle.due_at)
+    put_number(out, 5, cycle.by_agreement)
+    put_timestamp(out, 6, cycle.announced_due_at)
+    put_timestamp(out, 7, cycle.warn_at)
+    put_timestamp(out, 8, cycle.breach_at)
+    put_timestamp(out, 9, cycle.settled_at)
     return out.getvalue()
 
 
 def _pack_fact(fact: Fact) -> bytes:
-    occurred_at, source, event_id, kind, due_at, due_day, by, consent, reason, context = astuple(fact)
+    occurred_at, source, event_id, kind, due_at, due_day, by, consent, reason, context, sequence = astuple(fact)
     out = BytesWriter()
     put_text(out, 1, event_id)
     put_text(out, 2, source)
@@ -296,6 +320,7 @@ def _pack_fact(fact: Fact) -> bytes:
     put_number(out, 8, consent)
     put_text(out, 9, reason)
     put_context(out, 10, context)
+    put_number(out, 11, sequence)
     return out.getvalue()
 
 
@@ -308,6 +333,7 @@ def _unpack_plain(value: bytes) -> Promise:
         record.chunk(1), record.number(2), record.text(3), record.text(4), record.number(5), record.number(6),
         record.timestamp(7), record.timestamp(8), record.number(9) != 0, record.timestamp(10), record.timestamp(11),
         record.timestamp(12), record.timestamp(13), stated_in(record, 14), record.text(15), _unpack_plain_facts(record),
+        _unpack_plain_cycles(record),
     )  # fmt: skip
     record.done()
     return promise
@@ -320,18 +346,35 @@ def _unpack_plain_facts(record: Reader) -> tuple[Fact, ...]:
         facts.append(
             Fact(
                 occurred_at, source, event_id, fact.number(4), fact.timestamp(5), fact.text(6), fact.number(7),
-                fact.number(8), fact.text(9), stated_in(fact, 10),
+                fact.number(8), fact.text(9), stated_in(fact, 10), fact.long(11),
             )
         )  # fmt: skip
         fact.done()
     return tuple(facts)
 
 
+def _unpack_plain_cycles(record: Reader) -> tuple[Cycle, ...]:
+    cycles = []
+    while cycle := record.message(17):
+        cycles.append(
+            Cycle(
+                cycle.number(1), cycle.number(2), cycle.timestamp(3), cycle.timestamp(4), cycle.number(5) != 0,
+                cycle.timestamp(6), cycle.timestamp(7), cycle.timestamp(8), cycle.timestamp(9),
+            )
+        )  # fmt: skip
+        cycle.done()
+    return tuple(cycles)
+
+
 _TIMES: Final = attrgetter("original_due_at", "due_at", "announced_due_at", "warn_at", "breach_at", "settled_at")
 
 
 def unpack(value: bytes) -> Promise:
-    """The record in `pack`'s bytes."""
+    """The record in `pack`'s bytes. Raises NewerVersion where this one would misjudge it."""
+    return _known_promise(_unpacked(value))
+
+
+def _unpacked(value: bytes) -> Promise:
     if COMPILED:
         try:
             return _unpack_plain(value)
@@ -343,11 +386,41 @@ def unpack(value: bytes) -> Promise:
         record.promise_id.encode(), record.kind, record.customer_id, record.subject_id, record.state, record.reason,
         original_due_at, due_at, record.by_agreement, announced_due_at, warn_at, breach_at, settled_at,
         unpack_context(record), record.rules_version, tuple([_unpack_fact(fact) for fact in record.facts]),
+        tuple([_unpack_cycle(cycle) for cycle in record.earlier]),
     )  # fmt: skip
+
+
+def _unpack_cycle(cycle: pb.Cycle) -> Cycle:
+    original_due_at, due_at, announced_due_at, warn_at, breach_at, settled_at = from_timestamps(_TIMES(cycle))
+    return Cycle(
+        cycle.state, cycle.reason, original_due_at, due_at, cycle.by_agreement, announced_due_at, warn_at, breach_at,
+        settled_at,
+    )  # fmt: skip
+
+
+_NEWEST_KIND: Final[int] = max(PromiseKind)
+_NEWEST_STATE: Final[int] = max(State)
+_NEWEST_REASON: Final[int] = max(Reason)
+_NEWEST_FACT: Final[int] = max(FactKind)
+_NEWEST_PARTY: Final[int] = max(Party)
+_NEWEST_CONSENT: Final[int] = max(Consent)
+
+
+def _known_promise(promise: Promise) -> Promise:
+    """The promise, if every number in it means something here."""
+    if promise.kind > _NEWEST_KIND or promise.state > _NEWEST_STATE or promise.reason > _NEWEST_REASON:
+        raise NewerVersion("a kind, state or reason")
+    for cycle in promise.earlier:
+        if cycle.state > _NEWEST_STATE or cycle.reason > _NEWEST_REASON:
+            raise NewerVersion("an earlier state or reason")
+    for fact in promise.facts:
+        if fact.kind > _NEWEST_FACT or fact.by > _NEWEST_PARTY or fact.consent > _NEWEST_CONSENT:
+            raise NewerVersion("a fact of a kind, party or consent")
+    return promise
 
 
 def _unpack_fact(fact: pb.Fact) -> Fact:
     return Fact(
         from_timestamp(fact.occurred_at), fact.source, fact.event_id, fact.kind, from_timestamp(fact.due_at),
-        fact.due_day, fact.by, fact.consent, fact.reason, unpack_context(fact),
+        fact.due_day, fact.by, fact.consent, fact.reason, unpack_context(fact), fact.sequence,
     )  # fmt: skip

@@ -7,36 +7,37 @@ repetition of input can change it. Two functions bring that to a stream:
   facts that say so break a promise here.
 * `due` judges at the present. The engine calls it when a deadline passes and all input is read, so that is where
   "broken, because nothing came" and "at risk" are decided.
+
+A word given again is a word: what is promised after the promise had ended begins a cycle of its own, and the verdict on
+the one before stays. `words` says which facts are of which.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from itertools import zip_longest
 from typing import Final
+
+from msgspec.structs import replace
 
 from services.promises.model import (
     NONE,
-    Consent,
+    Cycle,
     Fact,
-    FactKind,
     Identity,
-    Party,
+    KindRules,
     Promise,
     Reason,
     Rules,
     State,
     Transition,
 )
-from services.shared.facts import last_stated, merge
+from services.promises.words import Word, cycle, cycles_of, next_word, ranks
+from services.shared.facts import in_order, last_stated, merge
 from services.shared.instant import SECOND, Instant
 
 _LONG_AGO: Final = Instant(-(2**62))
 
 
 # These are asked of every event. A name that is Final costs compiled code nothing, and a number less than a member.
-_PROMISED: Final[int] = FactKind.PROMISED
-_FULFILLED: Final[int] = FactKind.FULFILLED
-_CANCELLED: Final[int] = FactKind.CANCELLED
-_NO_SHOW: Final[int] = FactKind.NO_SHOW
-_WAIVED: Final[int] = FactKind.WAIVED
 _NOTED: Final[int] = State.NOTED
 _OPEN: Final[int] = State.OPEN
 _AT_RISK: Final[int] = State.AT_RISK
@@ -58,9 +59,8 @@ def fold(old: Promise, facts: Sequence[Fact], rules: Rules) -> Promise:
     if merged == old.facts:
         return old
     new = judge(_identity(old), merged, rules, _implied_now(old))
-    if new.reason == _DUE_PASSED != old.reason:
-        # An earlier word put due into the past. Its fulfilment may be unread: `due` decides, once all is read.
-        return judge(_identity(old), merged, rules, new.breach_at)
+    if new.reason == _DUE_PASSED != old.reason or new.earlier:
+        return _left_to_the_clock(old, new)
     return new
 
 
@@ -74,45 +74,89 @@ def due(promise: Promise, now: Instant, rules: Rules) -> Promise | None:
 
 def next_deadline(promise: Promise, rules: Rules) -> Instant | None:
     """The next instant at which `due` would change the record; None if only facts can."""
-    state = promise.state
-    if state == _OPEN and promise.warn_at:
-        return promise.warn_at
-    if state in (_OPEN, _AT_RISK):
-        return Instant(promise.breach_at + 1)
-    return _forget_at(promise, rules)
+    deadline = _changes_at(promise)
+    for past in promise.earlier:
+        if at := _changes_at(past):
+            deadline = min(deadline or at, at)
+    return deadline or _forget_at(promise, rules)
 
 
 def judge(identity: Identity, facts: tuple[Fact, ...], rules: Rules, now: Instant) -> Promise:
     """The verdict on a set of facts (sorted) as of an instant."""
     key, kind, customer_id, subject_id = identity
-    context, version = last_stated(facts), rules.version
-    word = _word(facts)
-    if word is None:
+    ordered, version = in_order(facts, ranks), rules.version
+    context = last_stated(ordered)
+    first = next_word(ordered, 0)
+    if first < 0:
         return Promise(
             key, kind, customer_id, subject_id, _NOTED, 0, NONE, NONE, False, NONE, NONE, NONE, NONE, context, version,
             facts,
         )  # fmt: skip
-    original, due_at, given_at, agreed, announced = word
-    tolerance, grace, warning = rules.kinds[kind]
+    spans, count = rules.kinds[kind], len(ordered)
+    word, end = cycle(ordered, 0, first, count, spans.tolerance)
+    earlier: list[Cycle] = []
+    while end < count:
+        earlier.append(Cycle(*_verdict(word, spans, now)))
+        word, end = cycle(ordered, end, next_word(ordered, end), count, spans.tolerance)
+    state, reason, original, due_at, agreed, announced, warn_at, breach_at, settled_at = _verdict(word, spans, now)
+    return Promise(
+        key, kind, customer_id, subject_id, state, reason, original, due_at, agreed, announced, warn_at, breach_at,
+        settled_at, context, version, facts, tuple(earlier),
+    )  # fmt: skip
+
+
+#: The fields of a cycle.
+_Verdict = tuple[int, int, Instant, Instant, bool, Instant, Instant, Instant, Instant]
+
+
+def _verdict(word: Word, spans: KindRules, now: Instant) -> _Verdict:
+    tolerance, grace, warning = spans
+    due_at = word.due_at
     breach_at = Instant(due_at + max(tolerance, grace))
     # A lead longer than half of the time given would warn of nearly every promise as soon as it is made.
-    half = (due_at - given_at) // 2
+    half = (due_at - word.given_at) // 2
     lead = min(warning, half)
     warn_at = Instant(due_at - lead) if lead > 0 else NONE
-    state, reason, settled_at = _settled(facts, due_at + tolerance)
+    state, reason, settled_at = word.settled()
     if state == _OPEN:
         if now > breach_at:
             state, reason, settled_at = _BROKEN, _DUE_PASSED, due_at
         elif warn_at and now >= warn_at:
             state = _AT_RISK
-    return Promise(
-        key, kind, customer_id, subject_id, state, reason, original, due_at, agreed, announced, warn_at, breach_at,
-        settled_at, context, version, facts,
-    )  # fmt: skip
+    original, announced = word.original_due_at, word.announced_due_at
+    return state, reason, original, due_at, word.agreed, announced, warn_at, breach_at, settled_at
 
 
-def transition(old: Promise | None, new: Promise) -> Transition:
-    """What the step from `old` to `new` announces."""
+# --- what a write announces
+
+
+#: What a write announces: of which cycle, counted from 1, and how that stood before and stands now.
+Change = tuple[Transition, int, Promise | Cycle | None, Promise | Cycle]
+
+
+def change(old: Promise | None, new: Promise) -> Change:
+    """What the step from `old` to `new` announces: of all its cycles the weightiest change, and of those the last."""
+    if not new.earlier and (old is None or not old.earlier):
+        return transition(old, new), 1, old, new
+    before, after = cycles_of(old) if old else (), cycles_of(new)
+    found: Change = (Transition.NOTED, len(after), None, new)
+    for index, (was, now) in enumerate(zip_longest(before, after)):
+        number = min(index, len(after) - 1) + 1
+        announced = _taken_back(was) if now is None else transition(was, now)
+        if _WEIGHTS[announced] >= _WEIGHTS[found[0]]:
+            found = announced, number, was, after[number - 1]
+    return found
+
+
+def _taken_back(was: Promise | Cycle) -> Transition:
+    """Where what came late says that a cycle never was."""
+    if was.state in (_BROKEN, _KEPT_LATE):
+        return Transition.RETRACTED
+    return Transition.RENEGOTIATED if was.state == _AT_RISK else Transition.NOTED
+
+
+def transition(old: Promise | Cycle | None, new: Promise | Cycle) -> Transition:
+    """What the step of a cycle from `old` to `new` announces."""
     before = old.state if old else _NOTED
     if new.state == before:
         renegotiated = old is not None and new.due_at != old.due_at
@@ -124,14 +168,14 @@ def transition(old: Promise | None, new: Promise) -> Transition:
     return _ENTERING[new.state]
 
 
-def breached_at(old: Promise | None, new: Promise) -> Instant | None:
+def breached_at(old: Promise | Cycle | None, new: Promise | Cycle) -> Instant | None:
     """Where this step announces that time ran out: the first instant at which that was true."""
     if new.state == _BROKEN and new.reason == _DUE_PASSED and (old is None or old.state != _BROKEN):
         return Instant(new.breach_at + 1)
     return None
 
 
-def margin(old: Promise | None, new: Promise) -> float | None:
+def margin(old: Promise | Cycle | None, new: Promise | Cycle) -> float | None:
     """Seconds from due to fulfilment (below 0: in time) where this step settles a promise by fulfilment."""
     if new.reason == _BY_FULFILMENT and (old is None or old.state != new.state):
         return (new.settled_at - new.due_at) / SECOND
@@ -147,97 +191,83 @@ _ENTERING: Final[dict[int, Transition]] = {
     State.KEPT_LATE: Transition.KEPT_LATE,
     State.WITHDRAWN: Transition.WITHDRAWN,
 }
+#: The weightiest last.
+_WEIGHTS: Final[dict[Transition, int]] = {
+    transition: weight
+    for weight, transition in enumerate(
+        (
+            Transition.NOTED,
+            Transition.MADE,
+            Transition.RENEGOTIATED,
+            Transition.WITHDRAWN,
+            Transition.KEPT,
+            Transition.AT_RISK,
+            Transition.KEPT_LATE,
+            Transition.BROKEN,
+            Transition.RETRACTED,
+        )
+    )
+}
 
 
-def _identity(promise: Promise) -> Identity:
-    return promise.key, promise.kind, promise.customer_id, promise.subject_id
+# --- time
 
 
-def _word(facts: tuple[Fact, ...]) -> tuple[Instant, Instant, Instant, bool, Instant] | None:
-    """The word in force: original, due, given_at, agreed, announced. None where nothing was promised.
-
-    The first promise is the original. Any later date is a renegotiation, also where it is published as a second
-    promise: it moves the due time only if the customer accepted it before the time in force had passed, and before the
-    word was fulfilled.
-    """
-    first, dates = None, 0
-    for fact in facts:
-        if fact.due_at:
-            dates += 1
-            if first is None and fact.kind == _PROMISED:
-                first = fact
-    if first is None:
-        return None
-    original = due = announced = first.due_at
-    given_at, agreed = first.occurred_at, False
-    if dates > 1:
-        for fact in facts:
-            if fact.kind == _FULFILLED:
-                break
-            if not fact.due_at or fact is first or fact.occurred_at < first.occurred_at:
-                continue
-            announced = fact.due_at
-            if fact.due_at != due and fact.occurred_at <= due and _accepted(fact):
-                due, given_at, agreed = fact.due_at, fact.occurred_at, True
-    return original, due, given_at, agreed, announced
-
-
-def _accepted(fact: Fact) -> bool:
-    asked_for_it = fact.by == Party.CUSTOMER and fact.consent == Consent.UNSPECIFIED
-    return fact.consent == Consent.ACCEPTED or asked_for_it
-
-
-def _settled(facts: tuple[Fact, ...], latest: int) -> tuple[int, int, Instant]:
-    """What the facts alone decide; OPEN where only time can tell. `latest` is the last instant that keeps the word.
-
-    The first of these that holds: fulfilled in time; waived; called off by the customer, or with the customer's
-    consent, before anything else decided; fulfilled late; called off or not attended by the company. Who calls off
-    after the word was broken changes nothing; a no-show tells, however late, why it was.
-    """
-    fulfilled = ended = waived = None
-    for fact in facts:
-        kind = fact.kind
-        if kind == _FULFILLED:
-            fulfilled = fulfilled or fact
-        elif kind == _WAIVED:
-            waived = waived or fact
-        elif (kind == _NO_SHOW or (kind == _CANCELLED and fact.occurred_at <= latest)) and not (ended or fulfilled):
-            ended = fact
-    if not (fulfilled or ended or waived):
-        return _OPEN, 0, NONE
-    called_off = ended is not None and _ending(ended)[0] == State.WITHDRAWN
-    if fulfilled and fulfilled.occurred_at <= latest and not called_off:
-        return _KEPT, _BY_FULFILMENT, fulfilled.occurred_at
-    if waived:
-        return State.WITHDRAWN, Reason.WAIVED, waived.occurred_at
-    if fulfilled and not called_off:
-        return _KEPT_LATE, _BY_FULFILMENT, fulfilled.occurred_at
-    assert ended is not None  # noqa: S101 - one of the three is set
-    return *_ending(ended), ended.occurred_at
-
-
-def _ending(fact: Fact) -> tuple[State, Reason]:
-    """What a cancellation or a no-show means."""
-    by_customer = fact.by == Party.CUSTOMER
-    if fact.kind == FactKind.NO_SHOW:
-        if by_customer:
-            return State.WITHDRAWN, Reason.CUSTOMER_NO_SHOW
-        return State.BROKEN, Reason.NO_SHOW_BY_US
-    if by_customer:
-        return State.WITHDRAWN, Reason.CANCELLED_BY_CUSTOMER
-    if fact.consent == Consent.ACCEPTED:
-        return State.WITHDRAWN, Reason.CANCELLED_BY_AGREEMENT
-    return State.BROKEN, Reason.CANCELLED_BY_US
+def _changes_at(one: Promise | Cycle) -> Instant:
+    """The next instant at which time changes how a cycle stands; NONE: it does not."""
+    state = one.state
+    if state == _OPEN and one.warn_at:
+        return one.warn_at
+    return Instant(one.breach_at + 1) if state in (_OPEN, _AT_RISK) else NONE
 
 
 def _implied_now(promise: Promise) -> Instant:
     """The latest instant that must have passed for the record to stand where it stands."""
-    if promise.state == _BROKEN and promise.reason == _DUE_PASSED:
-        return Instant(promise.breach_at + 1)
-    return promise.warn_at if promise.state == _AT_RISK else _LONG_AGO
+    now = _implied(promise)
+    for past in promise.earlier:
+        now = max(now, _implied(past))
+    return now
+
+
+def _implied(one: Promise | Cycle) -> Instant:
+    if one.state == _BROKEN and one.reason == _DUE_PASSED:
+        return Instant(one.breach_at + 1)
+    return one.warn_at if one.state == _AT_RISK else _LONG_AGO
+
+
+def _left_to_the_clock(old: Promise, new: Promise) -> Promise:
+    """The record without a break by time that more facts have brought about.
+
+    They put a word into the past. Its fulfilment may be unread: `due` decides, once all is read.
+    """
+    before = cycles_of(old)
+    said = {each.breach_at for each in before if each.reason == _DUE_PASSED}
+    earlier = list(new.earlier)
+    for index, past in enumerate(earlier):
+        if _is_news(past, index, before, said):
+            earlier[index] = replace(past, state=_waiting(past), reason=0, settled_at=NONE)
+    if _is_news(new, len(earlier), before, said):
+        return replace(new, state=_waiting(new), reason=0, settled_at=NONE, earlier=tuple(earlier))
+    return replace(new, earlier=tuple(earlier))
+
+
+def _is_news(one: Promise | Cycle, index: int, before: Sequence[Promise | Cycle], said: Container[Instant]) -> bool:
+    """Whether nobody has said yet that time broke this one."""
+    if one.reason != _DUE_PASSED or one.breach_at in said:
+        return False
+    return index >= len(before) or before[index].reason != _DUE_PASSED
+
+
+def _waiting(one: Promise | Cycle) -> int:
+    """How it stands at the last instant of its grace."""
+    return _AT_RISK if one.warn_at else _OPEN
 
 
 def _forget_at(promise: Promise, rules: Rules) -> Instant | None:
     if rules.horizon is None:
         return None
     return Instant(max(promise.facts[-1].occurred_at, promise.breach_at) + rules.horizon)
+
+
+def _identity(promise: Promise) -> Identity:
+    return promise.key, promise.kind, promise.customer_id, promise.subject_id

@@ -1,26 +1,12 @@
 """Why a promise's verdict is what it is, in words. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from services.promises.domain import judge
-from services.promises.model import (
-    Consent,
-    Fact,
-    FactKind,
-    KindRules,
-    Party,
-    Promise,
-    PromiseKind,
-    Reason,
-    Rules,
-    State,
-)
+from services.promises.model import Consent, Cycle, Fact, FactKind, Party, Promise, PromiseKind, Reason, State
+from services.promises.words import Told, cycles_of, told
 from services.shared.duration import format_duration
 from services.shared.explanation import Explanation, Local, Step, distance, local
 from services.shared.facts import time_zone
-from services.shared.instant import Instant
-
-_LONG_AGO = Instant(-(2**62))
 
 _SUBJECTS: Mapping[int, str] = {
     PromiseKind.ORDER_READY: "Order {} to be ready",
@@ -46,6 +32,7 @@ _WHY: Mapping[int, str] = {
     Reason.CUSTOMER_NO_SHOW: "The customer did not come, so it does not count.",
     Reason.WAIVED: "It was waived, so it does not count.",
 }
+_NOTHING = "changes nothing"
 _BY = {Party.UNSPECIFIED: "", Party.CUSTOMER: " by the customer", Party.COMPANY: " by the company"}
 _ANSWER = {
     Consent.UNSPECIFIED: "",
@@ -61,23 +48,24 @@ def explain(promise: Promise) -> Explanation:
     state = State(promise.state).name.lower().replace("_", " ")
     subject = _SUBJECTS[promise.kind].format(promise.subject_id)
     whom = f" for customer {promise.customer_id}" if promise.customer_id else ""
-    decisive = _decisive(promise)
-    steps = (
-        Step(
-            clock.time(fact.occurred_at),
-            _what(fact, clock),
-            _effect(promise, number, decisive, clock),
-            f"{fact.source}/{fact.event_id}",
-        )
-        for number, fact in enumerate(promise.facts)
-    )
-    return Explanation(f"{subject}{whom}: {state}", tuple(steps), _reasoning(promise, clock))
+    return Explanation(f"{subject}{whom}: {state}", tuple(_timeline(promise, clock)), tuple(_reasoning(promise, clock)))
 
 
-def _decisive(promise: Promise) -> Fact | None:
-    """The fact that settled it; None where it is unsettled or time alone did."""
-    kind = _DECIDED_BY.get(promise.reason)
-    return next((fact for fact in promise.facts if fact.kind == kind and fact.occurred_at == promise.settled_at), None)
+def _timeline(promise: Promise, clock: Local) -> Iterator[Step]:
+    cycles = cycles_of(promise)
+    decided = set[int]()
+    for each in told(promise):
+        fact, cycle = each.fact, cycles[each.cycle - 1]
+        decides = each.cycle not in decided and _decides(fact, cycle)
+        if decides:
+            decided.add(each.cycle)
+        effect = "decides the verdict" if decides else _effect(each, cycle, clock)
+        yield Step(clock.time(fact.occurred_at), _what(fact, clock), effect, f"{fact.source}/{fact.event_id}")
+
+
+def _decides(fact: Fact, cycle: Promise | Cycle) -> bool:
+    """Whether it is such a fact that settled a cycle; none is where that is unsettled or time alone did."""
+    return fact.kind == _DECIDED_BY.get(cycle.reason) and fact.occurred_at == cycle.settled_at
 
 
 def _what(fact: Fact, clock: Local) -> str:
@@ -101,39 +89,35 @@ def _because(fact: Fact) -> str:
     return f' ("{fact.reason}")' if fact.reason else ""
 
 
-def _effect(promise: Promise, number: int, decisive: Fact | None, clock: Local) -> str:
-    fact = promise.facts[number]
-    if fact is decisive:
-        return "decides the verdict"
-    before, after = _due_after(promise, number), _due_after(promise, number + 1)
+def _effect(each: Told, cycle: Promise | Cycle, clock: Local) -> str:
+    fact, number, before, after, stands = each
     if after != before:
-        return "counts: the new due time" if before else "the word given"
+        return "counts: the new due time" if before else f"the word given{' anew' if number > 1 else ''}"
     if not fact.due_at or fact.due_at == before:
-        return "changes nothing"
-    if before and fact.occurred_at > before:
+        return _NOTHING if stands else f"{_NOTHING}: it was agreed anew"
+    if not before:
+        return "does not count: nothing was promised before"
+    if cycle.reason == Reason.FULFILLED and fact.occurred_at >= cycle.settled_at:
+        return "does not count: it was fulfilled before"
+    if fact.occurred_at > before:
         return f"does not count: {clock.time(before)} had passed"
-    return "does not count: the customer did not accept it" if before else "does not count: nothing was promised before"
+    return "does not count: the customer did not accept it"
 
 
-def _due_after(promise: Promise, count: int) -> Instant:
-    """The due time in force after the first `count` facts. It does not depend on tolerances or the present."""
-    return judge(
-        (promise.key, promise.kind, promise.customer_id, promise.subject_id),
-        promise.facts[:count],
-        Rules("", {promise.kind: KindRules()}),
-        _LONG_AGO,
-    ).due_at
+def _reasoning(promise: Promise, clock: Local) -> Iterator[str]:
+    cycles = cycles_of(promise)
+    for number, cycle in enumerate(cycles, start=1):
+        if len(cycles) > 1:
+            yield f"Cycle {number} of {len(cycles)}:"
+        if cycle.state == State.NOTED:
+            yield "Something is known of it, but nothing was promised yet."
+        else:
+            yield _word(cycle, clock)
+            yield _verdict(cycle, clock)
+    yield f"Judged by rules version {promise.rules_version}."
 
 
-def _reasoning(promise: Promise, clock: Local) -> tuple[str, ...]:
-    if promise.state == State.NOTED:
-        lines = ["Something is known of it, but nothing was promised yet."]
-    else:
-        lines = [_word(promise, clock), _verdict(promise, clock)]
-    return (*lines, f"Judged by rules version {promise.rules_version}.")
-
-
-def _word(promise: Promise, clock: Local) -> str:
+def _word(promise: Promise | Cycle, clock: Local) -> str:
     text = f"Due {clock.time(promise.due_at)}"
     if promise.by_agreement:
         text += f", agreed with the customer; the first word was {clock.time(promise.original_due_at)}"
@@ -142,7 +126,7 @@ def _word(promise: Promise, clock: Local) -> str:
     return f"{text}."
 
 
-def _verdict(promise: Promise, clock: Local) -> str:
+def _verdict(promise: Promise | Cycle, clock: Local) -> str:
     last = clock.time(promise.breach_at)
     waiting = (
         f" ({format_duration(promise.breach_at - promise.due_at)} after due)"

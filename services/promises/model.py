@@ -91,7 +91,7 @@ class Transition(IntEnum):
 
 
 class Fact(Value, frozen=True):
-    """One event, reduced to what the verdict depends on. Orders by time, then source and id."""
+    """One event, reduced to what the verdict depends on. Stored by time, source and id; judged as `in_order` has it."""
 
     occurred_at: Instant
     source: str
@@ -103,6 +103,8 @@ class Fact(Value, frozen=True):
     consent: int = 0
     reason: str = ""
     context: Stated = NO_CONTEXT
+    #: Which of its source's facts of one instant it is; 0: not said.
+    sequence: int = 0
 
 
 class KindRules(NamedTuple):
@@ -125,8 +127,22 @@ class Rules(NamedTuple):
     horizon: int | None = None
 
 
+class Cycle(Value, frozen=True):
+    """A word from when it was given until it was given anew, with its verdict; fields as in Promise."""
+
+    state: int
+    reason: int
+    original_due_at: Instant
+    due_at: Instant
+    by_agreement: bool
+    announced_due_at: Instant
+    warn_at: Instant
+    breach_at: Instant
+    settled_at: Instant
+
+
 class Promise(Value, frozen=True):
-    """The record: identity, verdict and the facts it was judged from, in order."""
+    """The record: identity, the verdict on the last cycle, the facts it was judged from, and the cycles before."""
 
     key: bytes
     kind: int
@@ -144,6 +160,8 @@ class Promise(Value, frozen=True):
     context: Stated
     rules_version: str
     facts: tuple[Fact, ...]
+    #: In order; none where the word was given once.
+    earlier: tuple[Cycle, ...] = ()
 
 
 #: Which promise it is, the first four fields of the record: key, kind, customer_id, subject_id.

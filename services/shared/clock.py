@@ -2,10 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.shared.instant import SECOND, Instant
+from services.shared.errors import AbsurdTime
+from services.shared.instant import FIRST_SECOND, LAST_SECOND, SECOND, Instant
+
+_NANOS: Final = 1_000_000_000
 
 #: Says what time it is; tests pass their own.
 Now = Callable[[], Instant]
@@ -17,18 +21,27 @@ def wall_clock() -> Instant:
 
 
 def from_timestamp(stamp: Timestamp) -> Instant:
-    """A protobuf timestamp as an instant; nanoseconds below a microsecond are cut off."""
+    """A protobuf timestamp as an instant; nanoseconds below a microsecond are cut off. Raises AbsurdTime.
+
+    Times from outside enter here, and nowhere else.
+    """
+    seconds, nanos = stamp.seconds, stamp.nanos
+    if not (FIRST_SECOND <= seconds <= LAST_SECOND and 0 <= nanos < _NANOS):
+        raise AbsurdTime
     # `Instant(...)` would be a call more, ten times for a record.
-    return stamp.seconds * SECOND + stamp.nanos // 1_000  # type: ignore[return-value]
+    return seconds * SECOND + nanos // 1_000  # type: ignore[return-value]
 
 
 def from_timestamps(stamps: Iterable[Timestamp]) -> list[Instant]:
-    """Each of them as an instant: a record has many, and one call costs less than six."""
-    return [stamp.seconds * SECOND + stamp.nanos // 1_000 for stamp in stamps]  # type: ignore[misc]
+    """Each of them as an instant. Raises AbsurdTime."""
+    return [from_timestamp(stamp) for stamp in stamps]
 
 
 def set_timestamp(stamp: Timestamp, at: Instant) -> None:
-    """Write an instant into a message's timestamp field."""
-    stamp.seconds = seconds = at // SECOND
+    """Write an instant into a message's timestamp field. Raises AbsurdTime: what nobody can read is not written."""
+    seconds = at // SECOND
+    if not FIRST_SECOND <= seconds <= LAST_SECOND:
+        raise AbsurdTime
+    stamp.seconds = seconds
     if rest := at - seconds * SECOND:
         stamp.nanos = rest * 1_000

@@ -25,7 +25,7 @@ class Limits(NamedTuple):
 
 
 class Envelope(Value, frozen=True):
-    """An event: fields 1 to 12 of every event message, and what happened."""
+    """An event: fields 1 to 13 of every event message, and what happened."""
 
     event_id: str
     source: str
@@ -37,3 +37,5 @@ class Envelope(Value, frozen=True):
     arm: str
     #: What is said of it: the message of that name, or the event where there is none.
     body: Message
+    #: Which of its source's events of one instant it is; 0: not said.
+    sequence: int = 0

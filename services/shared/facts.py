@@ -1,9 +1,14 @@
 """What the facts of every record have in common: they are a set, and each says whom it concerns and where."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from services.shared.errors import DeadLetterReason, Unusable
+from msgspec.structs import astuple
+
+from services.shared.errors import DeadLetterReason, Reused, Unusable
+from services.shared.instant import Instant
 
 #: What is stated of a context: its fields in order, or NO_CONTEXT.
 Stated = tuple[str, ...]
@@ -28,14 +33,24 @@ def time_zone(stated: Stated) -> str:
 
 
 class Fact(Protocol):
-    """One event, reduced to what a verdict depends on. Orders by time, then source and id."""
+    """One event, reduced to what a verdict depends on: a struct that begins with its time, source and id.
 
+    It ends with its `sequence`: which of its source's facts of one instant it is, or 0. What lies between is what it
+    says. Orders by time, then source and id.
+    """
+
+    @property
+    def occurred_at(self) -> Instant: ...
     @property
     def source(self) -> str: ...
     @property
     def event_id(self) -> str: ...
     @property
+    def kind(self) -> int: ...
+    @property
     def context(self) -> Stated: ...
+    @property
+    def sequence(self) -> int: ...
     def __lt__(self, other: Any, /) -> bool: ...  # noqa: ANN401 - as structs have it
 
 
@@ -89,6 +104,92 @@ def _follows(fact: F, known: tuple[F, ...]) -> bool:
         if other.event_id == fact.event_id and other.source == fact.source:
             return False
     return not known or known[-1] < fact
+
+
+def reused(known: Sequence[F], new: Sequence[F]) -> list[F]:
+    """Those of the new facts whose id says something else in `known`, or further ahead in `new`."""
+    first = {(fact.source, fact.event_id): fact for fact in known}
+    return [fact for fact in new if not _says_as(first.setdefault((fact.source, fact.event_id), fact), fact)]
+
+
+def reuse(known: Sequence[F], merged: Sequence[F], new: Sequence[F]) -> Reused | None:
+    """What is wrong with facts that were merged into those known: an id was used again; None: nothing."""
+    if len(merged) == len(known) + len(new):  # as nearly always
+        return None
+    again = reused(known, new)
+    return Reused(again[0].source) if again else None
+
+
+def _says_as(fact: Any, other: Any) -> bool:  # noqa: ANN401 - structs
+    """Whether two facts of one id are the same event: it may stand twice in a file, and be numbered anew."""
+    return fact == other or astuple(fact)[:-1] == astuple(other)[:-1]
+
+
+#: For facts of one instant: kind → its rank among them. What is not named comes last.
+Ranks = Callable[[Sequence[Any]], Mapping[int, int]]
+_UNRANKED: Final = 1 << 30
+_AT: Final = attrgetter("occurred_at")
+
+
+def in_order(facts: tuple[F, ...], ranks: Ranks) -> tuple[F, ...]:
+    """Facts, sorted, as they are judged: of one instant as their source numbers them, else by rank; never by ids.
+
+    Of what is alike in rank, what it says decides, such as the earlier date.
+    """
+    before = _LONG_AGO
+    for fact in facts:
+        at = fact.occurred_at
+        if at == before:  # rare but for exports that have days only
+            return tuple(
+                numbered([each for _, together in groupby(facts, _AT) for each in _ranked([*together], ranks)])
+            )
+        before = at
+    return facts
+
+
+_LONG_AGO: Final = Instant(-(2**62))
+
+
+def _ranked(facts: list[F], ranks: Ranks) -> list[F]:
+    """Facts of one instant."""
+    if len(facts) > 1:
+        rank_of = ranks(facts)
+        facts.sort(key=lambda fact: _weight(fact, rank_of.get(fact.kind, _UNRANKED)))
+    return facts
+
+
+def _weight(fact: Any, rank: int) -> tuple[Any, ...]:  # noqa: ANN401 - a struct
+    _, source, event_id, *said, sequence = astuple(fact)
+    return rank, said, source, sequence, event_id
+
+
+def numbered(facts: Sequence[F]) -> Sequence[F]:
+    """Facts by time and rank, with what a source numbers at one instant in its order among what others say then.
+
+    A fact counts no earlier than those that its source numbered before it.
+    """
+    if not any(fact.sequence for fact in facts):
+        return facts
+    found: list[F] = []
+    for _, together in groupby(facts, _AT):
+        places: list[tuple[int, str, int, int, F]] = []
+        latest: dict[str, int] = {}
+        ranked = [(fact.source, fact.sequence, place, fact) for place, fact in enumerate(together)]
+        for source, sequence, place, fact in sorted(ranked, key=_as_numbered):
+            counts = max(place, latest.get(source, place)) if sequence else place
+            if sequence:
+                latest[source] = counts
+            places.append((counts, source, sequence, place, fact))
+        found += [fact for *_, fact in sorted(places, key=_as_placed)]
+    return found
+
+
+def _as_numbered(ranked: tuple[str, int, int, Any]) -> tuple[str, int, int]:
+    return ranked[:3]
+
+
+def _as_placed(place: tuple[int, str, int, int, Any]) -> tuple[int, str, int, int]:
+    return place[:4]
 
 
 def last_stated(facts: Iterable[Fact]) -> Stated:

@@ -3,10 +3,14 @@
 It is no part of the event loop, so that it can still answer, and say so, when the event loop hangs.
 """
 
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Lock, Thread
+from time import monotonic
+from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -15,6 +19,55 @@ from services.shared.errors import PuntualError
 
 #: None: well. Otherwise what is wrong, in words. Called from another thread; must not raise.
 Probe = Callable[[], str | None]
+
+#: Connections at once, and seconds that one may last.
+MOST, LONGEST = 32, 10.0
+_Request: TypeAlias = socket.socket | tuple[bytes, socket.socket]
+
+
+class _Bounded(ThreadingHTTPServer):
+    """A thread for each connection, but no more than so many, and none for longer than it takes to answer.
+
+    Who comes when there is no room takes the place of who has been there longest: a scrape takes milliseconds.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(address, handler)
+        #: When it was accepted, by the monotonic clock: the oldest first.
+        self._open: dict[socket.socket, float] = {}
+        self._lock = Lock()
+
+    def process_request(self, request: "_Request", client_address: object) -> None:
+        if isinstance(request, socket.socket):
+            with self._lock:
+                if len(self._open) >= MOST:
+                    self._hang_up(next(iter(self._open)))
+                self._open[request] = monotonic()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: "_Request") -> None:
+        if isinstance(request, socket.socket):
+            with self._lock:
+                self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Called every moment: hang up on whoever takes too long."""
+        with self._lock:
+            late = [request for request, since in self._open.items() if monotonic() - since > LONGEST]
+            for request in late:
+                self._hang_up(request)
+
+    def handle_error(self, request: "_Request", client_address: object) -> None:
+        """Whoever hung up, or was hung up on, is not worth a line."""
+
+    def _hang_up(self, request: socket.socket) -> None:
+        """Its thread ends by that; the socket is that thread's to close."""
+        self._open.pop(request, None)
+        with suppress(OSError):
+            request.shutdown(socket.SHUT_RDWR)
 
 
 class HttpServer:
@@ -37,7 +90,7 @@ def serve_http(host: str, port: int, registry: CollectorRegistry, alive: Probe, 
     """Serve metrics and health on `host`:`port` (0: any free one). Raises PuntualError where the port is taken."""
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10
+        timeout = LONGEST
 
         def do_GET(self) -> None:
             answer = answers.get(self.path.partition("?")[0])
@@ -57,7 +110,7 @@ def serve_http(host: str, port: int, registry: CollectorRegistry, alive: Probe, 
         "/readyz": lambda _: _health(ready()),
     }
     try:
-        return HttpServer(ThreadingHTTPServer((host, port), Handler))
+        return HttpServer(_Bounded((host, port), Handler))
     except OSError as error:
         raise PuntualError(
             f"Cannot serve metrics on {host}:{port}: {error.strerror}. Set PUNTUAL_METRICS_PORT to a free port."

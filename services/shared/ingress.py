@@ -5,7 +5,6 @@ Its producer is its own: what Kafka makes of an event from outside must not end 
 # ruff: noqa: ARG002, N802 - the contract names the methods and their arguments
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
@@ -17,11 +16,12 @@ from puntual.events.v1.event_service_pb2 import DESCRIPTOR, Event, PublishEvents
 from puntual.events.v1.event_service_pb2_grpc import EventServiceServicer, add_EventServiceServicer_to_server
 from services.shared import producer
 from services.shared.errors import DeadLetterReason, PublishFailed, PuntualError, Unusable
+from services.shared.log import bounded
 from services.shared.partitioner import partition_of
 from services.shared.publisher import TOPIC_OF, checked, key_of
 from services.shared.rpc import Service
 
-_log = logging.getLogger(__name__)
+_log = bounded(__name__)
 
 _MOST_EVENTS = 1000
 _LARGEST_REQUEST = 4 << 20  # bytes
@@ -137,7 +137,8 @@ class Ingress:
         failures = [answer for answer in answers if isinstance(answer, BaseException)]
         if failures:
             self._drop(link)  # what it lost leaves a gap in its numbers, and Kafka refuses what comes after a gap
-            _log.warning("Kafka did not take %d of %d messages: %r", len(failures), len(messages), failures[0])
+            kind = type(failures[0]).__name__
+            _log.warning("Kafka did not take %d of %d messages: %s", len(failures), len(messages), kind)
             raise PublishFailed(f"Kafka did not take {len(failures):,} of {len(messages):,} messages. {_AGAIN}")
 
     async def _linked(self) -> Link:

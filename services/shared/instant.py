@@ -10,6 +10,9 @@ from typing import Final, NewType
 Instant = NewType("Instant", int)
 
 SECOND: Final = 1_000_000
+#: Seconds: every instant lies in the years 0001 to 9999, as protobuf's contract and datetime have it.
+FIRST_SECOND: Final = -62_135_596_800
+LAST_SECOND: Final = 253_402_300_799
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -19,15 +22,21 @@ def micros(span: timedelta) -> int:
 
 
 def from_datetime(moment: datetime) -> Instant:
-    """An aware datetime as an instant. Raises ValueError on a naive one."""
+    """An aware datetime as an instant. Raises ValueError on a naive one, and outside the years 0001 to 9999 in UTC."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment.isoformat()} has no time zone")
-    return Instant((moment - _EPOCH) // timedelta(microseconds=1))
+    at = (moment - _EPOCH) // timedelta(microseconds=1)
+    if not FIRST_SECOND <= at // SECOND <= LAST_SECOND:
+        raise ValueError(f"{moment.isoformat()} lies outside the years 0001 to 9999 in UTC")
+    return Instant(at)
 
 
 def to_datetime(at: Instant) -> datetime:
-    """An instant as an aware datetime in UTC."""
-    return _EPOCH + timedelta(microseconds=at)
+    """An instant as an aware datetime in UTC. Raises ValueError outside the years 0001 to 9999."""
+    try:
+        return _EPOCH + timedelta(microseconds=at)
+    except OverflowError:
+        raise ValueError("the time lies outside the years 0001 to 9999") from None
 
 
 def parse_instant(text: str) -> Instant:

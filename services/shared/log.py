@@ -7,20 +7,28 @@ contents and secrets never are.
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from traceback import format_tb
-from typing import TextIO
+from types import TracebackType
+from typing import TextIO, TypeAlias
 
 from services.shared.settings import LogFormat
+from services.shared.text import visible
 
+_ExcInfo: TypeAlias = "tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]"
 #: What every log record has; anything else came in through `extra`.
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 #: Libraries speak only when something is wrong.
 _LIBRARIES = ("faust", "aiokafka", "kafka", "mode", "aiohttp", "grpc")
 #: While a broker is away aiokafka says so some eighty times a second. Seconds until it is heard again.
 _PAUSE = 10.0
+#: What comes before the names of loggers for what strangers can cause as often as they like.
+_BOUNDED = "bounded"
+#: Where errors are made whose words quote nothing that was read.
+_OWN = ("services.", "aiokafka.", "kafka.")
 #: How many different messages are kept apart.
 _MOST = 100
 
@@ -29,7 +37,8 @@ def set_up(service: str, form: LogFormat, stream: TextIO | None = None) -> None:
     """Send this process's log to a stream (None: stderr). Replaces what was set up before."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter(service) if form is LogFormat.JSON else TextFormatter(service))
-    handler.addFilter(Patience("aiokafka"))
+    for often in ("aiokafka", _BOUNDED):
+        handler.addFilter(Patience(often))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for library in _LIBRARIES:
         logging.getLogger(library).setLevel(logging.WARNING)
@@ -38,6 +47,34 @@ def set_up(service: str, form: LogFormat, stream: TextIO | None = None) -> None:
 def place_of(error: BaseException) -> str:
     """What kind of error came up where, without its own words: where input is read they may quote a customer's data."""
     return f"{type(error).__name__}\n{''.join(format_tb(error.__traceback__))}"
+
+
+def words_of(error: BaseException) -> str:
+    """What an error says where its words are our own or Kafka's; of any other what kind it is, and where it came up."""
+    return str(error) if _is_own(error) else place_of(error)
+
+
+def _is_own(error: BaseException) -> bool:
+    return type(error).__module__.startswith(_OWN)
+
+
+def bounded(name: str) -> logging.Logger:
+    """A logger for what strangers can cause: the same message is written every ten seconds at most."""
+    return logging.getLogger(f"{_BOUNDED}.{name}")
+
+
+class Terse(logging.LoggerAdapter[logging.Logger]):
+    """A logger for a library that tells of errors with all that was sent: of each it says what kind it is, no more."""
+
+    def __init__(self, logger: logging.Logger, what: str) -> None:
+        super().__init__(logger)
+        self._what = what
+
+    def log(self, level: int, msg: object, *args: object, **others: object) -> None:  # noqa: ARG002 - theirs
+        """Say that it happened."""
+        if level >= logging.WARNING:
+            kind = sys.exc_info()[0]
+            self.logger.warning("%s: %s", self._what, kind.__name__ if kind else "without an error")
 
 
 class Patience(logging.Filter):
@@ -69,28 +106,37 @@ class Patience(logging.Filter):
         return True
 
 
-class TextFormatter(logging.Formatter):
-    """`12:30:05 promises WARNING retrying attempt=2`, in UTC; the level is left out where it is INFO."""
+class _Formatter(logging.Formatter):
+    """Of errors it tells what is fit to be told, whoever logs them."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
         self._service = service
+
+    def formatException(self, ei: "_ExcInfo") -> str:  # noqa: N802 - the name it has in the library
+        """Each error with its place, what it came from before it."""
+        told, error = list[str](), ei[1]
+        while error is not None:
+            said = f"{type(error).__name__}: {error}" if _is_own(error) else type(error).__name__
+            told.append(f"{''.join(format_tb(error.__traceback__))}{said}")
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        return "\nled to:\n".join(reversed(told))
+
+
+class TextFormatter(_Formatter):
+    """`12:30:05 promises WARNING retrying attempt=2`, in UTC; the level is left out where it is INFO."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, and the traceback where there is one."""
         at = datetime.fromtimestamp(record.created, UTC)
         level = "" if record.levelno == logging.INFO else f"{record.levelname} "
         fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
-        line = f"{at:%H:%M:%S} {self._service} {level}{record.getMessage()}{fields}"
+        line = visible(f"{at:%H:%M:%S} {self._service} {level}{record.getMessage()}{fields}", "\n")
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(_Formatter):
     """One JSON object per line: at, level, service, logger, message, the fields of `extra`, error."""
-
-    def __init__(self, service: str) -> None:
-        super().__init__()
-        self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -104,7 +150,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["error"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str, ensure_ascii=False)
+        return visible(json.dumps(entry, default=str, ensure_ascii=False))
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

@@ -4,6 +4,7 @@ Label sets are closed and every series exists from the start at zero, so that al
 label ever names a customer, a promise, a person or an address. Seconds, ratios 0 to 1, `_total` for counters.
 """
 
+import logging
 from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,10 +17,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from services.shared.errors import DeadLetterReason
 
+log = logging.getLogger(__name__)
+
+S = TypeVar("S")
 M = TypeVar("M", Counter, Gauge, Histogram)
 
 #: Label values that the service names when it starts: its topics, kinds, states, transitions, channels.
 GIVEN: tuple[str, ...] = ()
+
+#: Sources that are told apart, of what counts by source: publishers name them, so there could be any number.
+MOST_SOURCES = 200
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
 _INSTANTLY = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, _MINUTE, 5 * _MINUTE, _HOUR)
@@ -38,6 +45,7 @@ _CODES = (
     "InvalidArgument",
     "DeadlineExceeded",
     "NotFound",
+    "AlreadyExists",
     "ResourceExhausted",
     "Unimplemented",
     "Internal",
@@ -97,6 +105,9 @@ METRICS: Mapping[str, Spec] = {
     "puntual_standards_refused": Spec(
         Gauge, "1 while this worker's file of standards cannot be used; those published before stay in force."
     ),
+    "puntual_standards_messages_refused_total": Spec(
+        Counter, "Messages of the topic of standards that cannot be used; the versions known before count on."
+    ),
     # Reading
     "puntual_events_consumed_total": Spec(
         Counter, "Input messages read.", {"topic": GIVEN, "outcome": ("used", "ignored", "dead", "tick")}
@@ -119,12 +130,20 @@ METRICS: Mapping[str, Spec] = {
         "Messages that could not be used.",
         {"topic": GIVEN, "reason": tuple(reason.value for reason in DeadLetterReason)},
     ),
+    "puntual_event_ids_reused_total": Spec(
+        Counter,
+        "Events under an id that their source had given to another: of the first 200 sources, the rest as other.",
+        {"source": GIVEN},
+    ),
     "puntual_rebalances_total": Spec(Counter, "Assignments of partitions to this worker."),
     "puntual_recovery_ratio": Spec(Gauge, "How much of the last recovery is done: 1 when its records are all there."),
     "puntual_recovery_seconds": Spec(Gauge, "How long the last recovery took."),
     # Judging
     "puntual_timers_overdue_seconds": Spec(
         Gauge, "How late what falls due now would be noticed: how far behind the slowest partition's time is."
+    ),
+    "puntual_records_not_understood": Spec(
+        Gauge, "Records kept as they are, because this version cannot read or judge them: nothing is announced of them."
     ),
     "puntual_last_sweep_timestamp_seconds": Spec(Gauge, "When deadlines were last looked at; 0: not yet."),
     "puntual_breach_detection_delay_seconds": Spec(
@@ -227,6 +246,23 @@ METRICS: Mapping[str, Spec] = {
 }
 
 
+class Series(dict[tuple[str, ...], S]):
+    """The series of a metric by their label values; what has none is measured in vain, and that is said once."""
+
+    def __init__(self, series: Mapping[tuple[str, ...], S], unheard: S) -> None:
+        """`unheard` takes what has no series, and is exported nowhere."""
+        super().__init__(series)
+        self._unheard = unheard
+        self._said = False
+
+    def __missing__(self, labels: tuple[str, ...]) -> S:
+        """Label values outside the closed sets: of a newer version's records, say. They must end nobody."""
+        if not self._said:
+            self._said = True
+            log.error("A metric has no series for what it should measure; bring this worker up to date")
+        return self._unheard
+
+
 class Registry:
     """The metrics of one process, made from the table on demand."""
 
@@ -243,8 +279,8 @@ class Registry:
         """Every series of a metric by its label values (in the table's order), each there at once and at zero.
 
         `given` names the values that the table leaves to the service; `occurs` says of label values whether they can
-        come together. Asking for values outside the closed sets is a
-        KeyError. Raises TypeError where the table says another kind, ValueError where the metric was made already.
+        come together. What is measured for values outside the closed sets is dropped, and said. Raises TypeError where
+        the table says another kind, ValueError where the metric was made already.
         """
         spec = METRICS[name]
         if spec.kind is not kind:
@@ -253,8 +289,13 @@ class Registry:
         parent = kind(name, spec.help, tuple(spec.labels), registry=self.collector, **options)
         if not spec.labels:
             return {(): parent}
+        unheard = kind(name, spec.help, registry=None, **options)
         values = (tuple(given[label]) if closed is GIVEN else closed for label, closed in spec.labels.items())
-        return {labels: parent.labels(*labels) for labels in product(*values) if occurs(*labels)}
+        return Series({labels: parent.labels(*labels) for labels in product(*values) if occurs(*labels)}, unheard)
+
+    def open(self, kind: type[M], name: str) -> M:
+        """A metric whose labels are not known beforehand. Whoever uses it bounds how many there are."""
+        return kind(name, METRICS[name].help, tuple(METRICS[name].labels), registry=self.collector)
 
     def single(self, kind: type[M], name: str) -> M:
         """A metric without labels."""
@@ -288,6 +329,8 @@ class PrometheusMeter:
         self._jumps = registry.series(Counter, "puntual_offset_jumps_total", topic=topics)
         self._lag = registry.series(Gauge, "puntual_consumer_lag_seconds", topic=topics)
         self._lags: dict[str, dict[int, float]] = {topic: {} for topic in topics}
+        self._reused = registry.open(Counter, "puntual_event_ids_reused_total")
+        self._reusing: set[str] = set()
         self._rebalances = registry.single(Counter, "puntual_rebalances_total")
         self._recovery = registry.single(Gauge, "puntual_recovery_ratio")
         self._recovered = registry.single(Gauge, "puntual_recovery_seconds")
@@ -297,6 +340,7 @@ class PrometheusMeter:
         self._skew = registry.single(Gauge, "puntual_clock_skew_seconds")
         self._skew.set(float("nan"))
         self._overdue = registry.single(Gauge, "puntual_timers_overdue_seconds")
+        self._not_understood = registry.single(Gauge, "puntual_records_not_understood")
         self._swept = registry.single(Gauge, "puntual_last_sweep_timestamp_seconds")
         self._delay = registry.single(Histogram, "puntual_breach_detection_delay_seconds")
         self._records = registry.series(Gauge, f"puntual_{noun}s", kind=kinds, state=words.states)
@@ -323,6 +367,11 @@ class PrometheusMeter:
     def dead_letter(self, topic: str, reason: str) -> None:
         self._dead[topic, reason].inc()
 
+    def reused(self, source: str) -> None:
+        if source not in self._reusing and len(self._reusing) < MOST_SOURCES:
+            self._reusing.add(source)
+        self._reused.labels(source if source in self._reusing else "other").inc()
+
     def records(self, kind: str, state: str, delta: int) -> None:
         self._records[kind, state].inc(delta)
 
@@ -340,6 +389,9 @@ class PrometheusMeter:
     def sweep(self, behind: float) -> None:
         self._overdue.set(behind)
         self._swept.set_to_current_time()
+
+    def not_understood(self, records: int) -> None:
+        self._not_understood.set(records)
 
     def committed(self, topic: str, partition: int) -> None:  # noqa: ARG002 - a series per partition would say no more
         self._committed[topic,].set_to_current_time()

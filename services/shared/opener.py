@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.shared.clock import from_timestamp
 from services.shared.contexts import read_context, stated
 from services.shared.envelope import Envelope, Limits
-from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.errors import AbsurdTime, DeadLetterReason, Unusable
 from services.shared.facts import NO_CONTEXT, Context
 from services.shared.instant import Instant, parse_instant
 from services.shared.parsing import load_fields, parse_bytes, parse_fields
@@ -27,6 +27,8 @@ LATEST: Final = parse_instant("2200-01-01T00:00:00Z")
 _IDS: Final = ("event_id", "source", "customer_id", "subject_id")
 #: Of a time in JSON what is read here.
 _PLAIN_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3}|\.\d{6})?(Z|[+-]\d\d:\d\d)")
+#: What a sequence can be at most: as much as fits into 63 bits.
+_LAST: Final = (1 << 63) - 1
 #: Characters of an id, and of what is stated of a context. Both stand in records and messages, several times over.
 LONGEST_ID: Final = 255
 #: Characters of any other text, such as a reason.
@@ -87,6 +89,9 @@ class Opener:
             return None
         arm = arms.pop()
         body = self._body(arm, said.pop(arm))
+        sequence = said.pop("sequence", 0)
+        if type(sequence) is not int or not 0 <= sequence <= _LAST:  # a text, mostly; never a truth value
+            return None
         try:
             "".join(said.values()).encode()  # texts, all of them, that can be written
             occurred_at = parse_instant(said["occurred_at"]) if _PLAIN_TIME.fullmatch(said["occurred_at"]) else None
@@ -97,7 +102,7 @@ class Opener:
         context = tuple([said.get(name, "") for name in Context._fields])
         event_id, source, customer_id, subject_id = (said.get(name, "") for name in _IDS)
         stated = context if any(context) else NO_CONTEXT
-        return Envelope(event_id, source, occurred_at, customer_id, subject_id, stated, arm, body)
+        return Envelope(event_id, source, occurred_at, customer_id, subject_id, stated, arm, body, sequence)
 
     def _body(self, arm: str, said: Any) -> Message | None:  # noqa: ANN401 - as JSON has it
         blank = self._blank[self._numbers[arm]]
@@ -116,6 +121,7 @@ class Opener:
             event_id, source, occurred_at = reader.text(1), reader.text(2), reader.timestamp(3)
             customer_id, subject_id = reader.text(4), reader.text(5)
             context = stated(reader, 6)
+            sequence = reader.long(13)
             number = reader.field
             blank = self._blank.get(number)
             if blank is None:
@@ -125,7 +131,8 @@ class Opener:
             body = type(blank).FromString(content) if content else blank
         except (ValueError, DecodeError):  # NotPlain, or a text that is not UTF-8
             return None
-        return Envelope(event_id, source, occurred_at, customer_id, subject_id, context, self.arms[number], body)
+        arm = self.arms[number]
+        return Envelope(event_id, source, occurred_at, customer_id, subject_id, context, arm, body, sequence)
 
     def _parsed(self, event: Any) -> Envelope:  # noqa: ANN401 - the messages of events have no type in common
         arm = event.WhichOneof("event") or ""
@@ -138,6 +145,7 @@ class Opener:
             read_context(event),
             arm,
             getattr(event, arm) if arm else event,
+            event.sequence,
         )
 
     def _check(self, event: Envelope) -> None:
@@ -156,6 +164,8 @@ class Opener:
             raise Unusable(
                 DeadLetterReason.TOO_LATE, "occurred_at is older than promises are remembered (PUNTUAL_HORIZON_DAYS)"
             )
+        if event.sequence > _LAST:
+            raise Unusable(DeadLetterReason.INVALID, f"sequence must be at most {_LAST}; a count or a time fits")
         if not event.event_id:
             raise Unusable(
                 DeadLetterReason.NO_EVENT_ID, "event_id is absent; without it a repeated event cannot be recognised"
@@ -176,7 +186,10 @@ class Opener:
 
 def checked_instant(stamp: Timestamp, field: str) -> Instant:
     """A timestamp inside an event. Raises `Unusable` where it is absent or absurd."""
-    at = from_timestamp(stamp)
+    try:
+        at = from_timestamp(stamp)
+    except AbsurdTime:
+        at = Instant(LATEST + 1)
     if EARLIEST <= at <= LATEST:
         return at
     raise Unusable(

@@ -7,6 +7,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from services.shared.engine.fetch import guard
 from services.shared.errors import KafkaUnreachable
 from services.shared.instant import SECOND, Instant
 from services.shared.partitioner import partition_of
@@ -32,6 +33,7 @@ async def read_past(
     )
     try:
         await consumer.start()
+        guard(consumer)
         consumer.assign(here)
         ends = await consumer.end_offsets(here)
         if until:

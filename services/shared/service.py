@@ -24,9 +24,11 @@ from services.shared.engine.worker import Worker
 from services.shared.errors import KafkaUnreachable, PuntualError
 from services.shared.health import serve_http
 from services.shared.instant import SECOND
+from services.shared.log import words_of
 from services.shared.metrics import Registry
 from services.shared.rpc import RpcServer, Service
 from services.shared.settings import ClockKind, Settings, read
+from services.shared.terminal import say
 from services.shared.topics import DEAD_LETTERS, examine, partition_count, require
 
 log = logging.getLogger(__name__)
@@ -148,17 +150,16 @@ async def _ended(name: str, work: Awaitable[None]) -> None:
     try:
         await work
     except NameTaken as error:
-        sys.stderr.write(f"{name}: {error}\n")
+        say(f"{name}: {error}", err=True)
         _end(error.EXIT_CODE)
     except (PuntualError, KafkaConnectionError):
         raise
-    except Exception:
-        log.exception("%s ends", name)
+    except Exception as error:  # noqa: BLE001 - the last one there is
+        log.critical("%s ends: %s", name, words_of(error))
         _end(1)
 
 
 def _end(code: int) -> NoReturn:
     """At once: threads and tasks of a failed worker may hang, and what is in memory is worth nothing now."""
     logging.shutdown()
-    sys.stderr.flush()
     os._exit(code)

@@ -5,11 +5,17 @@ It has one partition. Where somebody gave it more, what has one key lies on one 
 
 import asyncio
 import heapq
+import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from services.shared.engine.fetch import guard
+from services.shared.log import place_of
+
+log = logging.getLogger(__name__)
 
 _POLL_MS = 500
 #: Messages taken before others get their turn.
@@ -19,10 +25,16 @@ _SLICE = 500
 class TopicLog:
     """Its messages, one after the other."""
 
-    def __init__(self, kafka: str, topic: str, take: Callable[[Any], bool]) -> None:
-        """`take`: takes in a message (as aiokafka has it) and says whether anything is different since."""
+    def __init__(
+        self, kafka: str, topic: str, take: Callable[[Any], bool], refused: Callable[[], None] = lambda: None
+    ) -> None:
+        """`take`: takes in a message (as aiokafka has it) and says whether anything is different since.
+
+        `refused` is called for each message that it raises for; what was known before counts on.
+        """
         self.topic = topic
         self._take = take
+        self._refused = refused
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest", client_id=topic
         )
@@ -30,6 +42,7 @@ class TopicLog:
     async def start(self) -> None:
         """Read all that is there. Raises KafkaError."""
         await self._consumer.start()
+        guard(self._consumer)
         try:
             cluster = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 - asking for one makes it
             self._consumer.assign(
@@ -52,14 +65,24 @@ class TopicLog:
             for place, messages in (await self._consumer.getmany(timeout_ms=_POLL_MS)).items():
                 found[place] += messages
         for message in _in_order(found):
-            self._take(message)
+            self._take_in(message)
 
     async def read(self) -> bool:
         """Take in what has come, or comes in a moment; whether anything is different since. Raises KafkaError."""
         is_new = False
         for message in _in_order(await self._consumer.getmany(timeout_ms=_POLL_MS)):
-            is_new |= self._take(message)
+            is_new |= self._take_in(message)
         return is_new
+
+    def _take_in(self, message: Any) -> bool:  # noqa: ANN401 - as aiokafka has it
+        try:
+            return self._take(message)
+        except Exception as error:  # noqa: BLE001 - others wrote it, and it would be read again at every start
+            self._refused()
+            log.error(  # noqa: TRY400 - its own words may quote what others wrote
+                "%s: offset %d cannot be used and changes nothing: %s", self.topic, message.offset, place_of(error)
+            )
+            return False
 
     async def follow(self, changed: Callable[[], Awaitable[None]]) -> None:
         """Say when anything is different, for ever. Raises KafkaError."""
@@ -77,6 +100,7 @@ async def read_all(kafka: str, partitions: Iterable[TopicPartition], take: Calla
     """Take in all that these partitions hold by now (as aiokafka has it), each in order. Raises KafkaError."""
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
     await consumer.start()
+    guard(consumer)
     try:
         consumer.assign(list(partitions))
         unread = await consumer.end_offsets(consumer.assignment())

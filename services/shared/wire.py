@@ -13,7 +13,7 @@ from typing import Final
 from librt.strings import BytesWriter
 from mypy_extensions import i64, u8
 
-from services.shared.instant import SECOND, Instant
+from services.shared.instant import LAST_SECOND, SECOND, Instant
 
 #: Interpreted, working byte by byte costs more than it saves.
 COMPILED: Final = not __file__.endswith(".py")
@@ -24,8 +24,7 @@ _SHORT: Final = 5
 _LONG: Final = 9
 #: What fits into an enum, or into an int32.
 _MOST: Final = (1 << 31) - 1
-#: Seconds of no use to anybody.
-_LONGEST: Final = 1 << 40
+_NANOS: Final = 1_000_000_000
 
 
 class NotPlain(ValueError):
@@ -55,7 +54,7 @@ class Reader:
 
     def number(self, field: i64) -> i64:
         """An enum or bool."""
-        number = self._long(field)
+        number = self.long(field)
         if number > _MOST:
             raise NotPlain
         return number
@@ -93,16 +92,17 @@ class Reader:
         end, outer = self._chunk_end(), self._end
         self._end = end
         self._next()
-        seconds = self._long(1)
+        seconds = self.long(1)
         nanos = self.number(2)
         self.done()
         self._end = outer
         self._next()
-        if seconds > _LONGEST:  # a sum with it could overflow
+        if seconds > LAST_SECOND or nanos >= _NANOS:  # protobuf refuses it, where it is asked
             raise NotPlain
         return Instant(seconds * SECOND + nanos // 1_000)
 
-    def _long(self, field: i64) -> i64:
+    def long(self, field: i64) -> i64:
+        """A number not below 0 and below 2^63."""
         if self._tag != field << 3 | _NUMBER:
             return 0
         number = self._varint(_LONG)
@@ -194,9 +194,11 @@ def put_text(out: BytesWriter, field: int, text: str) -> None:
 
 
 def put_timestamp(out: BytesWriter, field: int, at: Instant) -> None:
-    """A Timestamp field; nothing for 0."""
+    """A Timestamp field; nothing for 0. Raises ValueError for one before 1970 or after 9999: it is written nowhere."""
     if not at:
         return
+    if at < 0 or at // SECOND > LAST_SECOND:
+        raise ValueError("the time lies before 1970 or after 9999")
     if not COMPILED:
         put_message(out, field, _known_timestamp(at))
         return

@@ -3,7 +3,7 @@
 import asyncio
 from functools import partial
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from services.shared.clock import wall_clock
 from services.shared.engine.skew import Skew
@@ -39,6 +39,7 @@ async def app(settings: SlaSettings) -> None:
         chronicle=Chronicle(horizon(settings)),
         holidays=public_holidays,
         refused=registry.single(Gauge, "puntual_standards_refused").set,
+        unusable=registry.single(Counter, "puntual_standards_messages_refused_total").inc,
     ) as published:
         known = InForce(published.standards)
         skew = Skew()

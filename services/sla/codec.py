@@ -36,8 +36,8 @@ from services.shared.clock import from_timestamp, from_timestamps
 from services.shared.contexts import put_context, stated_in, unpack_context
 from services.shared.engine.machine import Decoder, Labels, Machine, Step
 from services.shared.envelope import Envelope, Limits
-from services.shared.errors import DeadLetterReason, Unusable
-from services.shared.facts import NO_CONTEXT
+from services.shared.errors import DeadLetterReason, NewerVersion, Unusable
+from services.shared.facts import NO_CONTEXT, reuse
 from services.shared.instant import Instant
 from services.shared.keys import ids_of, record_key
 from services.shared.opener import EARLIEST, LATEST, Opener
@@ -83,6 +83,7 @@ def machine(known: InForce, limits: Limits, prefix: str = "puntual.") -> Machine
         step=_step,
         labels=_labels,
         home=home_of,
+        reuse=lambda old, new, facts: reuse(old.facts if old else (), new.facts, facts),
     )
 
 
@@ -137,11 +138,22 @@ class Reading:
         return [
             (
                 record_key(event.customer_id, _METRIC_NAMES[metric], event.subject_id),
-                Fact(event.occurred_at, event.source, event.event_id, kind, said.what, event.context, *said.more),
+                _fact(event, kind, said),
             )
             for metric, kind in said.kinds.items()
             if metric in timed
         ]
+
+
+def _fact(event: Envelope, kind: FactKind, said: "_Said") -> Fact:
+    case, window_start, window_end = (*said.more, *_NO_MORE[len(said.more) :])
+    return Fact(
+        event.occurred_at, event.source, event.event_id, kind, said.what, event.context, case, window_start, window_end,
+        event.sequence,
+    )  # fmt: skip
+
+
+_NO_MORE: tuple[Any, ...] = (NO_CONTEXT, NONE, NONE)
 
 
 def readings(known: InForce, limits: Limits) -> Mapping[str, Reading]:
@@ -415,6 +427,7 @@ def _pack_fact(fact: Fact) -> bytes:
         put_text(out, 8, fact.case[1])
     put_timestamp(out, 9, fact.window_start)
     put_timestamp(out, 10, fact.window_end)
+    put_number(out, 11, fact.sequence)
     return out.getvalue()
 
 
@@ -464,7 +477,7 @@ def _unpack_plain_fact(fact: Reader) -> Fact:
     case = fact.text(7), fact.text(8)
     unpacked = Fact(
         occurred_at, source, event_id, kind, what, context, case if any(case) else NO_CONTEXT,
-        fact.timestamp(9), fact.timestamp(10),
+        fact.timestamp(9), fact.timestamp(10), fact.long(11),
     )  # fmt: skip
     fact.done()
     return unpacked
@@ -486,7 +499,27 @@ def _plain_timestamps(reader: Reader, field: i64) -> tuple[Instant, ...]:
 
 
 def unpack(value: bytes) -> Clock:
-    """The clock in `pack`'s bytes."""
+    """The clock in `pack`'s bytes. Raises NewerVersion where this one would misjudge it."""
+    return _known_clock(_unpacked(value))
+
+
+_NEWEST_METRIC: Final[int] = max(Metric)
+_NEWEST_STATE: Final[int] = max(State)
+_NEWEST_FACT: Final[int] = max(FactKind)
+
+
+def _known_clock(clock: Clock) -> Clock:
+    """The clock, if every number in it means something here."""
+    newest = max([cycle.state for cycle in (*clock.earlier, clock.cycle)])
+    if clock.metric > _NEWEST_METRIC or newest > _NEWEST_STATE:
+        raise NewerVersion("a metric or state")
+    for fact in clock.facts:
+        if fact.kind > _NEWEST_FACT:
+            raise NewerVersion("a fact of a kind")
+    return clock
+
+
+def _unpacked(value: bytes) -> Clock:
     if COMPILED:
         try:
             return _unpack_plain(value)
@@ -519,4 +552,5 @@ def _unpack_fact(fact: pb.Fact) -> Fact:
     return Fact(
         from_timestamp(fact.occurred_at), fact.source, fact.event_id, fact.kind, fact.what, unpack_context(fact),
         case if any(case) else NO_CONTEXT, from_timestamp(fact.window_start), from_timestamp(fact.window_end),
+        fact.sequence,
     )  # fmt: skip

@@ -93,6 +93,8 @@ class Fact(Value, frozen=True):
     #: Of what is scheduled: from when to when.
     window_start: Instant = NONE
     window_end: Instant = NONE
+    #: Which of its source's facts of one instant it is; 0: not said.
+    sequence: int = 0
 
 
 class Cycle(Value, frozen=True):

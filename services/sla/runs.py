@@ -8,6 +8,8 @@ on how the case stood before the instant:
 * a stop and a reopening: it is open afterwards, unless it was closed before;
 * to reopen what is open, to resume what is not held and to hold for the reason it is held for is nothing.
 
+What a source numbers at one instant happened in its order, whatever the ranks say.
+
 What was stopped before it first started is no run at all: it was settled elsewhere, or two clocks differ.
 """
 
@@ -17,7 +19,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from services.shared.facts import NO_CONTEXT, Stated, restated
+from services.shared.facts import NO_CONTEXT, Stated, numbered, restated
 from services.shared.instant import Instant
 from services.sla.model import NONE, Fact, FactKind
 
@@ -93,7 +95,7 @@ class Case:
 
 def case_of(facts: Sequence[Fact]) -> Case:
     """What facts, in any order, come to."""
-    ordered = _in_order(facts)
+    ordered = numbered(_in_order(facts))
     clock = _Clock()
     for fact in ordered:
         step = _STEPS.get(fact.kind)

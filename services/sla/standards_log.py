@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
 
+from aiokafka.errors import MessageSizeTooLargeError
+
 from services.shared.calendars import PublicHolidays
 from services.shared.documents import DocumentError, read_text
 from services.shared.instant import Instant, format_instant
@@ -26,7 +28,7 @@ _LOOK = 5.0
 class StandardsLog:
     """Used as a context; inside, `standards` are those that were published before it was entered."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that it goes by
         self,
         kafka: str,
         topic: str,
@@ -35,13 +37,16 @@ class StandardsLog:
         chronicle: Chronicle,
         holidays: PublicHolidays,
         refused: Callable[[float], None],
+        unusable: Callable[[], None] = lambda: None,
     ) -> None:
+        """`refused`: told 1 while the file cannot be used. `unusable` is called for each message that cannot be."""
         self._kafka = kafka
-        self._log = TopicLog(kafka, topic, self._take)
+        self._log = TopicLog(kafka, topic, self._take, unusable)
         self._file = file
         self._chronicle = chronicle
         self._holidays = holidays
         self._refused = refused
+        self._unusable = unusable
         self._seen: str | None = None
 
     async def __aenter__(self) -> Self:
@@ -82,6 +87,7 @@ class StandardsLog:
         try:
             version = self._chronicle.add(message.value or b"", Instant(message.timestamp * 1_000))
         except DocumentError as error:
+            self._unusable()
             log.error("Offset %d holds no version that is known here: %s", message.offset, error)  # noqa: TRY400
             return False
         if version:
@@ -97,13 +103,23 @@ class StandardsLog:
                 return
             self._seen = text
             name, value = self._packed(text)
+            if self._chronicle.document(name) is None:
+                await self._publish(name, value)
         except DocumentError as error:
             self._refused(1)
             log.error("The file of standards is refused; those published stay in force:\n%s", error)  # noqa: TRY400
             return
         self._refused(0)
-        if self._chronicle.document(name) is None:
+
+    async def _publish(self, name: str, value: bytes) -> None:
+        """Raises DocumentError where Kafka does not take it, KafkaError where it cannot be asked."""
+        try:
             await publish(self._kafka, self._log.topic, name, value)
+        except MessageSizeTooLargeError as error:
+            raise DocumentError(
+                f"{self._file}: with the public holidays of its places it has {len(value):,} bytes, more than the topic"
+                " takes; shorten it, or name fewer places"
+            ) from error
 
     def _packed(self, text: str) -> tuple[str, bytes]:
         book, value = pack_version(text, str(self._file), self._holidays)

@@ -1,6 +1,7 @@
 """The promise service as a subject of the fault suite."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import zip_longest
 
 from puntual.promises.v1 import promise_pb2 as pb
 from tests.chaos.reading import APPOINTMENTS, CALLBACKS, ORDERS, Said, facts_of, micros
@@ -16,6 +17,8 @@ _ENTERED = {
     _NOTED: "noted", _OPEN: "made", _AT_RISK: "at_risk", _BROKEN: "broken", _KEPT: "kept", _KEPT_LATE: "kept_late",
     pb.PROMISE_STATE_WITHDRAWN: "withdrawn",
 }  # fmt: skip
+#: The weightiest last.
+_WEIGHTS = ["noted", "made", "renegotiated", "withdrawn", "kept", "at_risk", "kept_late", "broken", "retracted"]
 _ALERTED, _ALL_WELL = {_BROKEN, _KEPT_LATE}, {_OPEN, _AT_RISK, _KEPT}
 
 
@@ -36,37 +39,60 @@ class _Judge:
         return Account(promise, frozenset(said_in(promise)), _place(promise), _moment(promise))
 
     def step(self, key: bytes, old: pb.Promise | None, new: pb.Promise) -> tuple[str, str]:
-        name = _transition(old, new)
-        return name, f"{key.decode()}:{name}:{micros(new.due_at)}"
+        """Of the weightiest change, and of equal ones of the last cycle."""
+        before, after = _cycles(old) if old else (), _cycles(new)
+        steps = [
+            (_WEIGHTS.index(_transition(was, now)), min(number, len(after)))
+            for number, (was, now) in enumerate(zip_longest(before, after), start=1)
+        ]
+        weight, number = max(steps)
+        name = f"{key.decode()}:{_WEIGHTS[weight]}:{micros(after[number - 1].due_at)}"
+        return _WEIGHTS[weight], name + (f":{number}" if number > 1 else "")
 
     def forbids(self, truth: pb.Promise, said: pb.Promise) -> bool:
         """What was fulfilled late had been broken."""
-        return truth.state not in {_BROKEN, _KEPT_LATE, said.state}
+        cycles, number = _cycles(truth), len(said.earlier)
+        return len(cycles) <= number or cycles[number].state not in {_BROKEN, _KEPT_LATE, said.state}
 
     def stages(self, key: bytes, said: Iterable[Said], since: int, until: int) -> Iterator[Stage]:
         promise = record(key, said, until)
+        number = len(promise.earlier)
         due, warn_at, breach_at = micros(promise.due_at), micros(promise.warn_at), micros(promise.breach_at)
         if promise.reason == pb.PROMISE_REASON_DUE_PASSED:
-            yield Stage("broken", due, (_BROKEN, due), max(since, breach_at), until)
+            yield Stage("broken", due, (number, _BROKEN, due), max(since, breach_at), until)
         unsettled = promise.state == _AT_RISK or promise.reason == pb.PROMISE_REASON_DUE_PASSED
         if unsettled and warn_at:
-            yield Stage("at_risk", due, (_AT_RISK, due), max(since, warn_at), min(until, breach_at))
+            yield Stage("at_risk", due, (number, _AT_RISK, due), max(since, warn_at), min(until, breach_at))
 
 
-def _place(promise: pb.Promise) -> tuple[int, int]:
-    return promise.state, micros(promise.due_at)
+_Cycle = pb.Promise | pb.Cycle
+
+
+def _cycles(promise: pb.Promise) -> Sequence[_Cycle]:
+    return (*promise.earlier, promise)
+
+
+def _place(promise: pb.Promise) -> tuple[int, int, int]:
+    return len(promise.earlier), promise.state, micros(promise.due_at)
 
 
 def _moment(promise: pb.Promise) -> int:
-    if promise.state == _AT_RISK:
-        return micros(promise.warn_at)
-    return micros(promise.breach_at) + 1 if promise.reason == pb.PROMISE_REASON_DUE_PASSED else LONG_AGO
+    return max(map(_since, _cycles(promise)))
 
 
-def _transition(old: pb.Promise | None, new: pb.Promise) -> str:
+def _since(cycle: _Cycle) -> int:
+    if cycle.state == _AT_RISK:
+        return micros(cycle.warn_at)
+    return micros(cycle.breach_at) + 1 if cycle.reason == pb.PROMISE_REASON_DUE_PASSED else LONG_AGO
+
+
+def _transition(old: _Cycle | None, new: _Cycle | None) -> str:
+    if new is None:
+        assert old is not None
+        return "retracted" if old.state in _ALERTED else "renegotiated" if old.state == _AT_RISK else "noted"
     before, after = old.state if old else _NOTED, new.state
     if before == after:
-        return "renegotiated" if old and _place(old) != _place(new) else "noted"
+        return "renegotiated" if old and micros(old.due_at) != micros(new.due_at) else "noted"
     if before in _ALERTED and after in _ALL_WELL:
         return "retracted"
     if (before, after) == (_AT_RISK, _OPEN):

@@ -50,6 +50,7 @@ class Said(NamedTuple):
     consent: int = 0
     reason: str = ""
     context: tuple[str, ...] = ()
+    sequence: int = 0
 
 
 class Refused(Exception):

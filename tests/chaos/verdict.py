@@ -1,6 +1,6 @@
 """What a promise is worth, told once more: from its facts to the record, plainly and with no thought of speed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import unquote
@@ -32,6 +32,8 @@ class _Word(NamedTuple):
     given_at: int
     by_agreement: bool
     announced: int
+    #: The first fact since the last agreement: what the company called off before that counts no more.
+    stands_from: int = 0
 
 
 def record(key: bytes, told: Iterable[Said], now: int) -> pb.Promise:
@@ -47,10 +49,13 @@ def record(key: bytes, told: Iterable[Said], now: int) -> pb.Promise:
         rules_version=VERSION,
         facts=map(_fact, facts),
     )
-    stated = [fact.context for fact in facts if fact.context]
-    set_context(promise.context, latest(stated))
-    if word := _word(facts):
-        _judge(promise, facts, word, KINDS[kind], now)
+    ordered = in_order(facts)
+    set_context(promise.context, latest([fact.context for fact in ordered if fact.context]))
+    *earlier, last = list(cycles(ordered))
+    for number, cycle in enumerate(earlier):
+        _judge(promise.earlier.add(), cycle, word_of(cycle, number), KINDS[kind], now)
+    if _begins(last, len(earlier)):
+        _judge(promise, last, word_of(last, len(earlier)), KINDS[kind], now)
     return promise
 
 
@@ -60,7 +65,7 @@ def said_in(promise: pb.Promise) -> list[Said]:
         Said(
             micros(fact.occurred_at), fact.source, fact.event_id, fact.kind, micros(fact.due_at), fact.due_day, fact.by,
             fact.consent, fact.reason, tuple(getattr(fact.context, name) for name in CONTEXT)
-            if fact.HasField("context") else (),
+            if fact.HasField("context") else (), fact.sequence,
         )
         for fact in promise.facts
     ]  # fmt: skip
@@ -79,28 +84,104 @@ def latest(stated: Sequence[Sequence[str]]) -> Sequence[str]:
     return [next((text for text in reversed(column) if text), "") for column in zip(*stated, strict=True)]
 
 
-def _word(facts: Sequence[Said]) -> _Word | None:
-    first = next((fact for fact in facts if fact.kind == pb.FACT_KIND_PROMISED), None)
-    if first is None:
-        return None
+# --- order and cycles
+
+
+def in_order(facts: Sequence[Said]) -> list[Said]:
+    """As they happened; of one instant what was done comes before what was called off, and that before a new word."""
+    done = {fact.occurred_at for fact in facts if fact.kind == pb.FACT_KIND_FULFILLED}
+
+    def place(fact: Said) -> tuple[object, ...]:
+        rank = _RANKS.index(fact.kind)
+        if fact.due_at and fact.occurred_at not in done:
+            rank += len(_RANKS)
+        return fact.occurred_at, rank, fact[4:10], fact.source, fact.event_id
+
+    assert not any(fact.sequence for fact in facts), "no tale numbers its events"
+    return sorted(facts, key=place)
+
+
+_RANKS = (
+    pb.FACT_KIND_PROMISED, pb.FACT_KIND_RENEGOTIATED, pb.FACT_KIND_ATTEMPTED, pb.FACT_KIND_FULFILLED,
+    pb.FACT_KIND_NO_SHOW, pb.FACT_KIND_CANCELLED, pb.FACT_KIND_WAIVED,
+)  # fmt: skip
+_ENDS = (pb.FACT_KIND_NO_SHOW, pb.FACT_KIND_CANCELLED, pb.FACT_KIND_WAIVED)
+
+
+def cycles(facts: Sequence[Said]) -> Iterator[list[Said]]:
+    """Cut where a word is given that is another one."""
+    present: list[Said] = []
+    number = 0
+    for fact in facts:
+        if fact.due_at and _begins(present, number) and _is_another(fact, present, word_of(present, number)):
+            ended = next(each.occurred_at for each in present if each.kind in (*_ENDS, pb.FACT_KIND_FULFILLED))
+            first = present.index(_first(present, number))
+            keep = [
+                each for index, each in enumerate(present)
+                if index <= first or ended == fact.occurred_at or each.occurred_at < fact.occurred_at
+            ]  # fmt: skip
+            yield keep
+            present, number = [each for each in present if each not in keep], number + 1
+        present.append(fact)
+    yield present
+
+
+def _begins(facts: Sequence[Said], number: int) -> bool:
+    return any(_gives(fact, number) for fact in facts)
+
+
+def _gives(fact: Said, number: int) -> bool:
+    return fact.kind == pb.FACT_KIND_PROMISED or (number > 0 and bool(fact.due_at) and _agreed(fact))
+
+
+def _first(facts: Sequence[Said], number: int) -> Said:
+    return next(fact for fact in facts if _gives(fact, number))
+
+
+def _agreed(fact: Said) -> bool:
+    wanted = fact.by == PARTY_CUSTOMER and fact.consent == CONSENT_UNSPECIFIED
+    return wanted or fact.consent == CONSENT_ACCEPTED
+
+
+def _is_another(fact: Said, before: Sequence[Said], word: _Word) -> bool:
+    ends = [each for each in before[word.stands_from :] if each.kind in _ENDS]
+    is_promise = fact.kind == pb.FACT_KIND_PROMISED
+    if any(each.kind == pb.FACT_KIND_FULFILLED for each in before):
+        return is_promise and (bool(ends) or fact.due_at != word.due)
+    if is_promise or not ends:
+        return is_promise and bool(ends)
+    ours = all(
+        each.kind == pb.FACT_KIND_CANCELLED and each.by != PARTY_CUSTOMER and each.consent != CONSENT_ACCEPTED
+        for each in ends
+    )
+    return _agreed(fact) and not (ours and fact.occurred_at <= word.due)
+
+
+def word_of(facts: Sequence[Said], number: int) -> _Word:
+    """The word in force in a cycle."""
+    first = _first(facts, number)
     word = _Word(first.due_at, first.due_at, first.occurred_at, False, first.due_at)
-    for fact in takewhile(lambda fact: fact.kind != pb.FACT_KIND_FULFILLED, facts):
-        if fact is first or not fact.due_at or fact.occurred_at < first.occurred_at:
+    start = facts.index(first)
+    for index, fact in enumerate(takewhile(lambda fact: fact.kind != pb.FACT_KIND_FULFILLED, facts)):
+        if index <= start or not fact.due_at:
             continue
         word = word._replace(announced=fact.due_at)
-        wanted = fact.by == PARTY_CUSTOMER and fact.consent == CONSENT_UNSPECIFIED
-        in_time = fact.occurred_at <= word.due
-        if in_time and (wanted or fact.consent == CONSENT_ACCEPTED) and fact.due_at != word.due:
-            word = word._replace(due=fact.due_at, given_at=fact.occurred_at, by_agreement=True)
+        if _agreed(fact) and fact.occurred_at <= word.due:
+            word = word._replace(stands_from=index)
+            if fact.due_at != word.due:
+                word = word._replace(due=fact.due_at, given_at=fact.occurred_at, by_agreement=True)
     return word
 
 
-def _judge(promise: pb.Promise, facts: Sequence[Said], word: _Word, spans: Spans, now: int) -> None:
+# --- the verdict
+
+
+def _judge(promise: pb.Promise | pb.Cycle, facts: Sequence[Said], word: _Word, spans: Spans, now: int) -> None:
     latest = word.due + spans.tolerance
     breach_at = word.due + max(spans.tolerance, spans.grace)
     lead = min(spans.warning, (word.due - word.given_at) // 2)
     warn_at = word.due - lead if lead > 0 else 0
-    outcome = _outcome(facts, latest)
+    outcome = _outcome(facts[word.stands_from :], latest)
     if outcome is None and now > breach_at:
         outcome = pb.PROMISE_STATE_BROKEN, pb.PROMISE_REASON_DUE_PASSED, word.due
     if outcome is None:
@@ -161,6 +242,7 @@ def _fact(said: Said) -> pb.Fact:
     fact = pb.Fact(
         event_id=said.event_id, source=said.source, kind=pb.FactKind.ValueType(said.kind), due_day=said.due_day,
         by=Party.ValueType(said.by), consent=Consent.ValueType(said.consent), reason=said.reason,
+        sequence=said.sequence,
     )  # fmt: skip
     set_time(fact.occurred_at, said.occurred_at)
     if said.due_at:

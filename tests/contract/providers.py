@@ -312,7 +312,8 @@ class MailProvider:
     def channel(self, **settings: Any) -> Channel:
         """Sends to this server."""
         people = {"from": "puntual@example.com", "to": ["a@example.com", "b@example.com"]}
-        return made("email", {"host": "127.0.0.1", "port": self.port, "tls": "none", **people, **settings})
+        here = {"host": "127.0.0.1", "port": self.port, "tls": "none", "networks": LOOPBACK}
+        return made("email", {**here, **people, **settings})
 
 
 @asynccontextmanager

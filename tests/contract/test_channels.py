@@ -838,6 +838,28 @@ async def test_what_a_reply_code_means(mail_provider: MailProvider, code: int, o
     assert await attempt(mail_provider.channel()) == outcome
 
 
+@pytest.mark.parametrize("host", ["localhost", "0x7f.1", "2130706433"])
+async def test_no_mail_goes_into_a_network_that_was_not_allowed(
+    mail_provider: MailProvider, host: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever a name stands for when it is connected to; an address is refused when it is read."""
+    elsewhere = ["10.0.0.0/8"]
+    assert await attempt(mail_provider.channel(host=host, networks=elsewhere)) == Refused(Failure.BLOCKED_ADDRESS)
+    with pytest.raises(DocumentError, match="host: is at an address that is not public; if that is meant"):
+        mail_provider.channel(networks=elsewhere)
+    assert "list its network under `networks`" in caplog.text
+    assert not mail_provider.mails
+    assert isinstance(await attempt(mail_provider.channel(host="localhost")), Accepted)
+
+
+def test_a_password_is_not_sent_in_the_clear(mail_provider: MailProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says so when the settings are read, and what to write."""
+    monkeypatch.setenv("SMTP_PASSWORD", "hunter2")
+    with pytest.raises(DocumentError, match="is none, so that anybody on the way reads the password; write starttls"):
+        mail_provider.channel(username="puntual", password="env:SMTP_PASSWORD")
+    mail_provider.channel(username="puntual", password="env:SMTP_PASSWORD", tls="starttls")
+
+
 async def test_one_bad_address_does_not_bother_the_others_twice(mail_provider: MailProvider) -> None:
     """Those who got it count; only if nobody did is it tried again, or refused."""
     mail_provider.recipients = {"b@example.com": 550}

@@ -124,7 +124,7 @@ def email(calls: Calls) -> Iterator[str]:
     server = Controller(Mailbox(), hostname=HOST, port=free_port())
     server.start()
     try:
-        address = f"host: {HOST}, port: {server.port}, tls: none, timeout: 40s"
+        address = f"host: {HOST}, port: {server.port}, tls: none, networks: [127.0.0.0/8], timeout: 40s"
         yield f"{{{address}, from: puntual@example.com, to: [desk@example.com]}}"
     finally:
         server.stop()

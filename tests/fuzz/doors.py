@@ -33,7 +33,7 @@ from services.shared.duration import parse_duration
 from services.shared.engine.keeper import Keeper
 from services.shared.engine.machine import Machine
 from services.shared.engine.relay import Relay
-from services.shared.engine.stage import DeadLetters
+from services.shared.engine.dead_letters import DeadLetters
 from services.shared.engine.store import PartitionStore
 from services.shared.envelope import Limits
 from services.shared.errors import PuntualError

@@ -1,12 +1,12 @@
 """The console: notifications on standard output. What nothing else delivers ends up here."""
 
-import sys
 from textwrap import indent
 from typing import TextIO
 
 from services.notifier.channels.channel import Message
 from services.notifier.outbox import Accepted, Outcome
 from services.shared.fields import Fields
+from services.shared.terminal import write
 
 
 class Console:
@@ -23,7 +23,7 @@ class Console:
     async def send(self, message: Message) -> Outcome:
         """Print it; that cannot fail in a way that trying again would mend."""
         lines = f"{message.severity.upper()}  {message.subject}\n{indent(message.text, '  ')}"
-        print(lines, file=self._stream or sys.stdout, flush=True)
+        write(lines, to=self._stream)
         return Accepted()
 
     async def close(self) -> None:

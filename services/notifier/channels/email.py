@@ -1,5 +1,7 @@
 """E-mail by SMTP. A resolution stands in the thread of the message it answers."""
 
+import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.errors import MessageError
@@ -9,9 +11,20 @@ from email.message import EmailMessage
 import aiosmtplib
 
 from services.notifier.channels.channel import Message
+from services.notifier.channels.networks import (
+    REMEDY,
+    BlockedAddress,
+    Network,
+    address_of,
+    allows,
+    connected,
+    read_networks,
+)
 from services.notifier.outbox import Accepted, Failure, Outcome, Refused, TryAgain
 from services.shared.fields import Fields, Secret
 from services.shared.instant import SECOND
+
+log = logging.getLogger(__name__)
 
 #: How many earlier mails a mail refers to.
 _REFERENCES = 10
@@ -30,12 +43,14 @@ class Email:
     to: Sequence[str]
     username: str | None = None
     password: Secret | None = None
+    #: Private ones that may be reached.
+    networks: Sequence[Network] = ()
     #: Seconds.
     timeout: float = 15.0
 
     @classmethod
     def read(cls, settings: Fields) -> "Email":
-        """`host`, `from`, `to`; optionally `tls` (starttls, tls, none), `port`, `username`, `password`, `timeout`."""
+        """`host`, `from`, `to`; optionally `tls`, `port`, `username`, `password`, `networks`, `timeout`."""
         tls = settings.text("tls", "starttls", one_of=TLS)
         email = cls(
             host=settings.text("host"),
@@ -45,6 +60,7 @@ class Email:
             to=settings.texts("to"),
             username=settings.text("username", "") or None,
             password=settings.secret("password"),
+            networks=read_networks(settings),
             timeout=settings.span("timeout", "15s") / SECOND,
         )
         for name, addresses in (("from", [email.sender]), ("to", email.to)):
@@ -53,6 +69,10 @@ class Email:
                     settings.problem(name, f"{address!r} is no address; write somebody@example.com")
         if "username" in settings and "password" not in settings:
             settings.problem("password", "is missing; write env:NAME or file:/path")
+        if tls == "none" and "password" in settings:
+            settings.problem("tls", "is none, so that anybody on the way reads the password; write starttls or tls")
+        if address_of(email.host) and not allows(email.networks, email.host):
+            settings.problem("host", REMEDY)
         return email
 
     async def send(self, message: Message) -> Outcome:
@@ -62,16 +82,22 @@ class Email:
         except ValueError:  # the secret is gone
             return TryAgain(Failure.AUTH)
         try:
+            mail = self.compose(message)
+            async with asyncio.timeout(self.timeout):
+                way = await connected(self.host, self.port, self.networks)
             refused, response = await aiosmtplib.send(
-                self.compose(message),
+                mail,
                 hostname=self.host,
-                port=self.port,
+                sock=way,
                 use_tls=self.tls == "tls",
                 start_tls=self.tls == "starttls",
                 username=self.username,
                 password=password,
                 timeout=self.timeout,
             )
+        except BlockedAddress:
+            log.error("address is not public; if it is meant, list its network under `networks` of the target")  # noqa: TRY400
+            return Refused(Failure.BLOCKED_ADDRESS)
         except (aiosmtplib.SMTPException, MessageError, OSError, ValueError) as error:
             return classify(error)
         # Where only some were refused, sending it again would bother the others for their sake.

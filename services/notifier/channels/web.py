@@ -10,7 +10,6 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ import aiohttp
 import msgspec
 from aiohttp.abc import ResolveResult
 
+from services.notifier.channels.networks import REMEDY, BlockedAddress, Network, address_of, allows, read_networks
 from services.notifier.outbox import Accepted, Failure, Outcome, Refused, TryAgain
 from services.shared.fields import Fields, Secret
 from services.shared.instant import SECOND
@@ -34,11 +34,6 @@ MEANINGS: Mapping[int, Outcome] = {
     413: Refused(Failure.TOO_LARGE),
     429: TryAgain(Failure.RATE_LIMITED),
 }
-
-Network = IPv4Network | IPv6Network
-
-_GLOBAL_UNICAST, _NAT64 = IPv6Network("2000::/3"), IPv6Network("64:ff9b::/96")
-_TEREDO = IPv6Network("2001::/32")
 
 
 class Answer(NamedTuple):
@@ -59,10 +54,6 @@ class Answer(NamedTuple):
         return answer if isinstance(answer, dict) else {}
 
 
-class BlockedAddress(OSError):
-    """An address that is neither public nor in a network that the target allows."""
-
-
 class Web:
     """The way to the servers of one target."""
 
@@ -74,13 +65,7 @@ class Web:
     @classmethod
     def read(cls, settings: Fields) -> "Web":
         """Optionally `networks` (private ones that may be reached) and `timeout`."""
-        networks: list[Network] = []
-        for written in settings.texts("networks", ()):
-            try:
-                networks.append(ip_network(written))
-            except ValueError:
-                settings.problem("networks", f"{written!r} is no network; write for example 10.0.0.0/8")
-        return cls(networks, settings.span("timeout", "10s") / SECOND)
+        return cls(read_networks(settings), settings.span("timeout", "10s") / SECOND)
 
     def url(self, settings: Fields, default: str | None = None) -> str | Secret:
         """The field `url`: a web address, or a reference to a secret one."""
@@ -116,15 +101,12 @@ class Web:
             host = None
         if not host:
             raise ValueError("is no web address; write https://..., env:NAME or file:/path")
-        if _address(host) and not self.allows(host):
-            raise ValueError(
-                "is at an address that is not public; if that is meant, allow its network: networks: [10.0.0.0/8]"
-            )
+        if address_of(host) and not self.allows(host):
+            raise ValueError(REMEDY)
 
     def allows(self, host: str) -> bool:
         """Whether an address may be connected to: it is public, or in a network that was allowed."""
-        address = _address(host)
-        return address is not None and (_is_public(address) or any(address in network for network in self._networks))
+        return allows(self._networks, host)
 
     async def send(
         self,
@@ -191,24 +173,6 @@ class _Resolver(aiohttp.ThreadedResolver):
         if not allowed:
             raise BlockedAddress
         return allowed
-
-
-def _address(host: str) -> IPv4Address | IPv6Address | None:
-    """The address where packets to a literal one end up; None where it is none."""
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-    if isinstance(address, IPv4Address):
-        return address
-    translated = IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
-    return address.ipv4_mapped or address.sixtofour or translated or address
-
-
-def _is_public(address: IPv4Address | IPv6Address) -> bool:
-    if isinstance(address, IPv6Address) and (address not in _GLOBAL_UNICAST or address in _TEREDO):
-        return False
-    return address.is_global and not address.is_multicast
 
 
 async def _beginning(content: aiohttp.StreamReader, room: int) -> bytes:

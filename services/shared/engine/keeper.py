@@ -6,15 +6,16 @@ before anything else happens to the partition, which the lane sees to.
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
-from typing import Generic
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
+from typing import Final, Generic
 
-from services.shared.engine.machine import F, Labels, Machine, R
+from services.shared.engine.dead_letters import DeadLetters
+from services.shared.engine.machine import F, Labels, Machine, R, Step
 from services.shared.engine.meter import Meter
 from services.shared.engine.stage import (
     JSON_HEADER,
-    DeadLetters,
+    LARGEST_MESSAGE,
     Message,
     Origin,
     Result,
@@ -23,7 +24,7 @@ from services.shared.engine.stage import (
     tick_of,
 )
 from services.shared.engine.store import PartitionStore
-from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.errors import DeadLetterReason, Reused, Unusable
 from services.shared.instant import SECOND, Instant, format_instant
 from services.shared.log import place_of
 
@@ -31,6 +32,14 @@ log = logging.getLogger(__name__)
 
 #: A record must fit into one Kafka message of the default size.
 MAX_RECORD_BYTES = 900_000
+#: Bytes that a topic of records takes at most: what time alone adds to a record may make it larger than facts can.
+_MAX_WRITE_BYTES: Final = 4_000_000
+#: How long a record that could not be judged is left alone.
+PUT_OFF: Final = 600 * SECOND
+
+#: What a step comes to, ready to be kept: the step and its write (None: nothing changes), the record as it lies in
+#: memory (None: it is forgotten), when to look at it (None: that is queued already), and what is written down.
+_Change = tuple[Step | None, Write | None, bytes | None, Instant | None, Sequence[Write]]
 
 
 class Keeper(Generic[R, F]):
@@ -61,18 +70,21 @@ class Keeper(Generic[R, F]):
         batch = _Batch(self, partition, now)
         origin = Origin(topic, partition)
         facts: dict[bytes, list[F]] = {}
-        latest, ignored, dead, ticks = Instant(0), 0, 0, 0
+        latest, ignored = Instant(0), 0
+        #: Offsets of messages that need not be looked at again.
+        dead, ticks = set[int](), set[int]()
         decode = self.machine.inputs[topic]
         for message in messages:
             try:
                 headers = message.headers
                 if headers and (tick := tick_of(message)):
-                    latest, ticks = max(latest, tick), ticks + 1
+                    latest = max(latest, tick)
+                    ticks.add(message.offset)
                     continue
                 found = decode(message.value or b"", bool(headers) and JSON_HEADER in headers)
             except Exception as error:  # noqa: BLE001 - no message may stop those behind it
                 batch.writes.append(self._dead_letters.refuse(origin, message, error, self._meter))
-                dead += 1
+                dead.add(message.offset)
                 continue
             used = False
             for key, fact in found:
@@ -85,12 +97,14 @@ class Keeper(Generic[R, F]):
                 else:
                     known.append(fact)
             ignored += not used
-        refused = {key: problem for key, new in facts.items() if (problem := batch.fold(key, new))}
+        refused = {key for key, new in facts.items() if batch.fold(key, new)}
+        set_aside = len(dead)
         if refused:
-            dead += self._set_aside(batch, origin, refused, messages)
-        used_count = len(messages) - ignored - dead - ticks
+            unseen = [each for each in messages if each.offset not in dead and each.offset not in ticks]
+            set_aside += self._one_by_one(batch, origin, refused, unseen)
+        used_count = len(messages) - ignored - set_aside - len(ticks)
         count_outcomes(
-            self._meter, topic, (("used", used_count), ("ignored", ignored), ("dead", dead), ("tick", ticks))
+            self._meter, topic, (("used", used_count), ("ignored", ignored), ("dead", set_aside), ("tick", len(ticks)))
         )
         if latest:
             self._meter.event_age(topic, (now - latest) / SECOND)
@@ -103,38 +117,60 @@ class Keeper(Generic[R, F]):
         for key, fact in facts:
             by_key[key].append(fact)
         for key, new in by_key.items():
-            if problem := batch.fold(key, new):
-                log.error("A fact of this worker's own making could not be kept: %s", place_of(problem))
+            if batch.fold(key, new) is None:
+                continue
+            for fact in new:
+                if problem := batch.fold(key, [fact]):
+                    log.error("A fact of this worker's own making could not be kept: %s", place_of(problem))
         return batch.result(None)
 
     def sweep(self, partition: int, clock: Instant, now: Instant, limit: int) -> Result:
-        """Judge again what is due by `clock`, at most `limit` records; `now` is when it is announced."""
-        store, machine = self.stores[partition], self.machine
+        """Judge again what is due by `clock`, at most `limit` records; `now` is when it is announced.
+
+        What cannot be judged stays as it is, is said, and looked at again later.
+        """
+        store = self.stores[partition]
         batch = _Batch(self, partition, now)
         popped = list(store.deadlines.pop_due(clock, limit))
+        problems: list[Exception] = []
         for _, key in popped:
-            old = store.get(key)
-            deadline = None if old is None else machine.next_deadline(old)
-            if old is None or deadline is None:
-                continue
-            if deadline > clock:
-                store.deadlines.add(deadline, key)
-                continue
-            new = machine.due(old, clock)
-            batch.write(key, old, new, None if new is None else machine.pack(new), look_again=True)
+            try:
+                batch.look(key, clock)
+            except Exception as error:  # noqa: BLE001 - no record may keep others from being judged
+                problems.append(error)
+                store.unjudged.add(key)
+                store.deadlines.add(Instant(clock + PUT_OFF), key)
+        if problems:
+            log.error(
+                "%d records of partition %d could not be judged and stay as they are; they are looked at again in"
+                " %d s. The first: %s", len(problems), partition, PUT_OFF // SECOND, place_of(problems[0]),
+            )  # fmt: skip
         return batch.result(None, len(popped))
 
-    def _set_aside(
-        self, batch: "_Batch[R, F]", origin: Origin, refused: Mapping[bytes, Exception], messages: Sequence[Message]
+    def not_understood(self) -> int:
+        """How many records are kept as they are, because this version cannot read or judge them."""
+        return sum([len(store.opaque) + len(store.unjudged) for store in self.stores.values()])
+
+    def _one_by_one(
+        self, batch: "_Batch[R, F]", origin: Origin, refused: Collection[bytes], messages: Iterable[Message]
     ) -> int:
-        """Dead-letter the messages with facts that a record cannot take. Rare, so they are decoded again."""
+        """Fold what records did not take together message by message; dead-letter those that cannot be taken.
+
+        Rare, so the messages are decoded again. How many were set aside. A fact whose id was used before is folded all
+        the same, as which of the two counts must not hang on which came first: its message is set aside, too.
+        """
         decode, count = self.machine.inputs[origin.topic], 0
         for message in messages:
+            problem: Exception | None = None
             try:
-                found = decode(message.value or b"", JSON_HEADER in message.headers)
-            except Exception:  # noqa: BLE001, S112 - it is a dead letter already
-                continue
-            if problem := next((refused[key] for key, _ in found if key in refused), None):
+                for key, fact in decode(message.value or b"", JSON_HEADER in message.headers):
+                    if key in refused:
+                        problem = batch.fold(key, [fact], alone=True) or problem
+            except Exception as error:  # noqa: BLE001 - what it says may hang on the time
+                problem = error
+            if problem:
+                if isinstance(problem, Reused):
+                    self._meter.reused(problem.source)
                 batch.writes.append(self._dead_letters.refuse(origin, message, problem, self._meter))
                 count += 1
         return count
@@ -145,7 +181,7 @@ def transition_of(write: Write) -> str:
     return write.headers[0][1].decode()
 
 
-@cache
+@lru_cache(256)
 def _transition_header(transition: bytes) -> tuple[str, bytes]:
     return "transition", transition
 
@@ -168,26 +204,58 @@ class _Batch(Generic[R, F]):
         self._settled: defaultdict[Labels, list[float]] = defaultdict(list)
         self._breached: list[Instant] = []
 
-    def fold(self, key: bytes, facts: Sequence[F]) -> Exception | None:
-        """Fold facts into the record of a key. Returns why it cannot take them; it then stays as it was."""
-        old = self._store.get(key)
-        if old is None and (problem := self._misplaced(key)):
-            return problem
+    def fold(self, key: bytes, facts: Sequence[F], *, alone: bool = False) -> Exception | None:
+        """Fold facts into the record of a key. Returns why it cannot take them; it then stays as it was.
+
+        `alone`: it is one fact, and is folded though its id was used before: that is only told.
+        """
         try:
-            new = self._machine.fold(key, old, facts)
-            same = new is old or new == old
-            value = None if same or new is None else self._machine.pack(new)
+            change, reused = self._folded(key, facts)
         except Exception as error:  # noqa: BLE001 - no fact may stop those of other records
             return error
-        if same:
-            self._note(key, old, new, facts)
-            return None
+        if reused is None or alone:
+            self._commit(key, change)
+        return reused
+
+    def look(self, key: bytes, clock: Instant) -> None:
+        """Judge a record whose deadline was due by `clock`. Raises whatever it cannot be judged for; it then stays."""
+        machine, store = self._machine, self._store
+        old = store.get(key)
+        deadline = None if old is None else machine.next_deadline(old)
+        if old is None or deadline is None:
+            return
+        if deadline > clock:
+            store.deadlines.add(deadline, key)
+            return
+        new = machine.due(old, clock)
+        self._commit(key, self._prepared(key, old, new, None if new is None else machine.pack(new), (), None))
+
+    def _folded(self, key: bytes, facts: Sequence[F]) -> tuple["_Change", Exception | None]:
+        """What these facts make of the record of a key, and which id was used again, if one was.
+
+        Raises whatever they cannot be taken for.
+        """
+        machine, store = self._machine, self._store
+        if store.opaque and key in store.opaque:
+            raise Unusable(
+                DeadLetterReason.NOT_UNDERSTOOD,
+                "its record cannot be read by this version; bring the worker up to date, then replay this",
+            )
+        old = store.get(key)
+        if old is None and (problem := self._misplaced(key)):
+            raise problem
+        new = machine.fold(key, old, facts)
+        reuse = machine.reuse
+        reused = reuse(old, new, facts) if reuse is not None and new is not None else None
+        if new is old or new == old:
+            return (None, None, None, None, self._entries(key, old, new, facts)), reused
+        value = None if new is None else machine.pack(new)
         if value is not None and len(value) > MAX_RECORD_BYTES:
-            return Unusable(
+            raise Unusable(
                 DeadLetterReason.TOO_LARGE, "the record has too many facts; it stays as it was without this one"
             )
-        self.write(key, old, new, value, facts)
-        return None
+        waiting = None if old is None else machine.next_deadline(old)
+        return self._prepared(key, old, new, value, facts, waiting), reused
 
     def _misplaced(self, key: bytes) -> Unusable | None:
         """Why a new record must not begin here: facts of one subject on two partitions are half-truths on both."""
@@ -200,53 +268,63 @@ class _Batch(Generic[R, F]):
             " customer, the subject's) as key, and murmur2 as partitioner",
         )
 
-    def write(
-        self,
-        key: bytes,
-        old: R | None,
-        new: R | None,
-        value: bytes | None,
-        facts: Sequence[F] = (),
-        *,
-        look_again: bool = False,
-    ) -> None:
-        """Keep, announce and journal a record and its packed `value`; None forgets it.
+    def _prepared(
+        self, key: bytes, old: R | None, new: R | None, value: bytes | None, facts: Sequence[F], waiting: Instant | None
+    ) -> "_Change":
+        """All that keeps, announces and journals a record and its packed `value`; None forgets it.
 
-        `facts`: those that made the difference. `look_again`: the deadline entry of `old` was consumed.
+        `facts`: those that made the difference. `waiting`: what the queue of deadlines holds for it already. Whatever
+        may go wrong goes wrong here, before anything is changed.
         """
-        machine, store = self._machine, self._store
+        machine = self._machine
         step = machine.step(key, old, new)
+        if len(key) + len(value or b"") + len(step.id) > _MAX_WRITE_BYTES:
+            raise Unusable(DeadLetterReason.TOO_LARGE, "the record with its key does not fit into a message")
+        headers = [_transition_header(step.name), ("transition-id", step.id), self._announced_at]
+        write = Write(machine.records, self._partition, key, value, headers)
+        data = None if new is None else self._store.encoded(new)
+        deadline = None if new is None else machine.next_deadline(new)
+        # An entry that comes too early is moved when its time comes: putting off adds none.
+        if deadline is not None and waiting is not None and waiting <= deadline:
+            deadline = None
+        return step, write, data, deadline, self._entries(key, old, new, facts)
+
+    def _entries(self, key: bytes, old: R | None, new: R | None, facts: Sequence[F]) -> Sequence[Write]:
+        """What is written down of a step."""
+        journal = self._machine.journal
+        if journal is None:
+            return ()
+        entries = list(journal.entries(key, old, new, facts, self._now))
+        if entries and len(key) + max(map(len, entries)) > LARGEST_MESSAGE:
+            raise Unusable(DeadLetterReason.TOO_LARGE, "what is written down of it does not fit into a message")
+        return [Write(journal.topic, self._partition, key, entry, []) for entry in entries]
+
+    def _commit(self, key: bytes, change: "_Change") -> None:
+        """Keep what was prepared. Nothing here depends on what a message or a record holds."""
+        step, write, data, deadline, entries = change
+        self._ahead += entries
+        if step is None or write is None:
+            return
+        store = self._store
         self._steps[step.before, step.after, step.name] += 1
-        if new is None or value is None:
+        if data is None:
             store.drop(key)
         else:
-            store.put(key, new)
-            self._expect(key, None if look_again or old is None else machine.next_deadline(old), new)
-        headers = [_transition_header(step.name), ("transition-id", step.id), self._announced_at]
-        self.writes.append(Write(machine.records, self._partition, key, value, headers))
-        self._note(key, old, new, facts)
+            store.keep(key, data)
+        if deadline is not None:
+            store.deadlines.add(deadline, key)
+        if store.unjudged:
+            store.unjudged.discard(key)
+        self.writes.append(write)
         if step.margin is not None and step.after is not None:
             self._settled[step.after].append(step.margin)
         if step.breached_at is not None:
             self._breached.append(step.breached_at)
 
-    def _note(self, key: bytes, old: R | None, new: R | None, facts: Sequence[F]) -> None:
-        journal = self._machine.journal
-        if journal is not None:
-            for entry in journal.entries(key, old, new, facts, self._now):
-                self._ahead.append(Write(journal.topic, self._partition, key, entry, []))
-
     def result(self, event_time: Instant | None, looked: int = 0) -> Result:
         """All of it, measured."""
         self._measure()
         return Result(self.writes, event_time, looked, self._ahead)
-
-    def _expect(self, key: bytes, waiting: Instant | None, new: R) -> None:
-        """Make sure the queue will look at the record in time. `waiting`: what is already queued for it."""
-        deadline = self._machine.next_deadline(new)
-        # An entry that comes too early is moved when its time comes: putting off adds none.
-        if deadline is not None and (waiting is None or deadline < waiting):
-            self._store.deadlines.add(deadline, key)
 
     def _measure(self) -> None:
         meter, counts = self._meter, self._store.counts

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from services.shared.errors import Unusable
 from services.shared.instant import Instant
 from services.shared.value import Value
 
@@ -96,3 +97,6 @@ class Machine(Generic[R, F]):
     home: Callable[[bytes, int], int] | None = None
     #: What is written down of every step beside the record; None: nothing.
     journal: Journal[R, F] | None = None
+    #: Old record, folded record, the facts → what is wrong where an event id was used again for something else. The
+    #: record is as it is whichever came first; the message that came second is set aside all the same.
+    reuse: Callable[[R | None, R, Sequence[F]], Unusable | None] | None = None

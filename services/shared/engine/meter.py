@@ -22,6 +22,9 @@ class Meter(Protocol):
     def dead_letter(self, topic: str, reason: str) -> None:
         """One message went to dead letters."""
 
+    def reused(self, source: str) -> None:
+        """A source used an event id again for something else."""
+
     def records(self, kind: str, state: str, delta: int) -> None:
         """Change of the number of records kept in a state."""
 
@@ -39,6 +42,9 @@ class Meter(Protocol):
 
         So far is the time of the slowest partition behind the present; where a partition has none yet, since take-over.
         """
+
+    def not_understood(self, records: int) -> None:
+        """So many records are kept as they are, because this version cannot read or judge them."""
 
     def committed(self, topic: str, partition: int) -> None:
         """The commit frontier of a partition advanced just now."""

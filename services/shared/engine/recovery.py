@@ -14,6 +14,7 @@ from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from faust.types import TP
 from mode import Service
 
+from services.shared.engine.dead_letters import Unread
 from services.shared.engine.lane import Lane
 from services.shared.engine.meter import Meter
 from services.shared.engine.runtime import Runtime
@@ -200,7 +201,7 @@ class LaneRecovery(Recovery):
         store = self.runtime.keeper.stores.get(tp.partition)
         if store is None or epoch != self.runtime.epoch or tp not in self.active_tps or self._restored(tp):
             return
-        store.restore((record.key, record.value) for record in records)
+        store.restore((record.key, record.value) for record in _readable(tp, records))
         store.next_offset = records[-1].offset + 1
         self._heard.set()
 
@@ -263,6 +264,20 @@ class LaneRecovery(Recovery):
         self.tables.on_standbys_ready()
         app.on_rebalance_end()
         log.info("Serving %d partitions", len(self.runtime.partitions()))
+
+
+def _readable(tp: TP, records: Sequence[Any]) -> Iterable[Any]:
+    """Those that are records. Raises TruncatedLog where this service's own are damaged.
+
+    What only others can have written (compressed beyond measure, say) is left out, and said.
+    """
+    for record in records:
+        if isinstance(record, Unread):
+            if record.damaged:
+                raise TruncatedLog(tp, f"is damaged at the offsets {record.first} to {record.offset}")
+            log.error("%s: offsets %d to %d are left out: %s", tp, record.first, record.offset, record.detail)
+        else:
+            yield record
 
 
 class LaneTables(TableManager):

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from services.shared.engine.dead_letters import DeadLetters
 from services.shared.engine.meter import Meter
-from services.shared.engine.stage import DeadLetters, Message, Origin, Result, Write, count_outcomes
+from services.shared.engine.stage import LARGEST_MESSAGE, Message, Origin, Result, Write, count_outcomes
+from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import Instant
 
 #: One message → the writes it becomes; none where it concerns nobody. Raises `Unusable`.
@@ -30,6 +32,7 @@ class Relay:
         for message in messages:
             try:
                 new = list(forward(message))
+                _check(new)
             except Exception as error:  # noqa: BLE001 - no message may stop those behind it
                 new = [self._dead_letters.refuse(Origin(topic, partition), message, error, self._meter)]
                 dead += 1
@@ -38,3 +41,10 @@ class Relay:
         used = len(messages) - ignored - dead
         count_outcomes(self._meter, topic, (("used", used), ("ignored", ignored), ("dead", dead)))
         return Result(writes)
+
+
+def _check(writes: Iterable[Write]) -> None:
+    """Raises Unusable for what its topic would not take: Kafka's refusal would end the worker."""
+    for write in writes:
+        if len(write.key or b"") + len(write.value or b"") > LARGEST_MESSAGE:
+            raise Unusable(DeadLetterReason.TOO_LARGE, "what it would become does not fit into a message")

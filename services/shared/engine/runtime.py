@@ -284,6 +284,7 @@ class Runtime:
                     break
                 most = READING_IN_FLIGHT  # where very much is due, input takes turns with it
         self._meter.sweep(behind)
+        self._meter.not_understood(self.keeper.not_understood())
         self._measure_lag()
 
     def _astray(self) -> float | None:

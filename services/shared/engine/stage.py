@@ -1,21 +1,21 @@
 """What a lane does with a batch: a stage turns messages into writes. Pure but for the store it keeps."""
 
-import logging
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from services.shared.engine.meter import Meter
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import Instant, parse_instant
-from services.shared.log import place_of
 from services.shared.value import Value
-
-log = logging.getLogger(__name__)
 
 Headers = Sequence[tuple[str, bytes]]
 
 JSON_HEADER = ("content-type", b"application/json")
 TICK_HEADER = "tick"
+#: Of a message; more are of no use to anybody, and would be carried on to the dead letters.
+MAX_HEADERS, MAX_HEADER_BYTES = 64, 16_384
+#: Bytes of a message and its key; topics that hold no records and no dead letters take 1 MiB.
+LARGEST_MESSAGE = 1_000_000
 
 
 class Message(Protocol):
@@ -74,34 +74,25 @@ class Origin(NamedTuple):
     partition: int
 
 
-class DeadLetters(NamedTuple):
-    """Where what cannot be used is put aside."""
-
-    topic: str
-    partitions: int
-
-    def refuse(self, origin: Origin, message: Message, error: Exception, meter: Meter) -> Write:
-        """The write that puts a message aside with its reason, its bytes and where it came from; it is counted."""
-        if not isinstance(error, Unusable):
-            log.error("%s/%d@%d could not be used: %s", *origin, message.offset, place_of(error))
-            error = Unusable(
-                DeadLetterReason.INVALID, f"it could not be used ({type(error).__name__}); see the worker's log"
-            )
-        meter.dead_letter(origin.topic, error.reason.value)
-        headers = [
-            ("reason", error.reason.value.encode()),
-            ("detail", error.detail.encode()[:2_000]),
-            ("topic", origin.topic.encode()),
-            ("partition", str(origin.partition).encode()),
-            ("offset", str(message.offset).encode()),
-            *((f"original-{name}", value) for name, value in message.headers),
-        ]
-        return Write(self.topic, origin.partition % self.partitions, message.key, message.value, headers)
+def fit(headers: Headers) -> bool:
+    """Whether these are few and short enough to be carried along."""
+    return len(headers) <= MAX_HEADERS and sum([len(name) + len(value or b"") for name, value in headers]) <= (
+        MAX_HEADER_BYTES
+    )
 
 
 def tick_of(message: Message) -> Instant | None:
-    """The instant a tick message moves the event clock to; None where it is no tick. Raises `Unusable`."""
-    for name, value in message.headers:
+    """The instant a tick message moves the event clock to; None where it is no tick.
+
+    Raises `Unusable`, also for more headers than anybody needs.
+    """
+    headers = message.headers
+    if not fit(headers):
+        raise Unusable(
+            DeadLetterReason.TOO_LARGE,
+            f"it has {len(headers)} headers; at most {MAX_HEADERS} with {MAX_HEADER_BYTES} bytes are accepted",
+        )
+    for name, value in headers:
         if name == TICK_HEADER:
             try:
                 return parse_instant(value.decode())

@@ -3,6 +3,7 @@
 In memory a record is msgpack: read and written in a tenth of the time that the changelog's protobuf takes, and smaller.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final, Generic
@@ -11,8 +12,11 @@ from msgspec.msgpack import Decoder, Encoder
 
 from services.shared.engine.deadlines import DeadlineQueue
 from services.shared.engine.machine import F, Machine, R
+from services.shared.log import place_of
 
-#: Bytes of a record from which on it is large, and of the large ones that lie decoded as well: those put last.
+log = logging.getLogger(__name__)
+
+#: Bytes of a record from which on it is large, and of the large ones that lie decoded as well: those encoded last.
 _LARGE: Final = 8_192
 _DECODED: Final = 1 << 19
 
@@ -25,12 +29,17 @@ class PartitionStore(Generic[R, F]):
         self._encode = Encoder().encode
         self._decode = Decoder(machine.record).decode
         self._records: dict[bytes, bytes] = {}
-        #: The large records that were put last: key → its bytes and what they say. To read them takes milliseconds.
-        self._decoded: dict[bytes, tuple[bytes, R]] = {}
+        #: The large records that were encoded last: id of the bytes → those and what they say. To read one takes
+        #: milliseconds.
+        self._decoded: dict[int, tuple[bytes, R]] = {}
         self._decoded_size = 0
         #: What recovery read and `index` has yet to take in: packed as in the changelog; None deletes.
         self._restored: dict[bytes, bytes | None] = {}
         self.deadlines = DeadlineQueue()
+        #: Those that this version cannot read, as the log has them: of a newer version, or damaged. They stay so.
+        self.opaque: dict[bytes, bytes] = {}
+        #: Those that could not be judged when it was time.
+        self.unjudged: set[bytes] = set()
         #: How many records are counted under (kind, state).
         self.counts: Counter[tuple[str, str]] = Counter()
         #: Where this store stands in the changelog: the offset after the last record applied or acknowledged.
@@ -58,69 +67,96 @@ class PartitionStore(Generic[R, F]):
             key, value = restored.popitem()
             if (old := self.get(key)) is not None:
                 counts[machine.labels(old)] -= 1
-            if value is None:
                 self.drop(key)
-            else:
-                record = machine.unpack(value)
-                self.put(key, record)
-                counts[machine.labels(record)] += 1
-                if (deadline := machine.next_deadline(record)) is not None:
-                    self.deadlines.add(deadline, key)
+            if self.opaque:
+                self.opaque.pop(key, None)
+            if value is not None:
+                self._take_in(key, value)
             done += 1
             if done % slice_size == 0:
                 yield done
         self._restored = {}  # the old one has kept its size
 
+    def _take_in(self, key: bytes, value: bytes) -> None:
+        """A record as the log has it; whatever cannot be understood of it, it is then kept as it is."""
+        machine = self._machine
+        try:
+            record = machine.unpack(value)
+            data, labels, deadline = self.encoded(record), machine.labels(record), machine.next_deadline(record)
+        except Exception as error:  # noqa: BLE001 - it may be of a newer version, or damaged
+            if not self.opaque:
+                log.error(  # noqa: TRY400 - its own words may quote the record
+                    "%s holds a record that this version cannot read: %s", machine.records, place_of(error)
+                )
+            self.opaque[key] = value
+            return
+        self.keep(key, data)
+        self.counts[labels] += 1
+        if deadline is not None:
+            self.deadlines.add(deadline, key)
+
     def expect(self, keys: Iterable[bytes]) -> None:
         """Look at these records when they now want it: what their deadlines hang on has changed."""
         for key in keys:
             record = self.get(key)
-            if record is not None and (deadline := self._machine.next_deadline(record)) is not None:
+            try:
+                deadline = None if record is None else self._machine.next_deadline(record)
+            except Exception:  # noqa: BLE001, S112 - the next sweep that comes to it says so
+                continue
+            if deadline is not None:
                 self.deadlines.add(deadline, key)
 
     # --- records
 
     def keys(self) -> list[bytes]:
         """A snapshot."""
-        return list(self._records)
+        return [*self._records, *self.opaque]
 
     def get(self, key: bytes) -> R | None:
-        """The record."""
+        """The record; None also for one that cannot be read."""
         data = self._records.get(key)
         if data is None:
             return None
-        known = self._decoded.get(key) if len(data) >= _LARGE else None
-        return known[1] if known is not None and known[0] is data else self._decode(data)
+        known = self._decoded.get(id(data)) if len(data) >= _LARGE else None
+        return self._decode(data) if known is None else known[1]
 
     def packed(self, key: bytes) -> bytes | None:
-        """The record as this worker writes it to the changelog."""
+        """The record as this worker writes it to the changelog, or as the log has it where it cannot be read here."""
         record = self.get(key)
-        return None if record is None else self._machine.pack(record)
+        return self.opaque.get(key) if record is None else self._machine.pack(record)
 
-    def put(self, key: bytes, record: R) -> None:
-        """Keep a record."""
-        data = self._records[key] = self._encode(record)
+    def encoded(self, record: R) -> bytes:
+        """A record as it lies in memory. Raises whatever msgspec cannot encode it for."""
+        data = self._encode(record)
         if len(data) >= _LARGE:
-            self._hold(key, data, record)
+            self._hold(data, record)
+        return data
 
-    def _hold(self, key: bytes, data: bytes, record: R) -> None:
+    def keep(self, key: bytes, data: bytes) -> None:
+        """Keep a record that is encoded."""
+        if self._decoded:
+            self._let_go(id(self._records.get(key)))
+        self._records[key] = data
+
+    def _hold(self, data: bytes, record: R) -> None:
         """Have a large record at hand as long as those that come after it leave room."""
-        self._let_go(key)
         while self._decoded and self._decoded_size + len(data) > _DECODED:
             self._let_go(next(iter(self._decoded)))
         if len(data) <= _DECODED:
-            self._decoded[key] = data, record
+            self._decoded[id(data)] = data, record
             self._decoded_size += len(data)
 
-    def _let_go(self, key: bytes) -> None:
-        known = self._decoded.pop(key, None)
+    def _let_go(self, which: int) -> None:
+        known = self._decoded.pop(which, None)
         if known is not None:
             self._decoded_size -= len(known[0])
 
     def drop(self, key: bytes) -> None:
         """Forget a record."""
-        self._records.pop(key, None)
-        self._let_go(key)
+        data = self._records.pop(key, None)
+        if self._decoded:
+            self._let_go(id(data))
+        self.unjudged.discard(key)
 
     def follow(self, base_offset: int, count: int) -> None:
         """Note own writes as acknowledged. Raises ForeignWriter where something else stands before them in the log."""

@@ -30,6 +30,7 @@ from services.shared.engine.stage import Stage
 from services.shared.engine.transport import LaneConsumer, LaneProducer
 from services.shared.engine.view import Announcement
 from services.shared.instant import SECOND
+from services.shared.log import words_of
 from services.shared.partitioner import partition_of
 
 log = logging.getLogger(__name__)
@@ -150,7 +151,7 @@ class Worker:
     def fail(self, error: BaseException) -> None:
         """End the process because of `error`."""
         if not self._failure.done():
-            log.critical("The worker ends: %s", error)
+            log.critical("The worker ends: %s", words_of(error))
             self._failure.set_result(error)
 
     async def _end(self, starting: asyncio.Task[None]) -> None:
@@ -190,7 +191,7 @@ class Worker:
             log.error("Work under way did not end within %.0f s, or could not; it is broken off", _LEAVE_TIMEOUT)
         (error,) = await _cancelled(leaving)
         if isinstance(error, Exception):
-            log.error("Work under way could not be ended properly", exc_info=error)
+            log.error("Work under way could not be ended properly: %s", words_of(error))
 
     async def _guarded(self, work: Any) -> None:  # noqa: ANN401 - any coroutine
         try:

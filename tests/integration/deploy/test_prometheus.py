@@ -172,8 +172,7 @@ def parametrized(queries: list[Query]) -> pytest.MarkDecorator:
 @parametrized(dashboard_queries())
 def test_every_panel_shows_what_happened(server: Prometheus, expr: str) -> None:
     """Prometheus understands the query, and answers with data where everything happened."""
-    eventually(lambda: server.query(expr), SETTLED)
-    assert server.query(expr)
+    assert eventually(lambda: server.query(expr), SETTLED)
 
 
 #: What a run that goes on never shows. promtool's cases show that these fire.
@@ -183,8 +182,7 @@ UNPROVOKED = {"PuntualServiceDown", "PuntualServiceAbsent", "PuntualDeadlinesUnw
 @parametrized([query for query in rule_queries() if query.where not in UNPROVOKED])
 def test_every_rule_finds_what_it_looks_for(server: Prometheus, expr: str) -> None:
     """Prometheus understands the expression, and finds what the run provoked."""
-    eventually(lambda: server.query(expr), SETTLED)
-    assert server.query(expr)
+    assert eventually(lambda: server.query(expr), SETTLED)
 
 
 def test_every_rule_is_evaluated_without_an_error(server: Prometheus) -> None:

@@ -44,12 +44,12 @@ def test_a_silence_over_grpc_holds_back_until_it_is_ended(site: Site) -> None:
         site.breaks("A-1")
         wait_for(lambda: "A-1" in site.types("show", INCIDENT), 20, worker.output)
         assert site.ears.heard() == []
-        stub.EndSilence(EndSilenceRequest(silence_id=made.silence_id), timeout=15)
+        stub.EndSilence(EndSilenceRequest(silence_id=made.silence_id, by="ana"), timeout=15)
         assert not stub.ListSilences(ListSilencesRequest(all=True), timeout=10).silences
         assert site.types("silences") == ""
         site.hears(worker, *TOLD)
         with pytest.raises(grpc.RpcError, match="There is no silence"):
-            stub.EndSilence(EndSilenceRequest(silence_id=made.silence_id), timeout=15)
+            stub.EndSilence(EndSilenceRequest(silence_id=made.silence_id, by="ana"), timeout=15)
 
 
 @pytest.mark.parametrize("ends_by_itself", [False, True])

@@ -21,7 +21,8 @@ targets:
   crm: {{channel: webhook, settings: {{url: "http://{host}:{web}/hook", networks: [127.0.0.0/8]}}}}
   desk:
     channel: email
-    settings: {{host: {host}, port: {smtp}, tls: none, from: puntual@example.com, to: [desk@example.com]}}
+    settings:
+      {{host: {host}, port: {smtp}, tls: none, networks: [127.0.0.0/8], from: a@example.com, to: [desk@example.com]}}
 repeated: {{breaches: 3, within: 30d}}
 severity: [{{match: {{repeated: [yes]}}, severity: critical}}]
 routes:

@@ -37,7 +37,8 @@ targets:
     settings: {{url: "http://{host}:{web}/hook", networks: [127.0.0.0/8], timeout: 30s}}
   desk:
     channel: email
-    settings: {{host: {host}, port: {smtp}, tls: none, from: puntual@example.com, to: [desk@example.com]}}
+    settings:
+      {{host: {host}, port: {smtp}, tls: none, networks: [127.0.0.0/8], from: a@example.com, to: [desk@example.com]}}
 routes:
   - {{name: everything, targets: [crm, desk], group_by: [kind]}}
 """
@@ -49,7 +50,8 @@ targets:
   crm: {{channel: webhook, settings: {{url: "http://{host}:{web}/hook", networks: [127.0.0.0/8]}}}}
   desk:
     channel: email
-    settings: {{host: {host}, port: {smtp}, tls: none, from: puntual@example.com, to: [desk@example.com]}}
+    settings:
+      {{host: {host}, port: {smtp}, tls: none, networks: [127.0.0.0/8], from: a@example.com, to: [desk@example.com]}}
 severity:
   - {{match: {{kind: [appointment]}}, severity: critical}}
 routes:

@@ -184,8 +184,8 @@ async def test_who_follows_the_topic_knows_all_that_was_and_hears_of_all_that_co
     one, two = (Silence(name, match(site="Madrid"), NOW, Instant(NOW + HOUR)) for name in ("one", "two"))
     await publish(kafka, topic, "one", pack_silence(one))
     await publish(kafka, topic, "bad", b"\xff")
-    refused: list[None] = []
-    known = SilencesLog(lambda: refused.append(None))
+    refused: list[int] = []
+    known = SilencesLog(lambda offset, _: refused.append(offset))
     log, heard = TopicLog(kafka, topic, known.take), asyncio.Queue[list[str]]()
     await log.start()
     assert (list(known.silences), len(refused)) == (["one"], 1)

@@ -179,7 +179,7 @@ def changed(**changes: Any) -> str:
         ),
         (
             changed(events=[{"topic": "orders", "occurred_at": "$sold", "promised": {"milestone": "$m"}}]),
-            r"line 4: events\[0\].promised.milestone: only times and texts can come from a column; write the value",
+            r"line 4: events\[0\].promised.milestone: only times, texts and the sequence can come from a column",
         ),
         (
             changed(events=[{"topic": "orders", "occurred_at": "$sold", "promised": {"until": "$due"}}]),

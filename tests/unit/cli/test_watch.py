@@ -6,13 +6,13 @@ from io import StringIO
 
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
 
 from services.cli import watch
 from services.cli.__main__ import main
 from services.cli.changes import Change
 from services.promises.model import Transition as PromiseTransition
 from services.shared.instant import SECOND, Instant, parse_instant
+from services.shared.terminal import Terminal
 from services.sla.model import Transition as ClockTransition
 
 DUE = parse_instant("2026-07-01T10:00:00Z")
@@ -39,7 +39,7 @@ def test_what_is_not_a_terminal_gets_a_line_for_each_change(monkeypatch: pytest.
 
     output = StringIO()
     monkeypatch.setattr(watch, "follow_changes", lambda *_, **__: announced())
-    monkeypatch.setattr(watch, "Console", lambda **options: Console(file=output, **options))
+    monkeypatch.setattr(watch, "console", lambda: Terminal(file=output))
     assert CliRunner().invoke(main, ["watch"]).exit_code == 0
     lines = output.getvalue().splitlines(keepends=True)
     assert [line.split()[4] for line in lines] == [each.subject_id for each in changes]
@@ -86,8 +86,8 @@ def test_the_table_grows_with_each_change_and_is_coloured(monkeypatch: pytest.Mo
     """Only the changes asked for, each with what people want to know beside it."""
     changes = [None, change("broken", "o1"), None, change("made", "o2"), change("kept", "o3", settled_at=DUE)]
     monkeypatch.setattr(watch, "follow_changes", lambda *_, **__: iter(changes))
-    terminal = Console(force_terminal=True, width=100, height=40)
-    monkeypatch.setattr(watch, "Console", lambda **_: terminal)
+    terminal = Terminal(force_terminal=True, width=100, height=40)
+    monkeypatch.setattr(watch, "console", lambda: terminal)
     with terminal.capture() as shown:
         result = CliRunner().invoke(main, ["watch", "--transition", "broken", "--transition", "kept"])
     assert result.exit_code == 0, result.stderr

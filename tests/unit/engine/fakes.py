@@ -44,6 +44,7 @@ class Tally:
         self.outcomes: Counter[str] = Counter()
         self.kept: Counter[tuple[str, str]] = Counter()
         self.refused: Counter[str] = Counter()
+        self.reusing: Counter[str] = Counter()
         self.announced: Counter[str] = Counter()
         self.jumps: list[str] = []
         self.delays: list[float] = []
@@ -53,6 +54,7 @@ class Tally:
         self.sweeps: list[float] = []
         self.commits: list[tuple[str, int]] = []
         self.restored: list[float] = []
+        self.not_understood_now = 0
         self.skews: list[float] = []
         self.is_ready = False
 
@@ -72,6 +74,9 @@ class Tally:
     def dead_letter(self, _topic: str, reason: str) -> None:
         self.refused[reason] += 1
 
+    def reused(self, source: str) -> None:
+        self.reusing[source] += 1
+
     def records(self, kind: str, state: str, delta: int) -> None:
         self.kept[kind, state] += delta
 
@@ -87,6 +92,9 @@ class Tally:
 
     def sweep(self, behind: float) -> None:
         self.sweeps.append(behind)
+
+    def not_understood(self, records: int) -> None:
+        self.not_understood_now = records
 
     def committed(self, topic: str, partition: int) -> None:
         self.commits.append((topic, partition))

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-from collections import defaultdict
 from collections.abc import Sequence
 from time import monotonic
 from types import SimpleNamespace
@@ -13,13 +12,12 @@ import pytest
 from aiokafka.consumer.fetcher import FetchError, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c_py
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from services.shared.engine import fetch as fetch_module
-from services.shared.engine.fetch import batched, dated, paced
-from services.shared.engine.lane import Bridges
+from services.shared.engine.fetch import Shared, batched, dated, paced
+from services.shared.engine.record_batches import RecordBatches
 from services.shared.engine.stage import JSON_HEADER
 
 PACE = 0.5
@@ -134,10 +132,11 @@ class Fetched:
     """One fetch of a partition, from an offset on, and what is taken of it."""
 
     def __init__(self, log: bytes, start: int = 0, aborted: Sequence[tuple[int, int]] = ()) -> None:
-        records = PartitionRecords(TP, MemoryRecords(log), aborted, start, None, None, True, 1)
+        records = PartitionRecords(TP, RecordBatches(log), aborted, start, None, None, True, 1)
         self.assignment = Assignment(start)
         self.result: Any = FetchResult(TP, assignment=self.assignment, partition_records=records, backoff=0)
-        self.bridges: defaultdict[tuple[str, int], Bridges] = defaultdict(dict)
+        self.shared = Shared()
+        self.bridges = self.shared.bridges
 
     async def bring(self) -> Self:
         """Let it be adapted, as a fetch does it; a second time changes nothing."""
@@ -147,7 +146,7 @@ class Fetched:
             return True
 
         for _ in range(2):
-            assert await batched(fetch, {TP: self.result}, self.bridges)("assignment", 1) is True
+            assert await batched(fetch, {TP: self.result}, self.shared)("assignment", 1) is True
         return self
 
     def take(self, most: int | None = None) -> list[tuple[int, bytes]]:
@@ -231,12 +230,44 @@ async def test_a_fetch_of_nothing_but_a_marker_moves_on() -> None:
     assert (fetched.take(), fetched.position, fetched.bridges) == ([], 6, {TP: {5: 6}})
 
 
-async def test_corrupt_records_are_refused() -> None:
-    """As aiokafka does it."""
-    batch = bytearray(a_batch(0, b"abc"))
-    batch[-5] ^= 1
+def damaged(batch: bytes, place: int = -5) -> bytes:
+    """The batch with a bit of it turned."""
+    return bytes([*batch[:place], batch[place] ^ 1, *batch[place:][1:]])
+
+
+async def test_a_damaged_batch_is_fetched_once_more_and_then_set_aside() -> None:
+    """It may have come of the transport. What stands before it is handed over, and reading goes on behind it."""
+    log = a_batch(0, b"a") + damaged(a_batch(1, b"bcd", b"e")) + a_batch(3, b"f")
+    fetched = await Fetched(log).bring()
+    assert (fetched.take(), fetched.position, fetched.result.has_more()) == ([(0, b"a")], 1, False)
+    again = Fetched(log, start=1)
+    again.shared = fetched.shared
+    records = (await again.bring()).result.getall()
+    assert [(record.offset, type(record).__name__) for record in records] == [(2, "Unread"), (3, "DefaultRecord")]
+    assert (records[0].first, records[0].raw) == (1, damaged(a_batch(1, b"bcd", b"e")))
+    assert (fetched.shared.bridges, again.position) == ({TP: {1: 2}}, 4)
+
+
+async def test_a_damaged_batch_that_does_not_say_where_it_ends_is_refused() -> None:
+    """What it says of its length cannot be believed: reading on could pass over anything."""
+    log = damaged(a_batch(0, b"abc"), place=26)
+    first, second = Fetched(log), Fetched(log)
+    second.shared = first.shared
+    assert (await first.bring()).take() == []
     with pytest.raises(CorruptRecordException):
-        (await Fetched(bytes(batch)).bring()).take()
+        (await second.bring()).take()
+
+
+async def test_no_more_is_opened_in_one_poll_than_there_is_room_for() -> None:
+    """Of all partitions together; the next poll goes on."""
+    batches = [a_batch(number, bytes(3 << 20)) for number in range(9)]
+    fetched = await Fetched(b"".join(batches)).bring()
+
+    async def poll() -> list[int]:
+        return [offset for offset, _ in fetched.take()]
+
+    begin = fetched.shared.by_polls(poll)
+    assert [await begin(), await poll(), await begin(), await begin()] == [[0, 1, 2, 3, 4, 5], [], [6, 7, 8], []]
 
 
 async def test_what_are_no_records_is_left_alone() -> None:
@@ -248,5 +279,5 @@ async def test_what_are_no_records_is_left_alone() -> None:
     async def fetch() -> bool:
         return False
 
-    assert await batched(fetch, {TP: error, TopicPartition("t", 1): read}, {})() is False
+    assert await batched(fetch, {TP: error, TopicPartition("t", 1): read}, Shared())() is False
     assert (vars(error), vars(read)) == before

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 import pytest
 
+from services.shared.engine.dead_letters import DeadLetters
 from services.shared.engine.relay import Relay
-from services.shared.engine.stage import DeadLetters, Message, Write
+from services.shared.engine.stage import Message, Write
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import Instant
 from tests.unit.engine.fakes import Tally, a_write, raw

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from services.shared.engine.dead_letters import DeadLetters
 from services.shared.engine.deadlines import DeadlineQueue
 from services.shared.engine.lane import FRESH, Jump, Lane
 from services.shared.engine.machine import OwnFact
 from services.shared.engine.outbox import MAX_IN_FLIGHT
 from services.shared.engine.relay import Relay
 from services.shared.engine.runtime import PATIENCE, READING_IN_FLIGHT, SLICE, SWEEP
-from services.shared.engine.stage import DeadLetters
 from services.shared.engine.store import ForeignWriter
 from services.shared.engine.view import PartitionsMoved, SlowReader
 from services.shared.instant import SECOND, Instant

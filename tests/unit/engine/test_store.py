@@ -46,7 +46,7 @@ def test_a_record_is_what_was_put_until_it_is_dropped() -> None:
     """With the changelog's bytes. Of other keys there is nothing, and dropping them is no matter."""
     store = PartitionStore(MACHINE)
     for reminder in (a_reminder(b"a", State.RUNG), a_reminder(b"a", State.DONE), a_reminder(b"b")):
-        store.put(reminder.key, reminder)
+        store.keep(reminder.key, store.encoded(reminder))
         assert store.get(reminder.key) == reminder
         assert store.packed(reminder.key) == pack(reminder)
     keys = store.keys()
@@ -63,14 +63,14 @@ def test_the_large_records_that_were_put_last_need_not_be_read_again() -> None:
     names = "x" * 1_000
     large = [Reminder(b"%d" % key, tuple(Fact(Instant(at), names) for at in range(100))) for key in range(9)]
     for reminder in large:
-        store.put(reminder.key, reminder)
+        store.keep(reminder.key, store.encoded(reminder))
     read = [store.get(reminder.key) for reminder in large]
     assert read == large
     assert [one is other for one, other in zip(read, large, strict=True)] == [False] * 4 + [True] * 5
     again = large[-1]._replace(state=State.DONE)
-    store.put(again.key, again)
+    store.keep(again.key, store.encoded(again))
     assert store.get(again.key) is again
-    store.put(again.key, again._replace(facts=()))
+    store.keep(again.key, store.encoded(again._replace(facts=())))
     assert store.get(again.key) == again._replace(facts=())
     store.drop(large[-2].key)
     assert store.get(large[-2].key) is None

@@ -35,7 +35,7 @@ class Office:
         self.known = SilencesLog()
         self._following: set[asyncio.Task[None]] = set()
         clock = wall_clock if now is None else lambda: now
-        self.silencing = Silencing(self.known, self._send, "test.silences.v1", clock)
+        self.silencing = Silencing(self.known, self._send, "test.silences.v1", "test.audit.v1", clock)
         self.desk = Desk(self.silencing, self._read_audit, lambda: rules or load_rules(BUILT_IN))
 
     async def _send(self, messages: Sequence[Outgoing]) -> None:
@@ -45,7 +45,8 @@ class Office:
     async def _follow(self, messages: Sequence[Outgoing]) -> None:
         await asyncio.sleep(0.05)
         for message in messages:
-            self.known.take(Entry(message.key, message.value))
+            if message.topic == "test.silences.v1":
+                self.known.take(Entry(message.key, message.value))
         await self.silencing.heard()
 
     async def _read_audit(self, key: bytes | None, since: Instant, until: Instant) -> AsyncGenerator[Entry]:

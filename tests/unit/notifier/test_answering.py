@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import aiohttp
+import grpc
 import pytest
 
 from puntual.notifier.v1 import response_pb2 as pb
@@ -256,12 +257,40 @@ async def test_an_answer_that_kafka_does_not_take_is_not_thanked_for(place: Plac
 async def test_an_answer_that_is_not_heard_yet_is_said_to_come(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page waits for a moment, and no longer; one that comes in that time is shown."""
     monkeypatch.setattr("services.notifier.answering.HEARD", 0.3)
-    path = f"{place.path()}?answered=r-1"
+    response_id = f"page-{'0' * 32}"
+    path = f"{place.path()}?answered={response_id}"
     assert "will show here in a moment" in (await place.ask("GET", path)).text
     asked = asyncio.create_task(place.ask("GET", path))
     await asyncio.sleep(0.1)
-    place.keep(an_incident()._replace(attention=Attention(at(0), None, (said(Action.COMMENT, comment="Hm"),))))
+    heard = said(Action.COMMENT, comment="Hm")._replace(response_id=response_id)
+    place.keep(an_incident()._replace(attention=Attention(at(0), None, (heard,))))
     assert "Your words stand below." in (await asked).text
+
+
+@pytest.mark.parametrize(("answered", "most"), [("x", 1), (f"page-{'0' * 32}", 6)])
+async def test_another_worker_is_asked_a_few_times_over_one_connection(
+    place: Place, monkeypatch: pytest.MonkeyPatch, answered: str, most: int
+) -> None:
+    """Whatever the address claims was answered: what the page never gave out is not waited for."""
+    async with an_owner(an_incident()) as address:
+        place.view.owners[place.view.partition_of(INCIDENT)] = address
+        made, asked = list[str](), list[str]()
+        connect, find = grpc.aio.insecure_channel, Lookup.find
+
+        def counted(owner: str) -> grpc.aio.Channel:
+            made.append(owner)
+            return connect(owner)
+
+        async def noted(self: Lookup, incident_id: str) -> Incident | None:
+            asked.append(incident_id)
+            return await find(self, incident_id)
+
+        monkeypatch.setattr("services.notifier.lookup.grpc.aio.insecure_channel", counted)
+        monkeypatch.setattr(Lookup, "find", noted)
+        assert (await place.ask("GET", f"{place.path()}?answered={answered}")).status == 200
+        assert (await place.ask("GET", place.path())).status == 200
+        assert len(asked) <= most + 1
+        assert made == [address]
 
 
 async def test_every_answer_has_the_same_headers(place: Place) -> None:
@@ -298,6 +327,21 @@ async def test_a_failure_is_logged_by_its_place_only(place: Place, caplog: pytes
     assert "a page failed" in caplog.text
     for secret in ("C-7", place.path()[3:], "Traceback"):
         assert secret not in caplog.text
+
+
+async def test_a_request_that_cannot_be_read_is_one_line_without_its_content(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The path in it is as good as a key, and whoever finds the port can send such requests."""
+    for line in (f"GET {place.path()} HTTP/1.1\nHost: x\r\n\r\n", f"GET {place.path()} FOO/9\r\n\r\n"):
+        answers, asks = await asyncio.open_connection(HOST, place.port)
+        asks.write(line.encode())
+        assert b" 400 " in await asyncio.wait_for(answers.read(), 5)
+        asks.close()
+    assert place.path()[3:20] not in caplog.text
+    assert [record.name for record in caplog.records] == ["bounded.services.notifier.answering"] * 2
+    assert all(record.getMessage().startswith("a request could not be read: ") for record in caplog.records)
+    assert "Traceback" not in caplog.text
 
 
 async def test_whoever_says_nothing_is_hung_up_on() -> None:

@@ -43,7 +43,7 @@ def test_an_incident_comes_back_as_it_was(incident: Incident) -> None:
     """Nothing that the next decision depends on is lost in the log, or in memory."""
     assert unpack(pack(incident)) == incident
     store = PartitionStore(machine(BOTH))
-    store.put(b"ops", incident)
+    store.keep(b"ops", store.encoded(incident))
     assert store.get(b"ops") == incident
     assert store.packed(b"ops") == pack(incident)
 

@@ -23,7 +23,7 @@ from services.notifier.rpc import notifier_service
 from services.shared.clock import from_timestamp, set_timestamp, wall_clock
 from services.shared.instant import SECOND
 from tests.unit.notifier.builders import NOON, at
-from tests.unit.notifier.desks import Office
+from tests.unit.notifier.desks import Entry, Office
 from tests.unit.shared.test_rpc import FakePublishing, serving
 from tests.views import MemoryView
 
@@ -59,12 +59,12 @@ async def test_a_silence_is_published_and_known_once_the_call_returns(
 ) -> None:
     """What it does not say is filled in; whoever asks next hears of it, and that it is ended."""
     made = (await notifier.CreateSilence(CreateSilenceRequest(silence=a_silence()))).silence
-    (message,) = office.published
+    _, message = office.published
     assert (message.topic, message.key) == ("test.silences.v1", made.silence_id.encode())
     assert Silence.FromString(message.value or b"") == made
     assert (len(made.silence_id), from_timestamp(made.starts_at), from_timestamp(made.created_at)) == (8, NOON, NOON)
     assert list((await notifier.ListSilences(ListSilencesRequest())).silences) == [made]
-    await notifier.EndSilence(EndSilenceRequest(silence_id=made.silence_id))
+    await notifier.EndSilence(EndSilenceRequest(silence_id=made.silence_id, by="bob"))
     assert office.published[-1] == ("test.silences.v1", made.silence_id.encode(), None)
     assert not (await notifier.ListSilences(ListSilencesRequest(all=True))).silences
 
@@ -85,7 +85,7 @@ async def test_silences_are_listed_by_when_they_end(notifier: "NotifierServiceAs
         await notifier.CreateSilence(CreateSilenceRequest(silence=a_silence(minutes, silence_id=name)))
     over = Office(at(-60))
     await over.silencing.create(a_silence(-5, silence_id="over"))
-    office.known.silences |= over.known.silences
+    office.known.take(Entry(b"over", over.published[-1].value))
 
     async def listed(*, everything: bool) -> list[str]:
         answer = await notifier.ListSilences(ListSilencesRequest(all=everything))
@@ -136,7 +136,7 @@ async def test_a_silence_that_is_over_before_it_is_made_is_refused(
 async def test_a_silence_that_nobody_made_cannot_be_ended(notifier: "NotifierServiceAsyncStub", office: Office) -> None:
     """It says which calls name those that can."""
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await notifier.EndSilence(EndSilenceRequest(silence_id="gone"))
+        await notifier.EndSilence(EndSilenceRequest(silence_id="gone", by="ana"))
     words = "There is no silence 'gone'; ListSilences names them."
     assert (refused.value.code(), refused.value.details()) == (grpc.StatusCode.NOT_FOUND, words)
     assert not office.published

@@ -4,12 +4,14 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from io import StringIO
 
 import pytest
 
 from services.notifier import sender as sender_module, throttle
 from services.notifier.beliefs import Receivers
 from services.notifier.channels.channel import Message
+from services.notifier.channels.console import Console
 from services.notifier.codec import pack, unpack
 from services.notifier.config import Target
 from services.notifier.domain import due, fold
@@ -27,7 +29,7 @@ from services.notifier.outbox import (
     TryAgain,
 )
 from services.notifier.own_words import OwnWords
-from services.notifier.sender import CONCURRENT, Sender
+from services.notifier.sender import CONCURRENT, Link, Sender
 from services.notifier.throttle import FAILURES, Rate
 from services.notifier.wording import Style
 from services.shared.engine.machine import OwnFact
@@ -786,6 +788,7 @@ async def test_everything_is_counted() -> None:
         stage.keep(again)
         await until(lambda: len(stage.submitted) == 2)
         await until(lambda: stage.meter.gauges["waiting", "email", "pending"] == 0)
+        await until(lambda: ("attempted", "email", "success") in stage.meter.counts)
     assert stage.meter.counts == {
         ("decided", "email", "breach", "critical"): 1,
         ("attempted", "email", "retryable"): 1,
@@ -793,3 +796,20 @@ async def test_everything_is_counted() -> None:
     }
     assert stage.meter.gauges["latency", "email", "critical"] == 19 * 60
     assert stage.meter.gauges["oldest", "email"] == 0
+
+
+async def test_a_console_is_given_no_link() -> None:
+    """What it prints is kept in logs, and a link is as good as a key; nor where it stands in for a target."""
+    out, stage = StringIO(), Stage(mail=Recorder())
+    console = Target("mail", "email", Console(out), Style("en"))
+    links: Link = lambda *_: "https://puntual.example.com/a/hunter2"  # noqa: E731 - what a Link is
+    for target, is_linked in ((stage.targets["mail"], True), (console, False)):
+        stage.sender = Sender(stage.view, stage.submit, {"mail": target}, stage.meter, lambda: at(20), links)
+        async with running(stage):
+            stage.keep(sending())
+            await until(lambda: stage.deliveries()[0].state != DeliveryState.SENDING)
+        recorder = stage.targets["mail"].channel
+        assert isinstance(recorder, Recorder)
+        assert ("hunter2" in recorder.sent[0].text) is True
+        assert ("hunter2" in out.getvalue()) is False
+        assert bool(out.getvalue()) is not is_linked

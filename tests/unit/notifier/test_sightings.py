@@ -116,6 +116,25 @@ def test_each_cycle_of_a_clock_is_seen_for_itself() -> None:
     assert identity(first) != identity(second)
 
 
+def test_each_cycle_of_a_promise_is_seen_for_itself() -> None:
+    """The first was called off by us and stays so; the second, made the day after, is at risk."""
+    promise = promise_pb2.Promise(
+        promise_id="C-7/appointment/A-1",
+        state=promise_pb2.PROMISE_STATE_AT_RISK,
+        earlier=[promise_pb2.Cycle(state=BROKEN, reason=promise_pb2.PROMISE_REASON_CANCELLED_BY_US)],
+    )
+    past = promise.earlier[0]
+    for stamp, minutes in ((past.due_at, 0), (past.settled_at, -30), (promise.due_at, 60), (promise.warn_at, 50)):
+        set_timestamp(stamp, at(minutes))
+    source = SOURCES["promises.v1"]
+    first, second = (source.see(promise, each, n, 42, at(51)) for n, each in enumerate(source.cycles(promise), start=1))
+    assert (first.standing, first.since, first.due_at, first.cycle) == (Standing.BROKEN, at(-30), at(0), 1)
+    assert first.details is not None
+    assert first.details.reason == "cancelled_by_us"
+    assert (second.standing, second.since, second.due_at, second.cycle) == (Standing.AT_RISK, at(50), at(60), 2)
+    assert [breach for breach, at in SOURCES["promises.v1"].broken(promise) if at] == [identity(first)]
+
+
 def a_traveller(count: int) -> promise_pb2.Promise:
     """A promise of which each event states another tier, site and team."""
     promise = promise_pb2.Promise(promise_id="C-7/callback/V-1", state=BROKEN)

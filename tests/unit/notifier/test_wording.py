@@ -8,8 +8,9 @@ from services.notifier.beliefs import NEWS
 from services.notifier.digest import merged
 from services.notifier.items import Details, Item, Severity, Standing, Told
 from services.notifier.outbox import Delivery, Kind
-from services.notifier.wording import LANGUAGES, Occasion, Style, _words, clean, word
+from services.notifier.wording import LANGUAGES, Occasion, Style, _words, word
 from services.shared.instant import parse_instant
+from services.shared.text import clean
 from tests.unit.notifier.builders import an_item, at
 
 DETAILS = Details(

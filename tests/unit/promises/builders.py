@@ -41,11 +41,12 @@ def a_fact(  # noqa: PLR0913 - what a fact has
     event_id: str = "",
     source: str = "shop",
     context: Stated = NO_CONTEXT,
+    sequence: int = 0,
 ) -> Fact:
     """A fact of the shop, times in minutes after noon; its id follows from its content where none is given."""
     name = event_id or f"{kind.name}@{minutes}:{due}:{by}:{consent}"
     due_at = NONE if due is None else at(due)
-    return Fact(at(minutes), source, name, kind, due_at, "", by, consent, "", context)
+    return Fact(at(minutes), source, name, kind, due_at, "", by, consent, "", context, sequence)
 
 
 def promised(minutes: float, due: float) -> Fact:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.shared.log import Patience, place_of, set_up
+from services.shared.errors import PuntualError
+from services.shared.log import Patience, Terse, bounded, place_of, set_up, words_of
 from services.shared.settings import LogFormat
 
 
@@ -46,8 +47,58 @@ def test_a_json_line_holds_the_fields_and_the_error() -> None:
         "logger": "services.x",
         "message": "retrying soon",
         "attempt": 2,
-        "error": "ValueError: no",
+        "error": "ValueError",
     }
+
+
+class Told(PuntualError):
+    """An error of our own."""
+
+
+Told.__module__ = "services.made.up"
+
+
+@pytest.mark.parametrize("form", LogFormat)
+def test_no_line_quotes_what_was_read(form: LogFormat) -> None:
+    """Of errors from elsewhere it says what they are and where, also of those that led to others; our own tell more."""
+    read, said = "hunter" + str(2), ""
+    try:
+        try:
+            int(read)
+        except ValueError as error:
+            raise Told("the brokers are away") from error
+    except Told as error:
+        said = written(form, error)
+    assert "hunter2" not in said
+    assert said.index("ValueError") < said.index("Told: the brokers are away")
+    assert "test_log.py" in said
+    assert words_of(Told("the brokers are away")) == "the brokers are away"
+    assert words_of(ValueError("hunter2")) == "ValueError\n"
+
+
+@pytest.mark.parametrize("form", LogFormat)
+def test_no_field_directs_a_terminal(form: LogFormat) -> None:
+    """What cannot be seen is written out, and JSON stays JSON."""
+    stream = io.StringIO()
+    set_up("promises", form, stream)
+    logging.getLogger("x").warning("a\x1b[2J\x9b\u202eb", extra={"incident": "c\u2028\x1b"})
+    assert not set("\x1b\x9b\u202e\u2028") & set(stream.getvalue())
+    if form is LogFormat.JSON:
+        assert json.loads(stream.getvalue())["incident"] == "c\u2028\x1b"
+
+
+def test_what_strangers_cause_is_written_once_in_a_while() -> None:
+    """However often they do; what else is logged is not held back."""
+    stream = io.StringIO()
+    set_up("promises", LogFormat.TEXT, stream)
+    terse = Terse(bounded("x"), "a request could not be read")
+    for _ in range(1_000):
+        try:
+            int("GET /a/hunter2 HTTP/1.1")
+        except ValueError:
+            terse.exception("Error handling request from %s", "10.0.0.1")
+        terse.debug("chatter")
+    assert stream.getvalue().partition(" ")[2] == "promises WARNING a request could not be read: ValueError\n"
 
 
 def test_libraries_speak_only_when_something_is_wrong() -> None:

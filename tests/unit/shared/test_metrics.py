@@ -16,6 +16,7 @@ from services.shared.errors import DeadLetterReason, PuntualError
 from services.shared.health import HttpServer, serve_http
 from services.shared.metrics import (
     METRICS,
+    MOST_SOURCES,
     NotifierHealthMeter,
     NotifierMeter,
     PrometheusMeter,
@@ -69,10 +70,18 @@ def test_a_process_exports_a_bounded_number_of_series(registry: Registry) -> Non
     assert not [sample.name for sample in samples if sample.name.endswith("_created")]
 
 
-def test_a_label_value_outside_the_closed_set_is_refused(meter: Meter) -> None:
-    """A customer's id can never become a label by mistake."""
-    with pytest.raises(KeyError):
+def test_a_label_value_outside_the_closed_set_is_dropped(
+    registry: Registry, meter: Meter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A customer's id can never become a label by mistake, and a newer version's word ends nobody; it is said once."""
+    for _ in range(2):
         meter.transition("callback", "customer 4711", 1)
+    meter.dead_letter("no such topic", "invalid")
+    meter.records("callback", "of a newer version", 1)
+    meter.settled("no such kind", "kept", [1.0, -1.0])
+    assert b"4711" not in generate_latest(registry.collector)
+    assert b"newer" not in generate_latest(registry.collector)
+    assert len(caplog.records) == len({record.name for record in caplog.records}) * 5
 
 
 def test_the_lag_of_a_topic_is_that_of_its_slowest_partition(registry: Registry, meter: Meter) -> None:
@@ -225,6 +234,19 @@ def test_what_the_notifier_finds_out_about_itself_lands_in_its_metric(registry: 
     ]
     found = [(name, labels, value(registry, f"puntual_notifier_{name}", **labels)) for name, labels, _ in expected]
     assert found == expected
+
+
+def test_sources_that_use_ids_again_are_told_apart_up_to_a_number(registry: Registry) -> None:
+    """Publishers name them, so the first 200 have a series of their own and the rest one together."""
+    meter = PrometheusMeter(registry, TOPICS, PROMISE)
+    for number in range(MOST_SOURCES + 2):
+        meter.reused(f"till-{number}")
+    meter.reused("till-0")
+    counted = [
+        value(registry, "puntual_event_ids_reused_total", source=source) for source in ("till-0", "till-199", "other")
+    ]
+    assert counted == [2, 1, 2]
+    assert value(registry, "puntual_event_ids_reused_total", source="till-200") is None
 
 
 @pytest.mark.parametrize("name", METRICS)

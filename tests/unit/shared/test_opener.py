@@ -65,6 +65,25 @@ def test_json_and_bytes_are_read() -> None:
 
 
 @pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize("written", [0, 7, "8", (1 << 63) - 1])
+def test_the_number_that_a_source_gives_an_event_comes_along(written: int | str) -> None:
+    """As a number or, as protobuf's JSON has it, as a text; in bytes, too."""
+    fields: dict[str, Any] = HEAD | {"ready": {}, "sequence": written}
+    assert OPENER.open(json.dumps(fields).encode(), True).sequence == int(written)
+    assert OPENER.open(parse_fields(OrderEvent, fields).SerializeToString(), False).sequence == int(written)
+
+
+@pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize("is_json", [True, False])
+def test_a_number_that_cannot_be_kept_is_refused_with_the_remedy(is_json: bool) -> None:
+    """Beyond 63 bits."""
+    event = parse_fields(OrderEvent, HEAD | {"ready": {}, "sequence": 1 << 63})
+    with pytest.raises(Unusable, match="sequence must be at most 9223372036854775807") as caught:
+        OPENER.open(MessageToJson(event).encode() if is_json else event.SerializeToString(), is_json)
+    assert caught.value.reason is DeadLetterReason.INVALID
+
+
+@pytest.mark.usefixtures("either_way")
 def test_the_fields_of_the_context_come_in_their_order() -> None:
     """Also those that are not stated."""
     event = parse_fields(OrderEvent, HEAD | {"ready": {}, "customer_name": "Ana", "channel": "web", "site": "Vigo"})
@@ -237,6 +256,8 @@ def _values(field: FieldDescriptor) -> st.SearchStrategy[object]:
         return _messages(field.message_type)
     if field.enum_type:
         return st.integers(-1, 5)
+    if field.type == field.TYPE_UINT64:
+        return st.integers(0, (1 << 64) - 1) | st.integers(0, (1 << 63) - 1)
     return st.booleans() if field.type == field.TYPE_BOOL else _TEXTS
 
 
@@ -275,11 +296,11 @@ def by_protobuf(kind: Any, value: bytes) -> Envelope | None:
 
 
 @given(event=_EVENTS)
-def test_usual_events_are_read_by_hand(event: Message) -> None:
+def test_usual_events_are_read_by_hand(event: Any) -> None:
     """Every field is there or not, and every arm has its turn: all of it as protobuf has it."""
     value = bytes_of(event)
     assert by_hand(type(event), value) == by_protobuf(type(event), value)
-    assert by_hand(type(event), value) is not None
+    assert (by_hand(type(event), value) is not None) == (event.sequence < 1 << 63)
 
 
 @settings(max_examples=200)

@@ -1,6 +1,9 @@
 """When a clock runs: cycles, holds, windows. Minutes after noon."""
 
+from itertools import permutations
+
 import pytest
+from msgspec.structs import replace
 
 from services.sla.model import Fact, FactKind
 from services.sla.runs import case_of
@@ -168,3 +171,13 @@ def test_each_contact_of_the_customer_counts() -> None:
     """To come back counts, too."""
     events = told([(STARTED, 0), (STARTED, 5), (STOPPED, 6), (REOPENED, 9), (OTHER, 10)])
     assert case_of(events).contacts == [at(0), at(5), at(9)]
+
+
+def test_what_a_source_numbers_at_one_instant_happened_in_that_order() -> None:
+    """Whatever the ranks say; without numbers they do, and ids never."""
+    pairs = [(STARTED, 0), (REOPENED, 5), (STOPPED, 5)]
+    for ids in permutations("abc"):
+        events = [a_fact(kind, minutes, name) for (kind, minutes), name in zip(pairs, ids, strict=True)]
+        counted = [replace(fact, sequence=number) for number, fact in enumerate(events, start=1)]
+        assert [run.ended_at for run in case_of(events).runs] == [at(5), 0]
+        assert [run.ended_at for run in case_of(counted[::-1]).runs] == [at(5)]

@@ -36,6 +36,7 @@ class AppointmentEvent(_message.Message):
     SITE_FIELD_NUMBER: _builtins.int
     TEAM_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
     BOOKED_FIELD_NUMBER: _builtins.int
     RESCHEDULED_FIELD_NUMBER: _builtins.int
     STARTED_FIELD_NUMBER: _builtins.int
@@ -44,7 +45,9 @@ class AppointmentEvent(_message.Message):
     NO_SHOW_FIELD_NUMBER: _builtins.int
     WAIVED_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """Unique within `source`; a repeated id is the same event and changes nothing. Ids and source: 255 characters at most."""
+    """Unique within `source`; a repeated id is the same event and changes nothing. For another event it is refused, as
+    event_id_reused. Ids and source: 255 characters at most.
+    """
     source: _builtins.str
     """The system that says so, for example "shop"; "operator" for decisions of staff."""
     customer_id: _builtins.str
@@ -60,6 +63,10 @@ class AppointmentEvent(_message.Message):
     site: _builtins.str
     team: _builtins.str
     channel: _builtins.str
+    sequence: _builtins.int
+    """Optional. Tells events of one source apart that are of one instant (exports have dates, no times): the higher number
+    happened later. At most 9223372036854775807; 0: none. See "Facts of one instant" in common.proto.
+    """
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened, not when it was sent."""
@@ -93,6 +100,7 @@ class AppointmentEvent(_message.Message):
         site: _builtins.str = ...,
         team: _builtins.str = ...,
         channel: _builtins.str = ...,
+        sequence: _builtins.int = ...,
         booked: Global___AppointmentBooked | None = ...,
         rescheduled: Global___AppointmentRescheduled | None = ...,
         started: Global___AppointmentStarted | None = ...,
@@ -103,7 +111,7 @@ class AppointmentEvent(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["booked", b"booked", "cancelled", b"cancelled", "completed", b"completed", "event", b"event", "no_show", b"no_show", "occurred_at", b"occurred_at", "rescheduled", b"rescheduled", "started", b"started", "waived", b"waived"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["booked", b"booked", "cancelled", b"cancelled", "channel", b"channel", "completed", b"completed", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "event", b"event", "event_id", b"event_id", "no_show", b"no_show", "occurred_at", b"occurred_at", "rescheduled", b"rescheduled", "site", b"site", "source", b"source", "started", b"started", "subject_id", b"subject_id", "team", b"team", "waived", b"waived"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booked", b"booked", "cancelled", b"cancelled", "channel", b"channel", "completed", b"completed", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "event", b"event", "event_id", b"event_id", "no_show", b"no_show", "occurred_at", b"occurred_at", "rescheduled", b"rescheduled", "sequence", b"sequence", "site", b"site", "source", b"source", "started", b"started", "subject_id", b"subject_id", "team", b"team", "waived", b"waived"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["booked", "rescheduled", "started", "completed", "cancelled", "no_show", "waived"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015

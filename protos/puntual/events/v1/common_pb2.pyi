@@ -29,8 +29,13 @@ class _PartyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Party.ValueType
     PARTY_COMPANY: _Party.ValueType  # 2
 
 class Party(_Party, metaclass=_PartyEnumTypeWrapper):
-    """What several events share. The event messages themselves repeat fields 1 to 12 (who, what, when, where) with the
+    """What several events share. The event messages themselves repeat fields 1 to 13 (who, what, when, where) with the
     same numbers and names, flat, so that JSON stays short to write and protobuf stays cheap to read.
+
+    Facts of one instant: the verdict depends on neither the order of arrival nor the ids. What one source says of one
+    instant happened in the order of `sequence`, where it gives one. Everything else of that instant has a stated rank. For
+    promises: what was promised, then what was fulfilled, then what was called off; where nothing was fulfilled at that
+    instant, what was called off, then what was promised anew. Of what is alike the earlier date counts first.
 
     Who did something, or asked for it.
     """

@@ -95,6 +95,7 @@ class ContactEvent(_message.Message):
     SITE_FIELD_NUMBER: _builtins.int
     TEAM_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
     RECEIVED_FIELD_NUMBER: _builtins.int
     REPLIED_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
@@ -105,7 +106,9 @@ class ContactEvent(_message.Message):
     CUSTOMER_WROTE_FIELD_NUMBER: _builtins.int
     UPDATED_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """Unique within `source`; a repeated id is the same event and changes nothing. Ids and source: 255 characters at most."""
+    """Unique within `source`; a repeated id is the same event and changes nothing. For another event it is refused, as
+    event_id_reused. Ids and source: 255 characters at most.
+    """
     source: _builtins.str
     """The system that says so, for example "shop"; "operator" for decisions of staff."""
     customer_id: _builtins.str
@@ -121,6 +124,10 @@ class ContactEvent(_message.Message):
     site: _builtins.str
     team: _builtins.str
     channel: _builtins.str
+    sequence: _builtins.int
+    """Optional. Tells events of one source apart that are of one instant (exports have dates, no times): the higher number
+    happened later. At most 9223372036854775807; 0: none. See "Facts of one instant" in common.proto.
+    """
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened, not when it was sent."""
@@ -158,6 +165,7 @@ class ContactEvent(_message.Message):
         site: _builtins.str = ...,
         team: _builtins.str = ...,
         channel: _builtins.str = ...,
+        sequence: _builtins.int = ...,
         received: Global___ContactReceived | None = ...,
         replied: Global___ContactReplied | None = ...,
         held: Global___ContactHeld | None = ...,
@@ -170,7 +178,7 @@ class ContactEvent(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "customer_wrote", b"customer_wrote", "event", b"event", "held", b"held", "occurred_at", b"occurred_at", "received", b"received", "reopened", b"reopened", "replied", b"replied", "resolved", b"resolved", "resumed", b"resumed", "updated", b"updated"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "closed", b"closed", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "customer_wrote", b"customer_wrote", "event", b"event", "event_id", b"event_id", "held", b"held", "occurred_at", b"occurred_at", "received", b"received", "reopened", b"reopened", "replied", b"replied", "resolved", b"resolved", "resumed", b"resumed", "site", b"site", "source", b"source", "subject_id", b"subject_id", "team", b"team", "updated", b"updated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "closed", b"closed", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "customer_wrote", b"customer_wrote", "event", b"event", "event_id", b"event_id", "held", b"held", "occurred_at", b"occurred_at", "received", b"received", "reopened", b"reopened", "replied", b"replied", "resolved", b"resolved", "resumed", b"resumed", "sequence", b"sequence", "site", b"site", "source", b"source", "subject_id", b"subject_id", "team", b"team", "updated", b"updated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["received", "replied", "held", "resumed", "resolved", "reopened", "closed", "customer_wrote", "updated"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015

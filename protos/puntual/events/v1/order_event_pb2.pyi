@@ -55,6 +55,7 @@ class OrderEvent(_message.Message):
     SITE_FIELD_NUMBER: _builtins.int
     TEAM_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
     PLACED_FIELD_NUMBER: _builtins.int
     PROMISED_FIELD_NUMBER: _builtins.int
     RENEGOTIATED_FIELD_NUMBER: _builtins.int
@@ -64,7 +65,9 @@ class OrderEvent(_message.Message):
     CANCELLED_FIELD_NUMBER: _builtins.int
     WAIVED_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """Unique within `source`; a repeated id is the same event and changes nothing. Ids and source: 255 characters at most."""
+    """Unique within `source`; a repeated id is the same event and changes nothing. For another event it is refused, as
+    event_id_reused. Ids and source: 255 characters at most.
+    """
     source: _builtins.str
     """The system that says so, for example "shop"; "operator" for decisions of staff."""
     customer_id: _builtins.str
@@ -80,6 +83,10 @@ class OrderEvent(_message.Message):
     site: _builtins.str
     team: _builtins.str
     channel: _builtins.str
+    sequence: _builtins.int
+    """Optional. Tells events of one source apart that are of one instant (exports have dates, no times): the higher number
+    happened later. At most 9223372036854775807; 0: none. See "Facts of one instant" in common.proto.
+    """
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened, not when it was sent."""
@@ -115,6 +122,7 @@ class OrderEvent(_message.Message):
         site: _builtins.str = ...,
         team: _builtins.str = ...,
         channel: _builtins.str = ...,
+        sequence: _builtins.int = ...,
         placed: Global___OrderPlaced | None = ...,
         promised: Global___OrderPromised | None = ...,
         renegotiated: Global___OrderRenegotiated | None = ...,
@@ -126,7 +134,7 @@ class OrderEvent(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "customer_told", b"customer_told", "delivered", b"delivered", "event", b"event", "occurred_at", b"occurred_at", "placed", b"placed", "promised", b"promised", "ready", b"ready", "renegotiated", b"renegotiated", "waived", b"waived"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "channel", b"channel", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "customer_told", b"customer_told", "delivered", b"delivered", "event", b"event", "event_id", b"event_id", "occurred_at", b"occurred_at", "placed", b"placed", "promised", b"promised", "ready", b"ready", "renegotiated", b"renegotiated", "site", b"site", "source", b"source", "subject_id", b"subject_id", "team", b"team", "waived", b"waived"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "channel", b"channel", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "customer_told", b"customer_told", "delivered", b"delivered", "event", b"event", "event_id", b"event_id", "occurred_at", b"occurred_at", "placed", b"placed", "promised", b"promised", "ready", b"ready", "renegotiated", b"renegotiated", "sequence", b"sequence", "site", b"site", "source", b"source", "subject_id", b"subject_id", "team", b"team", "waived", b"waived"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["placed", "promised", "renegotiated", "ready", "customer_told", "delivered", "cancelled", "waived"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015

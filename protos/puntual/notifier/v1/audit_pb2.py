@@ -24,25 +24,28 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from puntual.notifier.v1 import incident_pb2 as puntual_dot_notifier_dot_v1_dot_incident__pb2
+from puntual.notifier.v1 import silence_pb2 as puntual_dot_notifier_dot_v1_dot_silence__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpuntual/notifier/v1/audit.proto\x12\x13puntual.notifier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"puntual/notifier/v1/incident.proto\"\x9d\x02\n\nAuditEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bincident_id\x18\x03 \x01(\t\x12\r\n\x05route\x18\x04 \x01(\t\x12@\n\x0cnotification\x18\x05 \x01(\x0b\x32(.puntual.notifier.v1.AuditedNotificationH\x00\x12\x34\n\x06\x61nswer\x18\x06 \x01(\x0b\x32\".puntual.notifier.v1.AuditedAnswerH\x00\x12\x30\n\x04item\x18\x07 \x01(\x0b\x32 .puntual.notifier.v1.AuditedItemH\x00\x42\x07\n\x05\x61\x62out\"\xec\x02\n\x13\x41uditedNotification\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x33\n\x04kind\x18\x02 \x01(\x0e\x32%.puntual.notifier.v1.NotificationKind\x12/\n\x08severity\x18\x03 \x01(\x0e\x32\x1d.puntual.notifier.v1.Severity\x12\x0e\n\x06target\x18\x04 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x05 \x01(\t\x12\x39\n\x07outcome\x18\x06 \x01(\x0e\x32(.puntual.notifier.v1.NotificationOutcome\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12\x0f\n\x07\x66\x61ilure\x18\x08 \x01(\t\x12\x13\n\x0bprovider_id\x18\t \x01(\t\x12\x33\n\x07records\x18\n \x03(\x0b\x32\".puntual.notifier.v1.AuditedRecord\x12\x12\n\nitem_count\x18\x0b \x01(\x05\"\x7f\n\rAuditedRecord\x12\x11\n\trecord_id\x18\x01 \x01(\t\x12/\n\x08standing\x18\x02 \x01(\x0e\x32\x1d.puntual.notifier.v1.Standing\x12*\n\x06\x64ue_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x87\x02\n\x0b\x41uditedItem\x12\x11\n\trecord_id\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\r\n\x05\x63ycle\x18\x04 \x01(\x05\x12/\n\x08standing\x18\x05 \x01(\x0e\x32\x1d.puntual.notifier.v1.Standing\x12/\n\x08severity\x18\x06 \x01(\x0e\x32\x1d.puntual.notifier.v1.Severity\x12*\n\x06\x64ue_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05since\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"^\n\rAuditedAnswer\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12\x0b\n\x03via\x18\x04 \x01(\t\x12\x0f\n\x07\x63omment\x18\x05 \x01(\t*\xc1\x01\n\x13NotificationOutcome\x12$\n NOTIFICATION_OUTCOME_UNSPECIFIED\x10\x00\x12\"\n\x1eNOTIFICATION_OUTCOME_ATTEMPTED\x10\x01\x12!\n\x1dNOTIFICATION_OUTCOME_ACCEPTED\x10\x02\x12\x1e\n\x1aNOTIFICATION_OUTCOME_RETRY\x10\x03\x12\x1d\n\x19NOTIFICATION_OUTCOME_DEAD\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpuntual/notifier/v1/audit.proto\x12\x13puntual.notifier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"puntual/notifier/v1/incident.proto\x1a!puntual/notifier/v1/silence.proto\"\xd5\x02\n\nAuditEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bincident_id\x18\x03 \x01(\t\x12\r\n\x05route\x18\x04 \x01(\t\x12@\n\x0cnotification\x18\x05 \x01(\x0b\x32(.puntual.notifier.v1.AuditedNotificationH\x00\x12\x34\n\x06\x61nswer\x18\x06 \x01(\x0b\x32\".puntual.notifier.v1.AuditedAnswerH\x00\x12\x30\n\x04item\x18\x07 \x01(\x0b\x32 .puntual.notifier.v1.AuditedItemH\x00\x12\x36\n\x07silence\x18\x08 \x01(\x0b\x32#.puntual.notifier.v1.AuditedSilenceH\x00\x42\x07\n\x05\x61\x62out\"\xec\x02\n\x13\x41uditedNotification\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x33\n\x04kind\x18\x02 \x01(\x0e\x32%.puntual.notifier.v1.NotificationKind\x12/\n\x08severity\x18\x03 \x01(\x0e\x32\x1d.puntual.notifier.v1.Severity\x12\x0e\n\x06target\x18\x04 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x05 \x01(\t\x12\x39\n\x07outcome\x18\x06 \x01(\x0e\x32(.puntual.notifier.v1.NotificationOutcome\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12\x0f\n\x07\x66\x61ilure\x18\x08 \x01(\t\x12\x13\n\x0bprovider_id\x18\t \x01(\t\x12\x33\n\x07records\x18\n \x03(\x0b\x32\".puntual.notifier.v1.AuditedRecord\x12\x12\n\nitem_count\x18\x0b \x01(\x05\"\x7f\n\rAuditedRecord\x12\x11\n\trecord_id\x18\x01 \x01(\t\x12/\n\x08standing\x18\x02 \x01(\x0e\x32\x1d.puntual.notifier.v1.Standing\x12*\n\x06\x64ue_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x87\x02\n\x0b\x41uditedItem\x12\x11\n\trecord_id\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\r\n\x05\x63ycle\x18\x04 \x01(\x05\x12/\n\x08standing\x18\x05 \x01(\x0e\x32\x1d.puntual.notifier.v1.Standing\x12/\n\x08severity\x18\x06 \x01(\x0e\x32\x1d.puntual.notifier.v1.Severity\x12*\n\x06\x64ue_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05since\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"^\n\rAuditedAnswer\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12\x0b\n\x03via\x18\x04 \x01(\t\x12\x0f\n\x07\x63omment\x18\x05 \x01(\t\"h\n\x0e\x41uditedSilence\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12-\n\x07silence\x18\x02 \x01(\x0b\x32\x1c.puntual.notifier.v1.Silence\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12\x0b\n\x03via\x18\x04 \x01(\t*\xc1\x01\n\x13NotificationOutcome\x12$\n NOTIFICATION_OUTCOME_UNSPECIFIED\x10\x00\x12\"\n\x1eNOTIFICATION_OUTCOME_ATTEMPTED\x10\x01\x12!\n\x1dNOTIFICATION_OUTCOME_ACCEPTED\x10\x02\x12\x1e\n\x1aNOTIFICATION_OUTCOME_RETRY\x10\x03\x12\x1d\n\x19NOTIFICATION_OUTCOME_DEAD\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'puntual.notifier.v1.audit_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NOTIFICATIONOUTCOME']._serialized_start=1272
-  _globals['_NOTIFICATIONOUTCOME']._serialized_end=1465
-  _globals['_AUDITENTRY']._serialized_start=126
-  _globals['_AUDITENTRY']._serialized_end=411
-  _globals['_AUDITEDNOTIFICATION']._serialized_start=414
-  _globals['_AUDITEDNOTIFICATION']._serialized_end=778
-  _globals['_AUDITEDRECORD']._serialized_start=780
-  _globals['_AUDITEDRECORD']._serialized_end=907
-  _globals['_AUDITEDITEM']._serialized_start=910
-  _globals['_AUDITEDITEM']._serialized_end=1173
-  _globals['_AUDITEDANSWER']._serialized_start=1175
-  _globals['_AUDITEDANSWER']._serialized_end=1269
+  _globals['_NOTIFICATIONOUTCOME']._serialized_start=1469
+  _globals['_NOTIFICATIONOUTCOME']._serialized_end=1662
+  _globals['_AUDITENTRY']._serialized_start=161
+  _globals['_AUDITENTRY']._serialized_end=502
+  _globals['_AUDITEDNOTIFICATION']._serialized_start=505
+  _globals['_AUDITEDNOTIFICATION']._serialized_end=869
+  _globals['_AUDITEDRECORD']._serialized_start=871
+  _globals['_AUDITEDRECORD']._serialized_end=998
+  _globals['_AUDITEDITEM']._serialized_start=1001
+  _globals['_AUDITEDITEM']._serialized_end=1264
+  _globals['_AUDITEDANSWER']._serialized_start=1266
+  _globals['_AUDITEDANSWER']._serialized_end=1360
+  _globals['_AUDITEDSILENCE']._serialized_start=1362
+  _globals['_AUDITEDSILENCE']._serialized_end=1466
 # @@protoc_insertion_point(module_scope)

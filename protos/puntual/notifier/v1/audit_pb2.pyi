@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from puntual.notifier.v1 import incident_pb2 as _incident_pb2
+from puntual.notifier.v1 import silence_pb2 as _silence_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -54,6 +55,7 @@ Global___NotificationOutcome: _TypeAlias = NotificationOutcome  # noqa: Y015
 class AuditEntry(_message.Message):
     """What came to an incident and what was done about it, by which rule: written once and never changed, so that it can be
     shown later what broke, and who was told what and when. Topic: puntual.audit.v1, keyed by incident_id, kept for 400 days.
+    Silences concern no incident of their own: their entries are keyed by silence_id.
 
     An entry is in the log before the step that it speaks of is taken. After a crash in between it may stand there twice:
     the first one with an entry_id counts.
@@ -68,6 +70,7 @@ class AuditEntry(_message.Message):
     NOTIFICATION_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
     ITEM_FIELD_NUMBER: _builtins.int
+    SILENCE_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
     """The same whenever the same is said."""
     incident_id: _builtins.str
@@ -81,6 +84,8 @@ class AuditEntry(_message.Message):
     def answer(self) -> Global___AuditedAnswer: ...
     @_builtins.property
     def item(self) -> Global___AuditedItem: ...
+    @_builtins.property
+    def silence(self) -> Global___AuditedSilence: ...
     def __init__(
         self,
         *,
@@ -91,12 +96,13 @@ class AuditEntry(_message.Message):
         notification: Global___AuditedNotification | None = ...,
         answer: Global___AuditedAnswer | None = ...,
         item: Global___AuditedItem | None = ...,
+        silence: Global___AuditedSilence | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "answer", b"answer", "at", b"at", "item", b"item", "notification", b"notification"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "answer", b"answer", "at", b"at", "item", b"item", "notification", b"notification", "silence", b"silence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "answer", b"answer", "at", b"at", "entry_id", b"entry_id", "incident_id", b"incident_id", "item", b"item", "notification", b"notification", "route", b"route"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "answer", b"answer", "at", b"at", "entry_id", b"entry_id", "incident_id", b"incident_id", "item", b"item", "notification", b"notification", "route", b"route", "silence", b"silence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_about: _TypeAlias = _typing.Literal["notification", "answer", "item"]  # noqa: Y015
+    _WhichOneofReturnType_about: _TypeAlias = _typing.Literal["notification", "answer", "item", "silence"]  # noqa: Y015
     _WhichOneofArgType_about: _TypeAlias = _typing.Literal["about", b"about"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_about) -> _WhichOneofReturnType_about | None: ...
 
@@ -218,7 +224,7 @@ class AuditedItem(_message.Message):
     kind: _builtins.str
     """For example "order_ready", "first_reply"."""
     cycle: _builtins.int
-    """Which run of a clock; promises have one."""
+    """Which cycle of the promise or clock."""
     standing: _incident_pb2.Standing.ValueType
     severity: _incident_pb2.Severity.ValueType
     @_builtins.property
@@ -281,3 +287,38 @@ class AuditedAnswer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuditedAnswer: _TypeAlias = AuditedAnswer  # noqa: Y015
+
+@_typing.final
+class AuditedSilence(_message.Message):
+    """Somebody made or ended a silence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTION_FIELD_NUMBER: _builtins.int
+    SILENCE_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
+    action: _builtins.str
+    """For example "created", "ended"."""
+    by: _builtins.str
+    """Who did this, and through what: "cli", "grpc"."""
+    via: _builtins.str
+    @_builtins.property
+    def silence(self) -> _silence_pb2.Silence:
+        """As it was made, or stood when it was ended."""
+
+    def __init__(
+        self,
+        *,
+        action: _builtins.str = ...,
+        silence: _silence_pb2.Silence | None = ...,
+        by: _builtins.str = ...,
+        via: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["silence", b"silence"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "by", b"by", "silence", b"silence", "via", b"via"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditedSilence: _TypeAlias = AuditedSilence  # noqa: Y015

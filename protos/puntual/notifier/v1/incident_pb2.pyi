@@ -486,7 +486,7 @@ class Item(_message.Message):
     follow_up: _builtins.bool
     """Its routing leads elsewhere by now: it concerns this receiver group only where it was told of it before."""
     cycle: _builtins.int
-    """Which run of a clock; promises have one."""
+    """Which cycle of the promise or clock."""
     handling: Global___Handling.ValueType
     flips: _builtins.int
     """How often it came and went of late, and when it last did."""

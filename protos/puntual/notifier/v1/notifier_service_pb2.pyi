@@ -169,8 +169,8 @@ class RespondRequest(_message.Message):
     RESPONSE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def response(self) -> _response_pb2.Response:
-        """response_id, responded_at and via ("grpc") are filled in where they are absent. A caller that sets response_id can
-        call again after a failure: it counts once.
+        """response_id is filled in where it is absent. A caller that sets it can call again after a failure: it counts once.
+        responded_at (now) and via ("grpc") are those of the service, whatever the caller sets.
         """
 
     def __init__(
@@ -212,8 +212,8 @@ class CreateSilenceRequest(_message.Message):
     SILENCE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def silence(self) -> _silence_pb2.Silence:
-        """silence_id, starts_at (now) and created_at are filled in where they are absent; match, ends_at, reason and by must be
-        set. A caller that sets silence_id can call again after a failure: the last one counts.
+        """silence_id and starts_at (now) are filled in where they are absent, created_at always; match (or everything), ends_at,
+        reason and by must be set. A caller that sets silence_id can call again after a failure: the same silence is made once.
         """
 
     def __init__(
@@ -296,15 +296,19 @@ class EndSilenceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SILENCE_ID_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
     silence_id: _builtins.str
+    by: _builtins.str
+    """Who ends it: required, at most 120 characters."""
     def __init__(
         self,
         *,
         silence_id: _builtins.str = ...,
+        by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["silence_id", b"silence_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "silence_id", b"silence_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -338,6 +342,7 @@ class ListAuditRequest(_message.Message):
     RECORD_ID_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     BREACHES_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
     incident_id: _builtins.str
     target: _builtins.str
     """Only what was sent to this target."""
@@ -349,6 +354,8 @@ class ListAuditRequest(_message.Message):
     """Of all incidents, too, what broke or was at risk, and that it is over. Of one incident, or of one promise or clock, it
     is always told.
     """
+    limit: _builtins.int
+    """At most so many entries; default and most: 10,000."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -365,10 +372,11 @@ class ListAuditRequest(_message.Message):
         record_id: _builtins.str = ...,
         outcome: _audit_pb2.NotificationOutcome.ValueType = ...,
         breaches: _builtins.bool = ...,
+        limit: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaches", b"breaches", "incident_id", b"incident_id", "outcome", b"outcome", "record_id", b"record_id", "since", b"since", "target", b"target", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaches", b"breaches", "incident_id", b"incident_id", "limit", b"limit", "outcome", b"outcome", "record_id", b"record_id", "since", b"since", "target", b"target", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -379,16 +387,20 @@ class ListAuditResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ENTRY_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    more: _builtins.bool
+    """Set in a last message without an entry: there are more than the limit. Ask for less: a shorter time, an incident."""
     @_builtins.property
     def entry(self) -> _audit_pb2.AuditEntry: ...
     def __init__(
         self,
         *,
         entry: _audit_pb2.AuditEntry | None = ...,
+        more: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "more", b"more"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

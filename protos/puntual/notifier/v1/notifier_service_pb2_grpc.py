@@ -116,7 +116,7 @@ class NotifierServiceServicer:
 
     def CreateSilence(self, request, context):
         """Has news of what matches held back on all workers, and told at the end if it is still open. Answers once Kafka has
-        it; the others know of it in a moment.
+        it; the others know of it in a moment. ALREADY_EXISTS where there is another silence of that id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,7 +138,7 @@ class NotifierServiceServicer:
 
     def ListAudit(self, request, context):
         """Who was told what, when, by which rule, as of now, read from Kafka: what an incident says in the order of time,
-        several incidents in any order. Each entry once.
+        several incidents in any order. Each entry once, and at most as many as asked for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,7 @@ class NotifierServiceStub:
     """
     CreateSilence: _grpc.UnaryUnaryMultiCallable[_notifier_service_pb2.CreateSilenceRequest, _notifier_service_pb2.CreateSilenceResponse]
     """Has news of what matches held back on all workers, and told at the end if it is still open. Answers once Kafka has
-    it; the others know of it in a moment.
+    it; the others know of it in a moment. ALREADY_EXISTS where there is another silence of that id.
     """
     ListSilences: _grpc.UnaryUnaryMultiCallable[_notifier_service_pb2.ListSilencesRequest, _notifier_service_pb2.ListSilencesResponse]
     """The silences in force and to come, by when they end."""
@@ -52,7 +52,7 @@ class NotifierServiceStub:
     """Ends a silence now. NOT_FOUND where there is none of that id."""
     ListAudit: _grpc.UnaryStreamMultiCallable[_notifier_service_pb2.ListAuditRequest, _notifier_service_pb2.ListAuditResponse]
     """Who was told what, when, by which rule, as of now, read from Kafka: what an incident says in the order of time,
-    several incidents in any order. Each entry once.
+    several incidents in any order. Each entry once, and at most as many as asked for.
     """
     TestRoute: _grpc.UnaryUnaryMultiCallable[_notifier_service_pb2.TestRouteRequest, _notifier_service_pb2.TestRouteResponse]
     """Whom a promise or clock would reach, and why. Nothing is sent."""
@@ -73,7 +73,7 @@ class NotifierServiceAsyncStub(NotifierServiceStub):
     """
     CreateSilence: _aio.UnaryUnaryMultiCallable[_notifier_service_pb2.CreateSilenceRequest, _notifier_service_pb2.CreateSilenceResponse]  # type: ignore[assignment]
     """Has news of what matches held back on all workers, and told at the end if it is still open. Answers once Kafka has
-    it; the others know of it in a moment.
+    it; the others know of it in a moment. ALREADY_EXISTS where there is another silence of that id.
     """
     ListSilences: _aio.UnaryUnaryMultiCallable[_notifier_service_pb2.ListSilencesRequest, _notifier_service_pb2.ListSilencesResponse]  # type: ignore[assignment]
     """The silences in force and to come, by when they end."""
@@ -81,7 +81,7 @@ class NotifierServiceAsyncStub(NotifierServiceStub):
     """Ends a silence now. NOT_FOUND where there is none of that id."""
     ListAudit: _aio.UnaryStreamMultiCallable[_notifier_service_pb2.ListAuditRequest, _notifier_service_pb2.ListAuditResponse]  # type: ignore[assignment]
     """Who was told what, when, by which rule, as of now, read from Kafka: what an incident says in the order of time,
-    several incidents in any order. Each entry once.
+    several incidents in any order. Each entry once, and at most as many as asked for.
     """
     TestRoute: _aio.UnaryUnaryMultiCallable[_notifier_service_pb2.TestRouteRequest, _notifier_service_pb2.TestRouteResponse]  # type: ignore[assignment]
     """Whom a promise or clock would reach, and why. Nothing is sent."""
@@ -129,7 +129,7 @@ class NotifierServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_notifier_service_pb2.CreateSilenceResponse, _abc.Awaitable[_notifier_service_pb2.CreateSilenceResponse]]:
         """Has news of what matches held back on all workers, and told at the end if it is still open. Answers once Kafka has
-        it; the others know of it in a moment.
+        it; the others know of it in a moment. ALREADY_EXISTS where there is another silence of that id.
         """
 
     @_abc_1.abstractmethod
@@ -155,7 +155,7 @@ class NotifierServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_notifier_service_pb2.ListAuditResponse], _abc.AsyncIterator[_notifier_service_pb2.ListAuditResponse]]:
         """Who was told what, when, by which rule, as of now, read from Kafka: what an incident says in the order of time,
-        several incidents in any order. Each entry once.
+        several incidents in any order. Each entry once, and at most as many as asked for.
         """
 
     @_abc_1.abstractmethod

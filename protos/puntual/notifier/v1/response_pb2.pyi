@@ -80,7 +80,7 @@ class Response(_message.Message):
     comment: _builtins.str
     """At most 500 characters. Comment: required."""
     via: _builtins.str
-    """Through what: "cli", "grpc", "page"."""
+    """Through what: "cli", "grpc", "page". Whoever publishes it for somebody says so; Respond always says "grpc"."""
     target: _builtins.str
     """Resend: who is to be told again; empty: all who could not be reached. A target of notifier.yaml."""
     @_builtins.property

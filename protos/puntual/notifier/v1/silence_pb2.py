@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!puntual/notifier/v1/silence.proto\x12\x13puntual.notifier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x01\n\x07Silence\x12\x12\n\nsilence_id\x18\x01 \x01(\t\x12-\n\x05match\x18\x02 \x03(\x0b\x32\x1e.puntual.notifier.v1.Condition\x12-\n\tstarts_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\n\n\x02\x62y\x18\x06 \x01(\t\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"*\n\tCondition\x12\r\n\x05label\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!puntual/notifier/v1/silence.proto\x12\x13puntual.notifier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x02\n\x07Silence\x12\x12\n\nsilence_id\x18\x01 \x01(\t\x12-\n\x05match\x18\x02 \x03(\x0b\x32\x1e.puntual.notifier.v1.Condition\x12-\n\tstarts_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\n\n\x02\x62y\x18\x06 \x01(\t\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\neverything\x18\x08 \x01(\x08\"*\n\tCondition\x12\r\n\x05label\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'puntual.notifier.v1.silence
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SILENCE']._serialized_start=92
-  _globals['_SILENCE']._serialized_end=336
-  _globals['_CONDITION']._serialized_start=338
-  _globals['_CONDITION']._serialized_end=380
+  _globals['_SILENCE']._serialized_end=356
+  _globals['_CONDITION']._serialized_start=358
+  _globals['_CONDITION']._serialized_end=400
 # @@protoc_insertion_point(module_scope)

@@ -23,7 +23,11 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class Silence(_message.Message):
     """What somebody does not want to hear for a while: news of what matches is held back, and told at its end if it is still
     open. Topic: puntual.silences.v1, one partition, compacted, keyed by silence_id; a message without a value ends it.
-    `puntual incidents silence` and CreateSilence write it, and every notifier follows it.
+    `puntual incidents silence` and CreateSilence write it, and every notifier follows it. That it was made or ended is
+    written to puntual.audit.v1 before.
+
+    Silences that together would hold back everything while they last are not meant: of those the one that was written last
+    silences nobody. Who means just that says so: `everything`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -35,20 +39,24 @@ class Silence(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     BY_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    EVERYTHING_FIELD_NUMBER: _builtins.int
     silence_id: _builtins.str
+    """At most 120 characters."""
     reason: _builtins.str
-    """For whoever wonders at it later."""
+    """For whoever wonders at it later. At most 500 characters."""
     by: _builtins.str
-    """Who made it."""
+    """Who made it. At most 120 characters."""
+    everything: _builtins.bool
+    """Nobody is told of anything that breaks."""
     @_builtins.property
     def match(self) -> _containers.RepeatedCompositeFieldContainer[Global___Condition]:
-        """What matches all of these; at least one, and each label once."""
+        """What matches all of these; at least one, and each label once, with at most 100 values in all. None with `everything`."""
 
     @_builtins.property
     def starts_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def ends_at(self) -> _timestamp_pb2.Timestamp:
-        """At most 30 days after it starts."""
+        """At most 30 days after it starts, with `everything` one hour."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
@@ -62,10 +70,11 @@ class Silence(_message.Message):
         reason: _builtins.str = ...,
         by: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        everything: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "ends_at", b"ends_at", "starts_at", b"starts_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "created_at", b"created_at", "ends_at", b"ends_at", "match", b"match", "reason", b"reason", "silence_id", b"silence_id", "starts_at", b"starts_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "created_at", b"created_at", "ends_at", b"ends_at", "everything", b"everything", "match", b"match", "reason", b"reason", "silence_id", b"silence_id", "starts_at", b"starts_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -176,6 +176,12 @@ class Promise(_message.Message):
     keyed by promise_id on the customer's partition. The record is a function of the facts, the rules and the instant
     alone; when and by whom it was announced stands in the message headers. A message without a value says that a record
     is forgotten, or, under the key "~fence", that another worker writes this partition from here on.
+
+    A word given again is a word: what is promised under the same id after the promise had ended (fulfilled, called off by
+    anybody, not attended, waived) begins another cycle, judged by itself. So does a new time that the customer accepted
+    after it was called off, not attended or waived; only where the company had called it off and the old time had not
+    passed, it is by agreement, and the same cycle goes on. A fact belongs to the cycle that it falls into. What is promised
+    while an earlier word is open, or overdue and not fulfilled, begins none: it is another time, and counts as one.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -196,6 +202,7 @@ class Promise(_message.Message):
     CONTEXT_FIELD_NUMBER: _builtins.int
     RULES_VERSION_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
+    EARLIER_FIELD_NUMBER: _builtins.int
     promise_id: _builtins.str
     """"customer/kind/subject", each part percent-encoded."""
     kind: Global___PromiseKind.ValueType
@@ -203,6 +210,7 @@ class Promise(_message.Message):
     """Empty where the events name no customer."""
     subject_id: _builtins.str
     state: Global___PromiseState.ValueType
+    """Fields 5 to 13 are those of the last cycle."""
     reason: Global___PromiseReason.ValueType
     by_agreement: _builtins.bool
     """True where due_at was renegotiated by agreement."""
@@ -210,7 +218,7 @@ class Promise(_message.Message):
     """Version of the rules (tolerances, calendars) that judged it."""
     @_builtins.property
     def original_due_at(self) -> _timestamp_pb2.Timestamp:
-        """The first word given. Never changes."""
+        """The first word given, in this cycle. Never changes."""
 
     @_builtins.property
     def due_at(self) -> _timestamp_pb2.Timestamp:
@@ -238,7 +246,13 @@ class Promise(_message.Message):
 
     @_builtins.property
     def facts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fact]:
-        """In the order of occurred_at, source, event_id."""
+        """In the order of occurred_at, source, event_id. Facts of one instant are judged in the order that is stated in
+        puntual/events/v1/common.proto.
+        """
+
+    @_builtins.property
+    def earlier(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cycle]:
+        """The cycles before the last, in order."""
 
     def __init__(
         self,
@@ -259,14 +273,66 @@ class Promise(_message.Message):
         context: Global___Context | None = ...,
         rules_version: _builtins.str = ...,
         facts: _abc.Iterable[Global___Fact] | None = ...,
+        earlier: _abc.Iterable[Global___Cycle] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["announced_due_at", b"announced_due_at", "breach_at", b"breach_at", "context", b"context", "due_at", b"due_at", "original_due_at", b"original_due_at", "settled_at", b"settled_at", "warn_at", b"warn_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["announced_due_at", b"announced_due_at", "breach_at", b"breach_at", "by_agreement", b"by_agreement", "context", b"context", "customer_id", b"customer_id", "due_at", b"due_at", "facts", b"facts", "kind", b"kind", "original_due_at", b"original_due_at", "promise_id", b"promise_id", "reason", b"reason", "rules_version", b"rules_version", "settled_at", b"settled_at", "state", b"state", "subject_id", b"subject_id", "warn_at", b"warn_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["announced_due_at", b"announced_due_at", "breach_at", b"breach_at", "by_agreement", b"by_agreement", "context", b"context", "customer_id", b"customer_id", "due_at", b"due_at", "earlier", b"earlier", "facts", b"facts", "kind", b"kind", "original_due_at", b"original_due_at", "promise_id", b"promise_id", "reason", b"reason", "rules_version", b"rules_version", "settled_at", b"settled_at", "state", b"state", "subject_id", b"subject_id", "warn_at", b"warn_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Promise: _TypeAlias = Promise  # noqa: Y015
+
+@_typing.final
+class Cycle(_message.Message):
+    """A promise from when it was given until it was given anew; fields as in Promise."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ORIGINAL_DUE_AT_FIELD_NUMBER: _builtins.int
+    DUE_AT_FIELD_NUMBER: _builtins.int
+    BY_AGREEMENT_FIELD_NUMBER: _builtins.int
+    ANNOUNCED_DUE_AT_FIELD_NUMBER: _builtins.int
+    WARN_AT_FIELD_NUMBER: _builtins.int
+    BREACH_AT_FIELD_NUMBER: _builtins.int
+    SETTLED_AT_FIELD_NUMBER: _builtins.int
+    state: Global___PromiseState.ValueType
+    reason: Global___PromiseReason.ValueType
+    by_agreement: _builtins.bool
+    @_builtins.property
+    def original_due_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def due_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def announced_due_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def warn_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def breach_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def settled_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        state: Global___PromiseState.ValueType = ...,
+        reason: Global___PromiseReason.ValueType = ...,
+        original_due_at: _timestamp_pb2.Timestamp | None = ...,
+        due_at: _timestamp_pb2.Timestamp | None = ...,
+        by_agreement: _builtins.bool = ...,
+        announced_due_at: _timestamp_pb2.Timestamp | None = ...,
+        warn_at: _timestamp_pb2.Timestamp | None = ...,
+        breach_at: _timestamp_pb2.Timestamp | None = ...,
+        settled_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["announced_due_at", b"announced_due_at", "breach_at", b"breach_at", "due_at", b"due_at", "original_due_at", b"original_due_at", "settled_at", b"settled_at", "warn_at", b"warn_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["announced_due_at", b"announced_due_at", "breach_at", b"breach_at", "by_agreement", b"by_agreement", "due_at", b"due_at", "original_due_at", b"original_due_at", "reason", b"reason", "settled_at", b"settled_at", "state", b"state", "warn_at", b"warn_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Cycle: _TypeAlias = Cycle  # noqa: Y015
 
 @_typing.final
 class Context(_message.Message):
@@ -321,6 +387,7 @@ class Fact(_message.Message):
     CONSENT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     source: _builtins.str
     kind: Global___FactKind.ValueType
@@ -329,6 +396,8 @@ class Fact(_message.Message):
     by: _common_pb2.Party.ValueType
     consent: _common_pb2.Consent.ValueType
     reason: _builtins.str
+    sequence: _builtins.int
+    """As the event says it; 0: it does not."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -350,10 +419,11 @@ class Fact(_message.Message):
         consent: _common_pb2.Consent.ValueType = ...,
         reason: _builtins.str = ...,
         context: Global___Context | None = ...,
+        sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "due_at", b"due_at", "occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "consent", b"consent", "context", b"context", "due_at", b"due_at", "due_day", b"due_day", "event_id", b"event_id", "kind", b"kind", "occurred_at", b"occurred_at", "reason", b"reason", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "consent", b"consent", "context", b"context", "due_at", b"due_at", "due_day", b"due_day", "event_id", b"event_id", "kind", b"kind", "occurred_at", b"occurred_at", "reason", b"reason", "sequence", b"sequence", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -263,7 +263,7 @@ class Clock(_message.Message):
     def context(self) -> Global___Context: ...
     @_builtins.property
     def facts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fact]:
-        """In the order of occurred_at, source, event_id."""
+        """In the order of occurred_at, source, event_id. Facts of one instant are judged by their sequence and rank."""
 
     @_builtins.property
     def later_warnings(self) -> _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]:
@@ -428,6 +428,7 @@ class Fact(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     WINDOW_START_FIELD_NUMBER: _builtins.int
     WINDOW_END_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     source: _builtins.str
     kind: Global___FactKind.ValueType
@@ -436,6 +437,8 @@ class Fact(_message.Message):
     contact_kind: _builtins.str
     """What the contact is and how urgent, where the event says so: "email", "high"."""
     priority: _builtins.str
+    sequence: _builtins.int
+    """As the event says it; 0: it does not."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -457,10 +460,11 @@ class Fact(_message.Message):
         priority: _builtins.str = ...,
         window_start: _timestamp_pb2.Timestamp | None = ...,
         window_end: _timestamp_pb2.Timestamp | None = ...,
+        sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "occurred_at", b"occurred_at", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_kind", b"contact_kind", "context", b"context", "event_id", b"event_id", "kind", b"kind", "occurred_at", b"occurred_at", "priority", b"priority", "source", b"source", "what", b"what", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_kind", b"contact_kind", "context", b"context", "event_id", b"event_id", "kind", b"kind", "occurred_at", b"occurred_at", "priority", b"priority", "sequence", b"sequence", "source", b"source", "what", b"what", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -33,8 +33,12 @@ def read_ical(content: bytes, file: str, until: int) -> tuple[Any, Any]:
         raise DocumentError(f"{file}: is larger than {MAX_BYTES:,} bytes; export fewer years")
     try:
         calendar = Calendar.from_ical(content)
+        if not isinstance(calendar, Calendar):
+            raise DocumentError(f"{file}: is no calendar; export it as iCalendar (.ics)")  # noqa: TRY301 - shortest so
         problem = _problem(calendar, until)
         events = None if problem else recurring_ical_events.of(calendar)
+    except DocumentError:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever the libraries raise of what others wrote
         raise unreadable(file, error) from None
     if problem:

@@ -90,3 +90,10 @@ def test_what_is_too_large_is_refused() -> None:
     ):
         with pytest.raises(DocumentError, match=f"a.ics: {said}"):
             read_ical(content, "a.ics", 2030)
+
+
+def test_what_holds_events_but_is_no_calendar_is_refused() -> None:
+    """A lone event, and something else around one."""
+    for old, new in ((b"VCALENDAR", b"VTODO"), (b"VCALENDAR", b"X-ELSE")):
+        with pytest.raises(DocumentError, match=r"a\.ics: is no calendar"):
+            read_ical(a_calendar(DAY).replace(old, new), "a.ics", 2030)

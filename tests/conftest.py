@@ -25,8 +25,11 @@ _prefixes = (f"t{number}." for number in itertools.count(1))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--compiled`: fail at once unless the code under test is compiled (`make test-compiled`)."""
+    """`--compiled`: fail at once unless the code is compiled (`make test-compiled`). `--fuzz-…`: see tests/fuzz."""
     parser.addoption("--compiled", action="store_true", help="insist on compiled code")
+    parser.addoption("--fuzz-seconds", type=float, default=60.0, help="for how long doors are fuzzed")
+    parser.addoption("--fuzz-seed", default="1", help="what all mutated input follows from")
+    parser.addoption("--fuzz-input", default="", help="DOOR#NUMBER: only this input")
     parser.addoption("--container", help="a container that buildah made of the image (`make test-image`)")
     parser.addoption("--freeze", type=int, help="seconds for which Kafka is frozen, instead of 20 (`make proof`)")
 

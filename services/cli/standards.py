@@ -185,7 +185,10 @@ def _years(text: str | None) -> tuple[int, int]:
     first, _, last = text.partition("-")
     if not (first.isdecimal() and (last or first).isdecimal()):
         raise Failure(f"--years is {text!r}; write for example 2026 or 2026-2028")
-    return int(first), int(last or first)
+    years = int(first), int(last or first)
+    if not 2000 <= years[0] <= years[1] < 2200:  # noqa: PLR2004 - as dates of promises
+        raise Failure(f"--years is {text!r}; write years from 2000 to 2199, the first one first")
+    return years
 
 
 def _published(kafka: str, topic: str) -> Chronicle:

@@ -24,28 +24,42 @@ async def watch(file: Path, config: Config, meter: Meter, now: Now = wall_clock)
     """Look again and again, until cancelled."""
     said = ""
     while True:
-        trouble = refresh(file, config)
+        # Calendars take time to read and to expand: whoever waits for this loop is not to wait for that.
+        found = await asyncio.to_thread(_read, file, config)
+        trouble = _follow(config, found)
         if trouble != said:
             said = trouble
             log.error("schedules stay as they were: %s", trouble) if trouble else log.info(
                 "schedules are in order again"
             )
-        measure((duty.schedule for duty in config.on_call.values()), meter, now())
+        schedules = [duty.schedule for duty in config.on_call.values()]
+        await asyncio.to_thread(measure, schedules, meter, now())
         await asyncio.sleep(LOOK)
 
 
 def refresh(file: Path, config: Config) -> str:
     """Take over the schedules as the file has them now, or say why not: then all stay as they are."""
+    return _follow(config, _read(file, config))
+
+
+def _read(file: Path, config: Config) -> Mapping[str, Schedule] | str:
+    """The schedules as the file has them now, or why they cannot be taken over."""
     if not config.on_call:
-        return ""
+        return {}
     try:
         schedules = load_schedules(file, [*config.targets, *config.rules.people])
     except DocumentError as error:
         return str(error)
     if missing := config.on_call.keys() - schedules.keys():
         return f"{file}: schedules: {', '.join(sorted(missing))} is gone; restart the notifier to do without it"
+    return schedules
+
+
+def _follow(config: Config, found: Mapping[str, Schedule] | str) -> str:
+    if isinstance(found, str):
+        return found
     for name, duty in config.on_call.items():
-        duty.follow(schedules[name])
+        duty.follow(found[name])
     return ""
 
 

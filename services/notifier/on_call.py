@@ -13,6 +13,7 @@ from services.notifier.schedules import NOBODY, Feed, Layer, Rotation, Schedule,
 from services.shared.calendars import read_week
 from services.shared.documents import DocumentError
 from services.shared.fields import Fields
+from services.shared.ical import MAX_BYTES
 from services.shared.instant import Instant, to_datetime
 from services.shared.working_time import Hours, WorkingTime
 from services.shared.zones import time_zone
@@ -74,7 +75,7 @@ def read_hours(fields: Fields, zone: ZoneInfo) -> WorkingTime:
     return _working_time(zone.key, tuple(map(tuple, read_week(fields))))
 
 
-@lru_cache
+@lru_cache(128)
 def _working_time(zone: str, week: tuple[tuple[Hours, ...], ...]) -> WorkingTime:
     """Of a layer and the like. A table takes a tenth of a second to make, and schedules are read again and again."""
     return WorkingTime("of a layer", zone, week)
@@ -108,9 +109,7 @@ def _feed(fields: Fields, zone: ZoneInfo, targets: Collection[str], folder: Path
     people = {name: table.text(name, one_of=targets) for name in table.names()}
     ignored = fields.texts("ignore", ())
     try:
-        feed = _expanded(
-            (folder / file).read_bytes(), file, zone, (*people.items(), *((name, NOBODY) for name in ignored))
-        )
+        feed = _expanded(_content(folder / file), file, zone, (*people.items(), *((name, NOBODY) for name in ignored)))
     except OSError as error:
         fields.problem("calendar", f"{file!r} cannot be read: {error.strerror}; name a readable iCalendar file (.ics)")
         return None
@@ -122,10 +121,29 @@ def _feed(fields: Fields, zone: ZoneInfo, targets: Collection[str], folder: Path
     return feed
 
 
-@lru_cache
-def _expanded(content: bytes, file: str, zone: ZoneInfo, people: tuple[tuple[str, str], ...]) -> Feed:
-    """A calendar of thousands of events takes seconds to read, and schedules are read again and again."""
-    return Feed(content, file, zone, dict(people))
+def _content(file: Path) -> bytes:
+    """As much as is looked at, and one byte more. Raises OSError."""
+    with file.open("rb") as opened:
+        return opened.read(MAX_BYTES + 1)
+
+
+#: A calendar by its file and how it is read → what that was made of, and what came of it. A calendar of thousands of
+#: events takes seconds to read, and schedules are read again and again.
+_Reading = tuple[str, ZoneInfo, tuple[tuple[str, str], ...]]
+_known: dict[_Reading, tuple[bytes, Feed]] = {}
+_MOST_KNOWN = 64
+
+
+def _expanded(content: bytes, *reading: *_Reading) -> Feed:
+    """Raises DocumentError."""
+    known = _known.pop(reading, None)
+    if known is None or known[0] != content:
+        file, zone, people = reading
+        known = content, Feed(content, file, zone, dict(people))
+    _known[reading] = known
+    while len(_known) > _MOST_KNOWN:
+        del _known[next(iter(_known))]
+    return known[1]
 
 
 def _overrides(sections: Iterable[Fields], zone: ZoneInfo, targets: Collection[str]) -> Sequence[Shift]:

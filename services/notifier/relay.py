@@ -9,11 +9,12 @@ somebody is warned of risks, at risk. Deletions are no news.
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
+from itertools import repeat
 
 from services.notifier.codec import DISPATCH, pack_dispatch
 from services.notifier.items import Item, Standing
 from services.notifier.recall import Recall
-from services.notifier.routing import Routing, dispatch
+from services.notifier.routing import Routing, dispatch, reach
 from services.notifier.sightings import SOURCES, Source
 from services.shared.clock import Now, from_timestamp, wall_clock
 from services.shared.engine.relay import Forward
@@ -62,7 +63,7 @@ def _forward(
     record = source.parse(message.value)
     if recall:
         recall.note(source, record)
-    cycles = len(source.cycles(record))
+    cycles = source.cycles(record)
     standing = source.standing(record)
     announced_at = _announced_at(headers.get("announced-at"), message.timestamp)
     worry_at = (routing.tells_risk and from_timestamp(record.warn_at)) or from_timestamp(record.due_at) or _NEVER
@@ -70,13 +71,17 @@ def _forward(
     quiet = is_quiet(standing, transition, worry_at - announced_at, tells_risk=routing.tells_risk)
     # Earlier cycles are over: whoever was told of one hears how it ended, whatever the last one does.
     # So does who was told of one that never was, as is known now.
-    seen = cycles - 1 if quiet else source.possible(record) if transition in _TAKING_BACK else cycles
-    sightings = (source.see(record, number, message.offset, announced_at) for number in range(1, seen + 1))
+    never = source.possible(record) - len(cycles) if transition in _TAKING_BACK and not quiet else 0
+    news = cycles[:-1] if quiet else (*cycles, *repeat(source.none, never))
+    items = [
+        source.see(record, cycle, number, message.offset, announced_at) for number, cycle in enumerate(news, start=1)
+    ]
+    reached = reach(items[0], source.places(record), routing) if items else ()
     at, said = now(), read_unheard(headers.get(UNHEARD))
     return [
         write(address.incident_id.encode(), pack_dispatch(address, told))
-        for item, places in sightings
-        for address, told in dispatch(_noted(item, recall, said), places, routing, at)
+        for item in items
+        for address, told in dispatch(_noted(item, recall, said), reached, routing, at)
     ]
 
 

@@ -15,7 +15,7 @@ Match = Mapping[str, frozenset[str]]
 
 _NO_DETAILS = Details()
 #: More places than this no promise has been at; a bound all the same on what one record can cause.
-_MAX_PLACES = 64
+MAX_PLACES = 64
 
 
 def _detail(name: str) -> Callable[[Item], str]:
@@ -109,14 +109,12 @@ class Address(NamedTuple):
     route: str
 
 
-def dispatch(item: Item, places: Iterable[Place], routing: Routing, now: Instant) -> list[tuple[Address, Item]]:
+def dispatch(item: Item, reached: Iterable[Address], routing: Routing, now: Instant) -> list[tuple[Address, Item]]:
     """Whom to tell how an item stands: those it concerns, and as a follow-up all who may have been told of it before.
 
     Whom it will concern if it stays broken gets it as a follow-up, too, with the instants at which it will (`rises`).
 
-    `places`: where it belonged at any time, the present included. It is sent also to where an earlier severity or place
-    would have led, or being repeated or not, because nobody keeps a list of who was told; a receiver group that was not
-    ignores it.
+    `reached`: who may have been. Nobody keeps a list of who was told; a receiver group that was not ignores it.
     """
     item = item._replace(severity=severity_of(item, routing.severities, now))
     addressed: dict[Address, Item] = {}
@@ -127,16 +125,27 @@ def dispatch(item: Item, places: Iterable[Place], routing: Routing, now: Instant
         for to in addresses(item._replace(severity=rise.severity), routing.routes):
             coming = addressed.get(to, follow_up)
             addressed[to] = coming._replace(rises=(*coming.rises, rise))
+    for to in reached:
+        addressed.setdefault(to, follow_up)
+    return list(addressed.items())
+
+
+def reach(item: Item, places: Iterable[Place], routing: Routing) -> Sequence[Address]:
+    """Everywhere that an item, and any other cycle of its record, may have been told of.
+
+    `places`: where it belonged at any time, the present included. To where an earlier severity or place would have led,
+    or being repeated or not.
+    """
     severities = _LEVELS if any("severity" in route.match for route in routing.routes) else (item.severity,)
     known = item.details or _NO_DETAILS
     repeated = (0, 1) if any("repeated" in route.match for route in routing.routes) else (known.breaches,)
-    for place in islice(dict.fromkeys(places), _MAX_PLACES):
+    found: dict[Address, None] = {}
+    for place in islice(dict.fromkeys(places), MAX_PLACES):
         details = known._replace(customer_tier=place.tier, site=place.site, team=place.team)
         for severity, breaches in product(severities, repeated):
             was = item._replace(severity=severity, details=details._replace(breaches=breaches))
-            for to in addresses(was, routing.routes):
-                addressed.setdefault(to, follow_up)
-    return list(addressed.items())
+            found |= dict.fromkeys(addresses(was, routing.routes))
+    return tuple(found)
 
 
 def severity_of(item: Item, rules: Iterable[SeverityRule], now: Instant) -> Severity:

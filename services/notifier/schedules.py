@@ -10,15 +10,12 @@ Hours that confine a layer are read as those of a calendar (`working_time`).
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
-import recurring_ical_events
-from icalendar import Calendar
-
-from services.shared.documents import DocumentError
+from services.shared.ical import read_ical, unreadable
 from services.shared.instant import SECOND, Instant, from_datetime, to_datetime
 from services.shared.working_time import WorkingTime
 
@@ -28,8 +25,14 @@ NOBODY = ""
 _DAY = 86_400 * SECOND
 #: What dates, and the clocks of zones, can be apart.
 _MARGIN = timedelta(days=2)
+#: Years for which what repeats is followed; it is read again whenever its file changes.
+_AHEAD = 10
 #: Some year with which to try whether an iCalendar can be expanded.
-_ANY_YEAR = datetime(2026, 1, 1, tzinfo=ZoneInfo("UTC")), datetime(2027, 1, 1, tzinfo=ZoneInfo("UTC"))
+_ANY_YEAR = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
+
+
+#: Characters of what an event is called.
+_LONGEST_NAME = 120
 
 
 class Shift(NamedTuple):
@@ -98,12 +101,11 @@ class Feed:
 
         Raises DocumentError where it is no calendar.
         """
+        calendar, self._events = read_ical(content, file, datetime.now(UTC).year + _AHEAD)
         try:
-            calendar = Calendar.from_ical(content)
-            self._events: Any = recurring_ical_events.of(calendar)
             self._events.between(*_ANY_YEAR)
-        except Exception as error:  # whatever the libraries raise of what others wrote
-            raise DocumentError(f"{file}: is no calendar: {error}; export it as iCalendar (.ics)") from error
+        except Exception as error:  # noqa: BLE001 - whatever the library raises of what others wrote
+            raise unreadable(file, error) from None
         #: What its events are called.
         self.names = tuple(sorted({_name(event) for event in calendar.walk("VEVENT")}))
         self._zone = zone
@@ -189,7 +191,7 @@ def at_wall(wall: datetime, zone: ZoneInfo) -> Instant:
 
 
 def _name(event: Any) -> str:  # noqa: ANN401 - likewise
-    return str(event.get("SUMMARY", "")).strip()
+    return str(event.get("SUMMARY", "")).strip()[:_LONGEST_NAME]
 
 
 def _empty(start: Instant, end: Instant) -> list[Shift]:

@@ -11,7 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from functools import cache, partial
+from functools import lru_cache, partial
 from itertools import chain
 from typing import NamedTuple
 
@@ -593,7 +593,7 @@ def _noted(delivery: pb.Delivery) -> _Unsettled:
     return _Unsettled(state, _towards(delivery.target, delivery.channel), from_timestamp(delivery.decided_at))
 
 
-@cache
+@lru_cache(1 << 12)
 def _towards(target: str, channel: str) -> tuple[str, str, str]:
     """One for very many messages: they go to few targets."""
     return target, channel, _label(channel)

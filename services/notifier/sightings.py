@@ -1,8 +1,8 @@
 """What the other services announce, in the notifier's terms. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import product
+from itertools import islice, product
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -12,20 +12,12 @@ from puntual.promises.v1 import promise_pb2
 from puntual.sla.v1 import clock_pb2
 from services.notifier.items import Details, Item, Standing
 from services.notifier.repeats import broken_at
-from services.notifier.routing import Place
+from services.notifier.routing import MAX_PLACES, Place
 from services.shared.clock import from_timestamp
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.instant import Instant
 from services.shared.keys import split_key
 from services.shared.parsing import parse_bytes
-
-
-class Sighting(NamedTuple):
-    """How a promise or clock stands, and where it belongs."""
-
-    item: Item
-    #: Everywhere it can have been said to belong, the present first.
-    places: tuple[Place, ...]
 
 
 class Source(NamedTuple):
@@ -67,13 +59,16 @@ class Source(NamedTuple):
         """How many cycles a record can ever have had: facts that came late may have made two of them one."""
         return max(sum(fact.kind in self.begins for fact in record.facts), len(self.cycles(record)))
 
-    def see(self, record: Any, number: int, offset: int, announced_at: Instant) -> Sighting:  # noqa: ANN401
-        """What a record, as `parse` gives it, says of its n-th cycle: of one that it has not, that all is well.
+    def places(self, record: Any) -> tuple[Place, ...]:  # noqa: ANN401
+        """Where a record can have been said to belong, the present first; at most `MAX_PLACES`."""
+        return _places([record.context, *(fact.context for fact in reversed(record.facts))])
 
-        Raises `Unusable` where its id is none.
+    def see(self, record: Any, cycle: Any, number: int, offset: int, announced_at: Instant) -> Item:  # noqa: ANN401
+        """What a record, as `parse` gives it, says of a cycle: one of its own, or `none` for one that it has not.
+
+        `number`: which one it is, from 1. Raises `Unusable` where the record's id is none.
         """
-        cycles, record_id = self.cycles(record), self.record_id(record)
-        cycle = cycles[number - 1] if number <= len(cycles) else self.none
+        record_id = self.record_id(record)
         standing = self.standing(cycle)
         since, original_due_at, reason = self.read(cycle, standing)
         try:
@@ -82,7 +77,7 @@ class Source(NamedTuple):
         except ValueError:
             raise Unusable(DeadLetterReason.INVALID, "the record's id must be customer/kind/subject") from None
         context: dict[str, Any] = {name: _short(getattr(record.context, name)) for name in _CONTEXT}
-        item = Item(
+        return Item(
             service=self.service,
             record_id=record_id,
             kind=kind,
@@ -94,27 +89,39 @@ class Source(NamedTuple):
             cycle=number,
             details=Details(from_timestamp(original_due_at), **context, reason=reason),
         )
-        return Sighting(item, tuple(_places([record.context, *(fact.context for fact in record.facts)])))
 
 
 #: What a message says of either service's context.
 _CONTEXT = ("customer_name", "customer_locale", "customer_time_zone", "customer_tier", "site", "team")
 #: An incident has to hold hundreds of such texts, and a message shows no more of one.
 _LONGEST = 120
+#: What a place is made of.
+_LABELS = ("customer_tier", "site", "team")
 
 
 def _short(text: str) -> str:
     return text[:_LONGEST]
 
 
-def _places(contexts: Sequence[Any]) -> Iterable[Place]:
-    """Facts may have arrived in any order, so any mixture of what they state can have been the context for a while."""
-    labels = (
-        dict.fromkeys(_short(said.customer_tier) for said in contexts),
-        dict.fromkeys(_short(said.site) for said in contexts),
-        dict.fromkeys(_short(said.team) for said in contexts),
-    )
-    return (Place(*place) for place in product(*labels))
+def _places(contexts: Sequence[Any]) -> tuple[Place, ...]:
+    """Facts may have arrived in any order, so any mixture of what they state can have been the context for a while.
+
+    `contexts`: the present one, then those of the facts, the latest first. Where they state very much, what was stated
+    last counts, by the time of the events: so it does not hang on the order in which they came.
+    """
+    tiers, sites, teams = ({_short(getattr(said, name)): None for said in contexts} for name in _LABELS)
+    return tuple(islice(_mixtures((tuple(tiers), tuple(sites), tuple(teams))), MAX_PLACES))
+
+
+def _mixtures(labels: Sequence[Sequence[str]]) -> Iterator[Place]:
+    """Every mixture, the latest first: those with none but the first of each label, then the first two, and so on."""
+    for newest in range(max(map(len, labels))):
+        seen = [stated[: newest + 1] for stated in labels]
+        for mixture in product(*seen):
+            if any(
+                len(stated) > newest and text == stated[newest] for text, stated in zip(mixture, labels, strict=True)
+            ):
+                yield Place(*mixture)
 
 
 _REASONS = {

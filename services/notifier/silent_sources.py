@@ -10,7 +10,7 @@ from typing import Any
 
 from services.notifier.codec import DISPATCH, pack_dispatch
 from services.notifier.items import NONE, Details, Item, Standing
-from services.notifier.routing import Place, Routing, dispatch
+from services.notifier.routing import Place, Routing, dispatch, reach
 from services.shared.clock import Now, wall_clock
 from services.shared.engine.relay import Forward
 from services.shared.engine.stage import Message, Write
@@ -97,6 +97,6 @@ def _forward(
     topic, partitions = to
     return [
         Write(topic, partition_of(key, partitions), key, pack_dispatch(address, told), [])
-        for address, told in dispatch(item, [Place()], routing, now())
+        for address, told in dispatch(item, reach(item, [Place()], routing), routing, now())
         for key in [address.incident_id.encode()]
     ]

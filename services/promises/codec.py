@@ -41,6 +41,7 @@ from services.shared.facts import reuse, site_of
 from services.shared.instant import Instant
 from services.shared.keys import ids_of, record_key
 from services.shared.opener import Opener, blank_arm, checked_instant
+from services.shared.packing import MANY, Pieces
 from services.shared.partitioner import home_of
 from services.shared.wire import COMPILED, Reader, put_message, put_number, put_text, put_timestamp
 from services.shared.working_time import end_of_day
@@ -314,8 +315,11 @@ def pack(promise: Promise) -> bytes:
     put_timestamp(out, 13, settled_at)
     put_context(out, 14, context)
     put_text(out, 15, rules_version)
-    for fact in facts:
-        put_message(out, 16, _pack_fact(fact))
+    if len(facts) < MANY:
+        for fact in facts:
+            put_message(out, 16, _pack_fact(fact))
+    else:
+        out.write(_PIECES.of(key, facts))
     for cycle in earlier:
         put_message(out, 17, _pack_cycle(cycle))
     return out.getvalue()
@@ -350,6 +354,9 @@ def _pack_fact(fact: Fact) -> bytes:
     put_context(out, 10, context)
     put_number(out, 11, sequence)
     return out.getvalue()
+
+
+_PIECES: Final = Pieces(16, _pack_fact)
 
 
 def _unpack_plain(value: bytes) -> Promise:

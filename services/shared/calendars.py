@@ -12,10 +12,11 @@ listed under `open` is open whatever else says.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from services.shared.fields import Fields
 from services.shared.working_time import Hours, Special, WorkingTime
@@ -31,13 +32,21 @@ PublicHolidays = Callable[[str, int], Mapping[date, str]]
 _HOURS = re.compile(r"\s*(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})\s*")
 _FULL_DAY = 1440
 _SEVEN = 7
+#: Days: of one entry, and of all entries of a calendar. So there is always time to come in which it is open.
+_LONGEST_RANGE, _MOST_DAYS = 10 * 366, 20_000
+#: More than any company has, and each takes time and memory for all the years that are asked for.
+_MOST_CALENDARS = 100
 #: A year with which to try whether a country has holidays.
 _ANY_YEAR = 2026
 
 
 def read_calendars(fields: Fields, holidays: PublicHolidays) -> Mapping[str, WorkingTime]:
     """All calendars of a section, by name; those with a problem are left out."""
-    made = {name: _calendar(name, fields.section(name), holidays) for name in fields.names()}
+    names = fields.names()
+    if len(names) > _MOST_CALENDARS:
+        fields.problem("", f"are {len(names)}; write at most {_MOST_CALENDARS}, each for all sites that share it")
+        return {}
+    made = {name: _calendar(name, fields.section(name), holidays) for name in names}
     return {name: calendar for name, calendar in made.items() if calendar}
 
 
@@ -45,8 +54,11 @@ def _calendar(name: str, fields: Fields, holidays: PublicHolidays) -> WorkingTim
     zone = fields.text("zone")
     week = read_week(fields.section("hours"))
     places = fields.texts("holidays", ())
-    closed = dict(_closed(fields.section("closed")))
-    opened = dict(_opened(fields.section("open"), week))
+    closed = dict(islice(_closed(fields.section("closed")), _MOST_DAYS + 1))
+    opened = dict(islice(_opened(fields.section("open"), week), _MOST_DAYS + 1))
+    for section, days in (("closed", closed), ("open", opened)):
+        if len(days) > _MOST_DAYS:
+            fields.problem(section, f"has more than {_MOST_DAYS:,} days; write those of the years to come")
     for place in places:
         try:
             holidays(place, _ANY_YEAR)
@@ -63,12 +75,14 @@ def _calendar(name: str, fields: Fields, holidays: PublicHolidays) -> WorkingTim
             fields.problem("zone", str(error))
         return None
 
+    chosen: defaultdict[int, dict[date, Special]] = defaultdict(dict)
+    for day, special in (*closed.items(), *opened.items()):
+        chosen[day.year][day] = special
+
     @cache
     def specials(year: int) -> Mapping[date, Special]:
         days = {day: Special((), name) for place in places for day, name in holidays(place, year).items()}
-        for chosen in (closed, opened):
-            days |= {day: special for day, special in chosen.items() if day.year == year}
-        return days
+        return {**days, **chosen.get(year, {})}
 
     return WorkingTime(name, zone, week, specials)
 
@@ -154,4 +168,11 @@ def _dates(fields: Fields, name: str) -> Iterable[date]:
         return ()
     if end < start:
         fields.problem(name, "ends before it begins; write the earlier date first")
+        return ()
+    if (end - start).days >= _LONGEST_RANGE:
+        fields.problem(
+            name,
+            f"is longer than {_LONGEST_RANGE // 366} years; to what is closed for good give another calendar",
+        )
+        return ()
     return [start + timedelta(days=number) for number in range((end - start).days + 1)]

@@ -11,6 +11,8 @@ from services.shared.facts import NO_CONTEXT, Context, Stated
 from services.shared.wire import Reader, put_message, put_text
 
 _SIZE: Final = len(Context._fields)
+#: Bytes, or characters, of what is kept for those that state the same.
+_SHORT: Final = 256
 _stated = attrgetter(*Context._fields)
 
 
@@ -36,12 +38,18 @@ def stated(reader: Reader, first: i64) -> Stated:
 def stated_in(reader: Reader, field: i64) -> Stated:
     """What a record, or one of its facts, states in the field of that number."""
     chunk = reader.chunk(field)
-    return _read(chunk) if chunk else NO_CONTEXT
+    if not chunk:
+        return NO_CONTEXT
+    return _known(chunk) if len(chunk) <= _SHORT else _read(chunk)
 
 
 @lru_cache(1 << 12)
-def _read(chunk: bytes) -> Stated:
+def _known(chunk: bytes) -> Stated:
     """Many state the same."""
+    return _read(chunk)
+
+
+def _read(chunk: bytes) -> Stated:
     reader = Reader(chunk)
     context = stated(reader, 1)
     reader.done()
@@ -50,13 +58,20 @@ def _read(chunk: bytes) -> Stated:
 
 def put_context(out: BytesWriter, field: int, context: Stated) -> None:
     """A context field on the wire; nothing where nothing is stated."""
-    if context and any(context):
-        put_message(out, field, _packed(context))
+    length: i64 = 0
+    for text in context:
+        length += len(text)
+    if length:
+        put_message(out, field, _known_packed(context) if length <= _SHORT else _packed(context))
 
 
 @lru_cache(1 << 12)
-def _packed(context: Stated) -> bytes:
+def _known_packed(context: Stated) -> bytes:
     """A record mostly states what its facts state, and many of one customer's the same."""
+    return _packed(context)
+
+
+def _packed(context: Stated) -> bytes:
     out = BytesWriter()
     for field, text in enumerate(context, start=1):
         put_text(out, field, text)

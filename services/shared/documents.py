@@ -19,6 +19,13 @@ class DocumentError(PuntualError):
     """A document that cannot be used: names the file, the place, what is wrong and how to put it right."""
 
 
+#: Of a document; those that people write have a few thousand.
+MAX_BYTES = 256_000
+_TOO_LARGE = f"is larger than {MAX_BYTES:,} bytes; make it shorter"
+#: Characters of all paths to what stands in a document: short keys, not nested deeply, need a fraction.
+_MAX_PATHS = 8 * MAX_BYTES
+
+
 class Document(NamedTuple):
     """What a document says, and where."""
 
@@ -30,7 +37,11 @@ class Document(NamedTuple):
 def read_text(file: Path) -> str:
     """The text of a file. Raises DocumentError."""
     try:
-        return file.read_bytes().decode()
+        with file.open("rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise DocumentError(f"{file}: {_TOO_LARGE}")
+        return content.decode()
     except OSError as error:
         raise DocumentError(f"{file}: cannot be read: {error.strerror}; name a readable file") from None
     except UnicodeDecodeError as error:
@@ -41,13 +52,16 @@ def read_text(file: Path) -> str:
 def parse_document(text: str, file: str, *, as_text: bool = False) -> Document:
     """What a YAML text says; `file` is for errors only. Raises DocumentError.
 
+    Nothing in it stands for something else, so that what is read is as long as what is written.
     `as_text`: numbers, dates, true and false are the text that they are written as.
     """
+    if len(text) > MAX_BYTES:
+        raise DocumentError(f"{file}: {_TOO_LARGE}")
     try:
         loader = _Words(text) if as_text else _Loader(text)
         node = loader.get_single_node()
-        lines: dict[str, int] = {}
-        _note_lines(node, "", lines, set())
+        lines = _Lines()
+        _note_lines(node, "", lines)
         return Document(loader.construct_document(node) if node else None, lines)
     except _Misfit as misfit:
         problem = f"{_place(misfit.problem_mark)}: {misfit.problem}"
@@ -57,7 +71,7 @@ def parse_document(text: str, file: str, *, as_text: bool = False) -> Document:
         )
     except ReaderError as error:
         problem = f"{_end_of(text[: error.position])}: is a character that YAML does not allow; remove it"
-    except RecursionError:
+    except (RecursionError, _TooLong):
         problem = "is nested too deeply; make it flatter"
     raise DocumentError(f"{file}: {problem}")  # not inside `except`, so that the cause is not shown either
 
@@ -70,11 +84,20 @@ class _Misfit(yaml.MarkedYAMLError):
 
 
 class _Loader(yaml.SafeLoader):
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401 - as it is
+        """Refuse aliases: a few bytes of them can mean any amount."""
+        if self.check_event(yaml.AliasEvent):
+            alias = yaml.ScalarNode("", "", self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+            raise _Misfit("stands for something else (*name); write out what it stands for", alias)
+        return super().compose_node(parent, index)
+
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # noqa: ANN401 - the stubs are wrong about it
-        """Refuse a key that is there twice. Later, what is merged into a mapping rightly stands beside its own keys."""
+        """Refuse a key that is there twice, and `<<`, which is there to merge in what stands elsewhere."""
         mapping = super().compose_mapping_node(anchor)
         keys: dict[tuple[str, str], yaml.Node] = {}
         for key, _ in mapping.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise _Misfit("merges in what stands elsewhere (<<); write it out", key)
             first = keys.setdefault((key.tag, str(key.value)), key)
             if first is not key:
                 line = first.start_mark.line + 1
@@ -109,19 +132,32 @@ class _Words(_Loader):
 _Words.yaml_implicit_resolvers = {"": [("tag:yaml.org,2002:null", re.compile("$"))]}
 
 
-def _note_lines(node: yaml.Node | None, path: str, lines: dict[str, int], seen: set[int]) -> None:
-    if id(node) in seen:  # an alias of what stands elsewhere
-        return
-    seen.add(id(node))
+class _TooLong(Exception):
+    """The paths to what stands there are longer, all together, than a document has reason for."""
+
+
+class _Lines(dict[str, int]):
+    def __init__(self) -> None:
+        super().__init__()
+        self._room = _MAX_PATHS
+
+    def note(self, path: str, node: yaml.Node) -> None:
+        self._room -= len(path)
+        if self._room < 0:
+            raise _TooLong
+        self[path] = node.start_mark.line + 1
+
+
+def _note_lines(node: yaml.Node | None, path: str, lines: _Lines) -> None:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             place = f"{path}.{key.value}" if path else str(key.value)
-            lines[place] = key.start_mark.line + 1
-            _note_lines(value, place, lines, seen)
+            lines.note(place, key)
+            _note_lines(value, place, lines)
     elif isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
-            lines[f"{path}[{number}]"] = item.start_mark.line + 1
-            _note_lines(item, f"{path}[{number}]", lines, seen)
+            lines.note(f"{path}[{number}]", item)
+            _note_lines(item, f"{path}[{number}]", lines)
 
 
 def _place(mark: yaml.Mark | None) -> str:

@@ -47,6 +47,7 @@ class DeadLetterReason(StrEnum):
     FUTURE_TIME = "future_time"
     TOO_LATE = "too_late"
     TOO_LARGE = "too_large"
+    TOO_MANY_FACTS = "too_many_facts"
     MISPLACED = "misplaced"
     INVALID = "invalid"
     #: The record it belongs to was written by a newer version, or is damaged.

@@ -1,13 +1,26 @@
 """Reads a document field by field and collects every problem with it: line, place, value and remedy."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set as AbstractSet
 from datetime import date, datetime, time, tzinfo
 from pathlib import Path
 
 from services.shared.documents import DocumentError, parse_document
 from services.shared.duration import parse_duration
 from services.shared.instant import Instant, from_datetime
+
+#: Characters of a value in a message, and how many of those allowed.
+_SHOWN, _LISTED = 80, 30
+#: How many problems are said at once.
+_MOST_PROBLEMS = 100
+#: Characters of one problem.
+_MOST_SAID = 1_000
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: all of it where it is short."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 class Secret:
@@ -43,6 +56,8 @@ class Problems:
 
     def add(self, path: str, what: str) -> None:
         """Something is wrong at a place: what, and after a semicolon how to put it right."""
+        if len(what) > _MOST_SAID:  # some of it is the document's
+            what = f"{what[: _MOST_SAID // 2]} … {what[-_MOST_SAID // 2 :]}"
         line = self._line(path)
         place = [self._file, f"line {line}" if line else "", path or "the document", what]
         self._found.append((line, ": ".join(filter(None, place))))
@@ -51,7 +66,8 @@ class Problems:
         """Raises DocumentError with all that was found, one on each line, in the order of the document."""
         if self._found:
             found = sorted(dict.fromkeys(self._found), key=lambda found: found[0])  # what is read twice is said once
-            raise DocumentError("\n".join(said for _, said in found))
+            more = [f"{self._file}: and {len(found) - _MOST_PROBLEMS} more"] if len(found) > _MOST_PROBLEMS else []
+            raise DocumentError("\n".join([*(said for _, said in found[:_MOST_PROBLEMS]), *more]))
 
     def _line(self, path: str) -> int:
         """Where it stands, or what it is missing from does; 0: everywhere."""
@@ -71,7 +87,7 @@ class Fields:
         if isinstance(value, Mapping):
             self._fields = {str(name): field for name, field in value.items()}
         elif value is not None:
-            problems.add(path, f"{value!r} has no fields; write name: value pairs")
+            problems.add(path, f"{shown(value)} has no fields; write name: value pairs")
 
     @classmethod
     def of(cls, text: str, file: str, *, as_text: bool = False) -> tuple["Fields", Problems]:
@@ -98,16 +114,15 @@ class Fields:
 
     def text(self, name: str, default: str | None = None, one_of: Iterable[str] = ()) -> str:
         """A text. Without a default it is required; `one_of` lists the values allowed, if not all are."""
-        value = self._value(name)
-        allowed = sorted(one_of)
+        value, allowed = self._value(name), _known(one_of)
         if value is None and default is not None:
             return default
         if value is None:
-            self.problem(name, f"is missing; write {_either(allowed) if allowed else 'it'}")
+            self.problem(name, f"is missing; write {_either(sorted(allowed)) if allowed else 'it'}")
         elif not isinstance(value, str) or not value.strip():
-            self.problem(name, f"{value!r} is no text; write it in quotes")
+            self.problem(name, f"{shown(value)} is no text; write it in quotes")
         elif allowed and value not in allowed:
-            self.problem(name, f"{value!r} is unknown; write {_either(allowed)}")
+            self.problem(name, f"{shown(value)} is unknown; write {_either(sorted(allowed))}")
         else:
             return value.strip()
         return default or ""
@@ -117,29 +132,29 @@ class Fields:
         value = self._value(name)
         if value is None and default is not None:
             return tuple(default)
-        allowed = sorted(one_of)
+        allowed = _known(one_of)
         if isinstance(value, list) and "yes" in allowed:
             value = ["yes" if text is True else "no" if text is False else text for text in value]
-        example = value if isinstance(value, str) and value else allowed[0] if allowed else "..."
+        example = value if isinstance(value, str) and value else min(allowed) if allowed else "..."
         if not isinstance(value, list) or not value or not all(isinstance(text, str) and text for text in value):
-            self.problem(name, f"{value!r} is no list of texts; write for example [{example}]")
+            self.problem(name, f"{shown(value)} is no list of texts; write for example [{example}]")
             return tuple(default or ())
         for text in value:
             if allowed and text not in allowed:
-                self.problem(name, f"{text!r} is unknown; write {_either(allowed)}")
+                self.problem(name, f"{shown(text)} is unknown; write {_either(sorted(allowed))}")
         return tuple(value)
 
     def choices(self, name: str, one_of: Iterable[str] = ()) -> tuple[str, ...]:
         """A text, or a list of texts; the empty one, too."""
         value = self._value(name)
         texts = value if isinstance(value, list) else [value]
-        allowed = sorted(one_of)
+        allowed = _known(one_of)
         if not texts or not all(isinstance(text, str) for text in texts):
-            self.problem(name, f"{value!r} is no text and no list of texts; write it in quotes")
+            self.problem(name, f"{shown(value)} is no text and no list of texts; write it in quotes")
             return ()
         for text in texts:
             if allowed and text and text not in allowed:
-                self.problem(name, f"{text!r} is unknown; write {_either(allowed)}")
+                self.problem(name, f"{shown(text)} is unknown; write {_either(sorted(allowed))}")
         return tuple(texts)
 
     def flag(self, name: str) -> bool:
@@ -148,7 +163,7 @@ class Fields:
         if isinstance(value, str):
             value = _SWITCHES.get(value.lower(), value)
         if not isinstance(value, bool | None):
-            self.problem(name, f"{value!r} is neither true nor false; write one of them")
+            self.problem(name, f"{shown(value)} is neither true nor false; write one of them")
         return value is True
 
     def port(self, name: str, default: int) -> int:
@@ -157,7 +172,7 @@ class Fields:
         if value is None:
             return default
         if not isinstance(value, int) or not 0 < value < 65_536:  # noqa: PLR2004 - the ports there are
-            self.problem(name, f"{value!r} is no port; write a number from 1 to 65535")
+            self.problem(name, f"{shown(value)} is no port; write a number from 1 to 65535")
             return default
         return value
 
@@ -165,7 +180,7 @@ class Fields:
         """A whole number from 1 to `most`; 1 where it is none."""
         value = self._value(name)
         if type(value) is not int or not 0 < value <= most:
-            what = "is missing" if value is None else f"{value!r} is no such number"
+            what = "is missing" if value is None else f"{shown(value)} is no such number"
             self.problem(name, f"{what}; write one from 1 to {most}")
             return 1
         return value
@@ -176,7 +191,7 @@ class Fields:
         if value is None:
             return ()
         if not isinstance(value, list) or not value or not all(type(number) is int for number in value):
-            self.problem(name, f"{value!r} is no list of numbers; write for example [200, 202]")
+            self.problem(name, f"{shown(value)} is no list of numbers; write for example [200, 202]")
             return ()
         return tuple(value)
 
@@ -193,7 +208,7 @@ class Fields:
             self.problem(name, str(error))
             return 0
         if span <= 0 < parse_duration(default):
-            self.problem(name, f"{value!r} is no time at all; write for example {default}")
+            self.problem(name, f"{shown(value)} is no time at all; write for example {default}")
         return span
 
     def instant(self, name: str, zone: tzinfo | None = None) -> Instant | None:
@@ -207,7 +222,7 @@ class Fields:
                 moment = datetime.combine(moment, time())
             return from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=zone))
         except ValueError:
-            said = value.isoformat() if isinstance(value, date) else repr(value)
+            said = value.isoformat() if isinstance(value, date) else shown(value)
             example = "2026-12-01T18:00" if zone else "with its zone, for example 2026-12-01T00:00:00+01:00"
             self.problem(name, f"{said} is no instant; write {example}")
             return None
@@ -220,7 +235,7 @@ class Fields:
         try:
             return date.fromisoformat(str(value))
         except ValueError:
-            self.problem(name, f"{value!r} is no date; write for example 2026-12-01")
+            self.problem(name, f"{shown(value)} is no date; write for example 2026-12-01")
             return None
 
     def secret(self, name: str) -> Secret | None:
@@ -243,7 +258,7 @@ class Fields:
         """The mappings in a list; none where absent."""
         value = self._value(name)
         if value is not None and not isinstance(value, list):
-            self.problem(name, f"{value!r} is no list; begin each entry with a dash")
+            self.problem(name, f"{shown(value)} is no list; begin each entry with a dash")
             return []
         return [Fields(entry, f"{self._where(name)}[{i}]", self._problems) for i, entry in enumerate(value or [])]
 
@@ -264,5 +279,12 @@ class Fields:
 _SWITCHES = {"yes": True, "on": True, "no": False, "off": False}
 
 
+def _known(one_of: Iterable[str]) -> Collection[str]:
+    """To look things up in: it is asked for every field that names one."""
+    return one_of if isinstance(one_of, Mapping | AbstractSet) else frozenset(one_of)
+
+
 def _either(allowed: Sequence[str]) -> str:
+    if len(allowed) > _LISTED:
+        allowed = [*allowed[:_LISTED], "…"]
     return " or ".join(allowed) if len(allowed) < 3 else f"one of {', '.join(allowed)}"  # noqa: PLR2004 - "a or b"

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -30,8 +31,12 @@ _IDS: Final = ("event_id", "source", "customer_id", "subject_id")
 _PLAIN_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3}|\.\d{6})?(Z|[+-]\d\d:\d\d)")
 #: What a sequence can be at most: as much as fits into 63 bits.
 _LAST: Final = (1 << 63) - 1
-#: Characters of an id. Ids stand in keys, in record ids and in every message to people, several times over.
+#: Characters of an id, and of what is stated of a context. Both stand in records and messages, several times over.
 LONGEST_ID: Final = 255
+#: Characters of any other text, such as a reason.
+LONGEST_TEXT: Final = 500
+#: Characters of a body in JSON that is kept for those that say the same.
+_SHORT: Final = 512
 
 
 class Opener:
@@ -67,7 +72,7 @@ class Opener:
             event = self._parsed(parse_bytes(self._type, value))
         # A character is a byte or more, so that in most events none has to be counted.
         if len(value) > LONGEST_ID:
-            _check_ids(event)
+            _check_texts(event)
         self._check(event)
         return event
 
@@ -76,7 +81,7 @@ class Opener:
         event = self._plain_fields(fields)
         if event is None:
             event = self._parsed(parse_fields(self._type, fields))
-        _check_ids(event)
+        _check_texts(event)
         self._check(event)
         return event
 
@@ -107,7 +112,11 @@ class Opener:
         blank = self._blank[self._numbers[arm]]
         if said == {}:
             return blank
-        return _parsed_body(blank.DESCRIPTOR.full_name, json.dumps(said)) if isinstance(said, dict) else None
+        if not isinstance(said, dict):
+            return None
+        text = json.dumps(said)
+        read = _known_body if len(text) <= _SHORT else _parsed_body
+        return read(blank.DESCRIPTOR.full_name, text)
 
     def _plain(self, value: bytes) -> Envelope | None:
         """The event, if it is as plain as most are: a fraction of what reading a message's attributes takes."""
@@ -210,25 +219,46 @@ def checked_instant(stamp: Timestamp, field: str) -> Instant:
     )
 
 
-@lru_cache(1 << 12)
 def _parsed_body(name: str, said: str) -> Message | None:
-    """The message of a full name. Many say the same; whoever gets it does not change it."""
+    """The message of a full name."""
     try:
         return parse_fields(GetMessageClass(Default().FindMessageTypeByName(name)), json.loads(said))
     except Unusable:
         return None
 
 
-def _check_ids(event: Envelope) -> None:
-    ids = {
+@lru_cache(1 << 12)
+def _known_body(name: str, said: str) -> Message | None:
+    """Likewise. Many say the same; whoever gets it does not change it."""
+    return _parsed_body(name, said)
+
+
+def _check_texts(event: Envelope) -> None:
+    texts = {
         "event_id": event.event_id,
         "source": event.source,
         "customer_id": event.customer_id,
         "subject_id": event.subject_id,
+        **dict(zip(Context._fields, event.context, strict=False)),
     }
-    length, name = max((len(text), name) for name, text in ids.items())
-    if length > LONGEST_ID:
+    _check_lengths(texts, LONGEST_ID)
+    if event.arm:
+        _check_lengths(dict(_texts_of(event.body, event.arm)), LONGEST_TEXT)
+
+
+def _check_lengths(texts: Mapping[str, str], longest: int) -> None:
+    length, name = max(((len(text), name) for name, text in texts.items()), default=(0, ""))
+    if length > longest:
         raise Unusable(
             DeadLetterReason.TOO_LARGE,
-            f"{name} has {length} characters; at most {LONGEST_ID} are accepted: send ids, not data",
+            f"{name} has {length} characters; at most {longest} are accepted: send ids, not data",
         )
+
+
+def _texts_of(message: Any, place: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - of either implementation
+    """All texts that a message holds, by their places."""
+    for field, value in message.ListFields():
+        if isinstance(value, str):
+            yield f"{place}.{field.name}", value
+        elif isinstance(value, Message):
+            yield from _texts_of(value, f"{place}.{field.name}")

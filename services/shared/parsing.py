@@ -6,6 +6,7 @@ customer's, and the library's own errors quote it.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -18,6 +19,8 @@ from services.shared.errors import DeadLetterReason, Unusable
 
 M = TypeVar("M", bound=Message)
 
+#: Of the objects of one JSON text, all together. No message has as many fields.
+MOST_NAMES = 1_000
 #: What looks like a field, mistyped. Anything else could be an id, a number or an address.
 _NAME = re.compile(r"[A-Za-z_]{1,40}")
 _TIMESTAMP = "google.protobuf.Timestamp"
@@ -59,16 +62,16 @@ def parse_fields(message_type: type[M], fields: Mapping[str, Any]) -> M:
 
 
 def load_object(value: str | bytes) -> dict[str, Any]:
-    """A JSON object, none of whose names is there twice. Raises ValueError that says where it is none."""
+    """A JSON object, none of whose names is there twice, nor too many. Raises ValueError that says where it is none."""
     try:
-        loaded = json.loads(value if isinstance(value, str) else value.decode(), object_pairs_hook=_unique)
+        loaded = json.loads(value if isinstance(value, str) else value.decode(), object_pairs_hook=_Objects())
     except UnicodeDecodeError as error:
         raise ValueError(f"no JSON: not UTF-8 at byte {error.start + 1}") from None
     except json.JSONDecodeError as error:
         line = f"line {error.lineno} " if error.lineno > 1 else ""
         what = error.msg.partition(":")[0].removesuffix(" at")
         raise ValueError(f"no JSON: {what} at {line}column {error.colno}") from None
-    except _Twice as error:
+    except _Unwanted as error:
         raise ValueError(str(error)) from None
     except (ValueError, RecursionError):
         raise ValueError("no JSON: nested too deeply, or a number is too long") from None
@@ -77,17 +80,26 @@ def load_object(value: str | bytes) -> dict[str, Any]:
     return loaded
 
 
-class _Twice(ValueError):
-    """A name is there twice in one object."""
+class _Unwanted(ValueError):
+    """JSON that is not accepted here: a name is there twice in one object, or there are too many."""
 
 
-def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _Twice(f"the JSON gives a {_field(twice)} twice")
-    return fields
+class _Objects:
+    """Makes the objects of one JSON text, and counts their names."""
+
+    def __init__(self) -> None:
+        self._names = 0
+
+    def __call__(self, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        self._names += len(pairs)
+        if self._names > MOST_NAMES:
+            raise _Unwanted(f"the JSON has more than {MOST_NAMES:,} names; send ids, not data")
+        fields = dict(pairs)
+        if len(fields) < len(pairs):
+            counts = Counter(name for name, _ in pairs)
+            twice = next(name for name, count in counts.items() if count > 1)
+            raise _Unwanted(f"the JSON gives a {_field(twice)} twice")
+        return fields
 
 
 def _field(name: str) -> str:

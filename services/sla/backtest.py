@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import NamedTuple
 
-from services.shared.facts import Context, merge
+from services.shared.facts import MOST_FACTS, Context, union
 from services.shared.instant import Instant
 from services.sla.domain import judge
 from services.sla.evidence import pauses_of
@@ -80,7 +80,7 @@ class Tally:
 
     def take(self, identity: Identity, facts: Iterable[Fact], sides: Sequence[Standards], now: Instant) -> None:
         """Judge what happened to one subject by each document, as of an instant."""
-        ordered, timed = merge((), tuple(facts)), identity[1]
+        ordered, timed = union((), tuple(facts))[:MOST_FACTS], identity[1]
         clocks = [judge(identity, ordered, each, now) if timed in each.metrics else None for each in sides]
         for side, clock in enumerate(clocks):
             if clock is not None:

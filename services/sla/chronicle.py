@@ -54,7 +54,10 @@ def unpack_version(value: bytes) -> tuple[PolicyBook, str]:
         raise DocumentError("a message of the topic is no version; publish with `puntual standards`") from error
     known: defaultdict[tuple[str, int], dict[date, str]] = defaultdict(dict)
     for holiday in message.holidays:
-        day = date.fromisoformat(holiday.date)
+        try:
+            day = date.fromisoformat(holiday.date)
+        except ValueError:
+            raise DocumentError("a version of the topic has a holiday without a date; publish it again") from None
         known[holiday.place, day.year][day] = holiday.name
     book = read_policies(message.document, "the topic of standards", lambda place, year: known.get((place, year), {}))
     return book, message.document

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-
-import recurring_ical_events
-from icalendar import Calendar, Event
+from typing import Any
 
 from services.shared.documents import DocumentError
+from services.shared.ical import read_ical, unreadable
+
+_DAY = timedelta(days=1)
 
 
 def closing_days(content: bytes, file: str, first: int, last: int) -> Mapping[date, str]:
@@ -15,30 +16,29 @@ def closing_days(content: bytes, file: str, first: int, last: int) -> Mapping[da
     Nothing is closed by events with a time of day, nor by what was cancelled or is shown as free (transparent), be it
     one day of what is repeated. Raises DocumentError.
     """
+    calendar, events = read_ical(content, file, last)
+    _check(calendar, file)
+    since, until = date(first, 1, 1), date(last, 12, 31)
     try:
-        calendar = Calendar.from_ical(content)
-        _check(calendar, file)
-        events = recurring_ical_events.of(calendar).between(date(first, 1, 1), date(last + 1, 1, 1))
-    except (ValueError, OverflowError) as error:
-        raise DocumentError(f"{file}: is no calendar: {error}; export it as iCalendar (.ics)") from error
-    found: dict[date, str] = {}
-    for event in events:
-        start, end = event.start, event.end
-        if isinstance(start, datetime) or _closes_nothing(event):
-            continue
-        day = start
-        while day < max(end, start + timedelta(days=1)):
-            if first <= day.year <= last:
-                found[day] = str(event.get("SUMMARY", "closed"))
-            day += timedelta(days=1)
-    return dict(sorted(found.items()))
+        found = [(event.start, event.end, event) for event in events.between(since, until + _DAY) if _closes(event)]
+    except Exception as error:  # noqa: BLE001 - whatever the library raises of what others wrote
+        raise unreadable(file, error) from None
+    days: dict[date, str] = {}
+    for start, end, event in found:
+        if not isinstance(start, datetime):
+            day, after = max(start, since), max(end, start + _DAY)
+            while day < after and day <= until:
+                days[day] = str(event.get("SUMMARY", "closed"))
+                day += _DAY
+    return dict(sorted(days.items()))
 
 
-def _closes_nothing(event: Event) -> bool:
-    return str(event.get("STATUS", "")).upper() == "CANCELLED" or str(event.get("TRANSP", "")).upper() == "TRANSPARENT"
+def _closes(event: Any) -> bool:  # noqa: ANN401 - its library ships no types
+    said = (str(event.get(name, "")).strip().upper() for name in ("STATUS", "TRANSP"))
+    return not {"CANCELLED", "TRANSPARENT"}.intersection(said)
 
 
-def _check(calendar: Calendar, file: str) -> None:
+def _check(calendar: Any, file: str) -> None:  # noqa: ANN401 - its library ships no types
     """Raises DocumentError for the first event of which it cannot be said when it is."""
     for number, event in enumerate(calendar.events, start=1):
         try:
@@ -48,8 +48,8 @@ def _check(calendar: Calendar, file: str) -> None:
             problem = "ends before it begins" if length < timedelta() else ""
         except TypeError:
             problem = "has a time of day at one end, and none at the other"
-        except (AttributeError, ValueError) as error:
-            problem = f"has no beginning or end that can be read ({error})"
+        except (AttributeError, ValueError, OverflowError) as error:
+            problem = f"has no beginning or end that can be read ({str(error)[:200]})"
         if problem:
-            name = str(event.get("SUMMARY", "without a name"))
+            name = str(event.get("SUMMARY", "without a name"))[:80]
             raise DocumentError(f"{file}: event {number} ({name}) {problem}; correct it or leave it out")

@@ -41,6 +41,7 @@ from services.shared.facts import NO_CONTEXT, reuse, site_of
 from services.shared.instant import Instant
 from services.shared.keys import ids_of, record_key
 from services.shared.opener import EARLIEST, LATEST, Opener, blank_arm
+from services.shared.packing import MANY, Pieces
 from services.shared.partitioner import home_of
 from services.shared.wire import COMPILED, NotPlain, Reader, put_flag, put_message, put_number, put_text, put_timestamp
 from services.sla import domain
@@ -406,8 +407,12 @@ def pack(clock: Clock) -> bytes:
     if cycle.preferred_met is not None:
         put_flag(out, 14, cycle.preferred_met)
     put_context(out, 15, clock.context)
-    for fact in clock.facts:
-        put_message(out, 16, _pack_fact(fact))
+    facts = clock.facts
+    if len(facts) < MANY:
+        for fact in facts:
+            put_message(out, 16, _pack_fact(fact))
+    else:
+        out.write(_PIECES.of(clock.key, facts))
     put_text(out, 17, cycle.first_version)
     put_text(out, 18, cycle.calendar)
     for at in cycle.warn_at[1:]:
@@ -453,6 +458,9 @@ def _pack_fact(fact: Fact) -> bytes:
     put_timestamp(out, 10, fact.window_end)
     put_number(out, 11, fact.sequence)
     return out.getvalue()
+
+
+_PIECES: Final = Pieces(16, _pack_fact)
 
 
 def _unpack_plain(value: bytes) -> Clock:

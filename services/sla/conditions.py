@@ -71,23 +71,51 @@ def fields_of(condition: Condition) -> frozenset[str]:
     return frozenset(values)
 
 
-def example(wanted: Condition, shadows: Sequence[Condition]) -> Mapping[str, str] | None:
-    """A case for which one condition holds and none of the others does; None where there is no such case."""
+class TooManyCases(Exception):
+    """There are more cases than can be tried."""
+
+
+class Effort:
+    """How much may still be tried, in conditions looked at."""
+
+    def __init__(self, left: int = 1_000_000) -> None:
+        self._left = left
+
+    def spend(self, amount: int) -> None:
+        """Raises TooManyCases where nothing is left."""
+        self._left -= amount
+        if self._left < 0:
+            raise TooManyCases
+
+
+def example(wanted: Condition, shadows: Sequence[Condition], effort: Effort | None = None) -> Mapping[str, str] | None:
+    """A case for which one condition holds and none of the others does; None where there is no such case.
+
+    Raises TooManyCases: the more values conditions name, the more cases there are.
+    """
     rest = Condition(_NOT, parts=(Condition(_ANY, parts=tuple(shadows)),))
     whole = Condition(_ALL, parts=(wanted, rest))
     values: dict[str, set[str]] = {}
     _collect(whole, values)
-    return _search(whole, {}, {name: sorted(known) + _other(name, known) for name, known in values.items()})
+    free = {name: sorted(known) + _other(name, known) for name, known in values.items()}
+    return _search(whole, {}, free, effort or Effort(), _size(whole))
 
 
-def _search(condition: Condition, about: dict[str, str], free: Mapping[str, Sequence[str]]) -> Mapping[str, str] | None:
+def _size(condition: Condition) -> int:
+    return 1 + sum(map(_size, condition.parts))
+
+
+def _search(
+    condition: Condition, about: dict[str, str], free: Mapping[str, Sequence[str]], effort: Effort, size: int
+) -> Mapping[str, str] | None:
     """Field by field, giving up as soon as what is chosen decides."""
+    effort.spend(size)
     answer = holds(condition, {name: about.get(name) for name in ASKED})
     if answer is not None:
         return about if answer else None
     name, *others = free
     for value in free[name]:
-        if found := _search(condition, {**about, name: value}, {other: free[other] for other in others}):
+        if found := _search(condition, {**about, name: value}, {other: free[other] for other in others}, effort, size):
             return found
     return None
 

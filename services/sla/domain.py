@@ -8,21 +8,25 @@ Two functions bring that to a stream: `fold` adds facts and never lets time spea
 engine calls `due` when a deadline has passed and all input is read, so only there is a breach announced by the clock.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
+from itertools import islice, zip_longest
+from operator import itemgetter
 from typing import NamedTuple
 
-from services.shared.facts import last_stated, latest, merge
+from services.shared.facts import NO_CONTEXT, last_stated, merge
 from services.shared.instant import SECOND, Instant
 from services.sla import verdicts
 from services.sla.model import NONE, Clock, Cycle, Fact, Identity, State, Transition
-from services.sla.runs import Case, Run, case_of
+from services.sla.runs import Case, Known, Run, case_of
 from services.sla.standards import Ruling, Standards, Version
 from services.sla.verdicts import Verdict
 
 # Looking up a member of an enum costs more than comparing it, and these are asked of every event.
 _NOTED, _BREACHED, _AT_RISK, _PAUSED = State.NOTED, State.BREACHED, State.AT_RISK, State.PAUSED
 _FOREVER = Instant(2**62)
+_NOTHING_KNOWN = Known(NONE, NO_CONTEXT, NO_CONTEXT)
+_AT = itemgetter(0)
 _SETTLED = frozenset({State.MET, State.MISSED, State.CANCELLED})
 
 
@@ -135,25 +139,30 @@ def ruling_of(metric: int, run: Run, case: Case, version: Version) -> Ruling | N
     None: no policy of the version is for it.
     """
     if not version.hangs_on_the_case(metric):
-        return version.ruling(metric, run.started_at, (), ())
-    stating = [fact for fact in case.facts if fact.context or fact.case]
-    known = sum(fact.occurred_at <= run.started_at for fact in stating)
-    ruling = _for(metric, run, stating[:known], version)
-    for count, fact in enumerate(stating[known:], start=known + 1):
-        if run.over_at and fact.occurred_at > run.over_at:
+        return version.ruling(metric, run.started_at, NO_CONTEXT, NO_CONTEXT)
+    stated = case.stated
+    known = bisect_right(stated, run.started_at, key=_AT)
+    _, context, about = stated[known - 1] if known else _NOTHING_KNOWN
+    ruling = version.ruling(metric, run.started_at, context, about)
+    # Of each ruling once: they may take turns with every fact, and a limit asks for all holds.
+    limits: dict[Ruling, Instant] = {}
+    limit = _limit(run, case, ruling, limits)
+    for at, context, about in islice(stated, known, None):
+        if (run.over_at and at > run.over_at) or NONE < limit < at:
             break
-        other = _for(metric, run, stating[:count], version)
-        if other == ruling:
-            continue
-        if ruling and NONE < verdicts.limit(run, case, ruling.goal, ruling.calendar) < fact.occurred_at:
-            break
-        ruling = other
+        other = version.ruling(metric, run.started_at, context, about)
+        if other is not ruling and other != ruling:
+            ruling, limit = other, _limit(run, case, other, limits)
     return ruling
 
 
-def _for(metric: int, run: Run, stating: Sequence[Fact], version: Version) -> Ruling | None:
-    case = latest([fact.case for fact in stating if fact.case])
-    return version.ruling(metric, run.started_at, last_stated(stating), case)
+def _limit(run: Run, case: Case, ruling: Ruling | None, limits: dict[Ruling, Instant]) -> Instant:
+    if ruling is None:
+        return NONE
+    limit = limits.get(ruling)
+    if limit is None:
+        limit = limits[ruling] = verdicts.limit(run, case, ruling.goal, ruling.calendar)
+    return limit
 
 
 # --- what a write announces

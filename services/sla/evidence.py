@@ -63,7 +63,7 @@ def pauses_of(clock: Clock, standards: Standards, now: Instant) -> Iterator[Held
         if ruling is None or ruling.goal.pauses is None:
             continue
         _, goal, calendar = ruling
-        for start, end, reason in _holds(pauses(run, case.holds, ruling.goal.pauses, calendar)):
+        for start, end, reason in _holds(pauses(run, case, ruling.goal.pauses, calendar)):
             until = max(end or now, start)
             yield Held(reason, calendar.measure(start, until) if keeps_hours(goal.limit) else until - start)
 
@@ -78,7 +78,7 @@ def stretches(run: Run, case: Case, goal: Goal, calendar: WorkingTime, until: In
     """From the start of a run until an instant, in order and without gaps; none where no time is counted."""
     if goal.limit.unit in {Unit.WINDOW, Unit.CONTACTS}:
         return []
-    stops = pauses(run, case.holds, goal.pauses, calendar) if goal.pauses else []
+    stops = pauses(run, case, goal.pauses, calendar) if goal.pauses else []
     found: list[Stretch] = []
     at = run.started_at
     for hold in _holds(stops):

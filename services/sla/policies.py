@@ -23,7 +23,8 @@ What is stated of a case counts from its start, also what is stated late: a prio
 put the limit in the past, and the clock is breached at once. What is stated after the limit changes nothing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ from services.shared.fields import Fields
 from services.shared.instant import SECOND, Instant, parse_instant
 from services.shared.public_holidays import public_holidays
 from services.shared.working_time import NeverOpen, WorkingTime
-from services.sla.conditions import Condition, example, read_condition
+from services.sla.conditions import Condition, Effort, TooManyCases, example, read_condition
 from services.sla.targets import Target, Unit, after, before, format_target, parse_target
 
 #: What can be timed.
@@ -62,6 +63,10 @@ _STARTS: Sequence[Instant] = [
     for day in ("2026-03-16T00:00:00Z", "2026-06-01T00:00:00Z", "2026-10-12T00:00:00Z")
     for hour in range(14 * 24)
 ]
+
+
+#: More than any company has: to check a document must not take longer than its readers can wait.
+_MOST_POLICIES, _MOST_CHECKS = 200, 1_000
 
 
 class Pauses(NamedTuple):
@@ -145,18 +150,25 @@ def read_policies(text: str, file: str, holidays: PublicHolidays) -> PolicyBook:
     apply_to_open = fields.flag("apply_to_open")
     section = fields.section("calendars")
     names, calendars = section.names(), read_calendars(section, holidays)
+    if not names:
+        fields.problem(
+            "calendars", 'is missing; write for example {office: {zone: UTC, hours: {mon-fri: "09:00-18:00"}}}'
+        )
     sites = fields.section("sites")
-    calendar_of = {site: sites.text(site, one_of=names) for site in sites.names()}
+    calendar_of = {site: sites.text(site, one_of=frozenset(names)) for site in sites.names()}
     sections = fields.sections("policies")
-    policies = [_policy(policy, names) for policy in sections]
+    known = frozenset(names)
+    policies = [_policy(policy, known) for policy in sections[:_MOST_POLICIES]]
+    if len(sections) > _MOST_POLICIES:
+        fields.problem("policies", f"are {len(sections)}; write at most {_MOST_POLICIES}")
     if not policies:
         fields.problem("policies", "there is none; write at least one")
     fields.done()
     problems.check()
     book = PolicyBook(version, policies, calendars, calendar_of, in_force_from, apply_to_open)
-    for policy, place in zip(policies, sections, strict=True):
-        _check_times(book, policy, place)
-    _check_order(book, sections)
+    _check_times(book, sections, fields)
+    problems.check()
+    _check_order(book, sections, fields)
     problems.check()
     return book
 
@@ -168,7 +180,7 @@ def hints(book: PolicyBook) -> Iterator[str]:
             yield f"calendars.{name}.hours: 23:59 leaves out the last minute of the day; write 24:00"
 
 
-def _policy(fields: Fields, calendars: Sequence[str]) -> Policy:
+def _policy(fields: Fields, calendars: Collection[str]) -> Policy:
     targets = fields.section("targets")
     for name in targets.names():
         if name not in METRICS:
@@ -250,16 +262,30 @@ def _target(fields: Fields, name: str, metric: str = "") -> Target:
     return target
 
 
-def _check_times(book: PolicyBook, policy: Policy, place: Fields) -> None:
+def _check_times(book: PolicyBook, places: Sequence[Fields], document: Fields) -> None:
     """Whether its targets can be met at all, and stand in the right order, whenever something begins."""
-    for calendar in sorted({policy.calendar, *book.sites.values()}):
-        for name, goal in policy.goals.items():
-            fields = place.section("targets").section(name)
-            for field, problem in _misfits(goal, book.calendars[calendar]):
-                fields.problem(field, f"{fields.text(field)!r} {problem}" if field != "warnings" else problem)
+    found: dict[tuple[Goal, str], Sequence[tuple[str, str]]] = {}
+    for policy, place in zip(book.policies, places, strict=True):
+        for calendar, (name, goal) in product(sorted({policy.calendar, *book.sites.values()}), policy.goals.items()):
+            if (goal, calendar) not in found:
+                if len(found) == _MOST_CHECKS:
+                    document.problem("policies", "have too many different targets on too many calendars; write fewer")
+                    return
+                found[goal, calendar] = list(_misfits(goal, book.calendars[calendar]))
+            targets = place.section("targets").section(name)
+            for field, problem in found[goal, calendar]:
+                if field == "longest":
+                    (targets if "pauses" in targets else place).section("pauses").problem(field, problem)
+                else:
+                    targets.problem(field, f"{targets.text(field)!r} {problem}" if field != "warnings" else problem)
 
 
 def _misfits(goal: Goal, calendar: WorkingTime) -> Iterator[tuple[str, str]]:
+    if goal.pauses and goal.pauses.longest:
+        try:
+            after(goal.pauses.longest, _STARTS[-1], calendar)
+        except NeverOpen as error:
+            yield "longest", f"never ends: {error}; write a shorter one, or open the calendar"
     if goal.limit.unit == Unit.CONTACTS and goal.warnings:
         yield "warnings", "are for targets of time; leave them out"
     if goal.limit.unit in _OWN:
@@ -280,15 +306,23 @@ def _misfits(goal: Goal, calendar: WorkingTime) -> Iterator[tuple[str, str]]:
             yield "warnings", f"{problem} (calendar {calendar.name}); write a shorter one"
 
 
-def _check_order(book: PolicyBook, places: Sequence[Fields]) -> None:
+def _check_order(book: PolicyBook, places: Sequence[Fields], document: Fields) -> None:
     """Whether each is for any case that no policy above it takes."""
+    try:
+        _find_unreached(book, places)
+    except TooManyCases:
+        document.problem("policies", "have conditions of too many values to tell which are reached; write fewer")
+
+
+def _find_unreached(book: PolicyBook, places: Sequence[Fields]) -> None:
+    effort = Effort()
     seen: set[str] = set()
     contradictory = set()
     for policy, place in zip(book.policies, places, strict=True):
         if policy.name in seen:
             place.problem("name", f"{policy.name!r} is taken by a policy above; name every policy differently")
         seen.add(policy.name)
-        if example(policy.when, []) is None:
+        if example(policy.when, [], effort) is None:
             place.problem("when", "contradicts itself, so that it never holds; correct it")
             contradictory.add(policy.name)
     place_of = {policy.name: place for policy, place in zip(book.policies, places, strict=True)}
@@ -296,7 +330,7 @@ def _check_order(book: PolicyBook, places: Sequence[Fields]) -> None:
         above: list[Rule] = []
         for rule in book.rules(metric):
             name = rule.policy.name
-            if name not in contradictory and example(rule.when, [other.when for other in above]) is None:
+            if name not in contradictory and example(rule.when, [other.when for other in above], effort) is None:
                 names = ", ".join(repr(other.policy.name) for other in above) or "none"
                 place_of[name].section("targets").problem(
                     rule.metric, f"is never reached, as all its cases go to {names}; write it above, or leave it out"

@@ -14,11 +14,12 @@ What was stopped before it first started is no run at all: it was settled elsewh
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from services.shared.facts import numbered
+from services.shared.facts import NO_CONTEXT, Stated, numbered, restated
 from services.shared.instant import Instant
 from services.sla.model import NONE, Fact, FactKind
 
@@ -51,14 +52,45 @@ class Hold(NamedTuple):
     reason: str
 
 
-class Case(NamedTuple):
+class Known(NamedTuple):
+    """What is stated of a case from an instant on, until more is."""
+
+    at: Instant
+    context: Stated
+    case: Stated
+
+
+class Case:
     """All that happened to one contact, callback, order or appointment, as one clock sees it; each in order."""
 
-    facts: Sequence[Fact]
-    runs: Sequence[Run]
-    holds: Sequence[Hold]
-    #: When the customer made contact.
-    contacts: Sequence[Instant]
+    def __init__(
+        self, facts: Sequence[Fact], runs: Sequence[Run], holds: Sequence[Hold], contacts: Sequence[Instant]
+    ) -> None:
+        self.facts = facts
+        self.runs = runs
+        self.holds = holds
+        #: When the customer made contact.
+        self.contacts = contacts
+        self._stretches: dict[frozenset[str] | None, Sequence[Sequence[Hold]]] = {}
+
+    def stretches(self, reasons: frozenset[str] | None) -> Sequence[Sequence[Hold]]:
+        """The holds for these reasons, those together between which it was not resumed; None: for any."""
+        if reasons not in self._stretches:
+            self._stretches[reasons] = _unbroken(self.holds, reasons)
+        return self._stretches[reasons]
+
+    @cached_property
+    def stated(self) -> Sequence[Known]:
+        """With each fact that states anything, all that is stated by then: field by field the last that is there."""
+        found: list[Known] = []
+        context, case = last = NO_CONTEXT, NO_CONTEXT
+        for fact in self.facts:
+            said = fact.context, fact.case
+            if said != last and any(said):
+                last = said
+                context, case = restated(context, fact.context), restated(case, fact.case)
+                found.append(Known(fact.occurred_at, context, case))
+        return found
 
 
 def case_of(facts: Sequence[Fact]) -> Case:
@@ -71,6 +103,18 @@ def case_of(facts: Sequence[Fact]) -> Case:
             step(clock, fact)
     contacts = [fact.occurred_at for fact in ordered if fact.kind in _CONTACTS]
     return Case(ordered, clock.runs(), clock.all_holds(), contacts)
+
+
+def _unbroken(held: Sequence[Hold], reasons: frozenset[str] | None) -> list[list[Hold]]:
+    found: list[list[Hold]] = []
+    for hold in held:
+        if reasons is not None and hold.reason not in reasons:
+            continue
+        if found and found[-1][-1].end == hold.start:
+            found[-1].append(hold)
+        else:
+            found.append([hold])
+    return found
 
 
 #: Of facts of one instant, which comes first.

@@ -88,7 +88,7 @@ class Version:
 
 #: No zone changes its date at any other time.
 _QUARTER = 900 * SECOND
-_MOST_RULINGS = 1 << 16
+_MOST_RULINGS = 1 << 12
 #: What of a context follows decides; before it stands who the customer is.
 _TIER = Context._fields.index("customer_tier")
 

@@ -16,9 +16,9 @@ import re
 from enum import Enum
 from typing import NamedTuple
 
-from services.shared.duration import format_duration, parse_duration
+from services.shared.duration import LONGEST_DURATION, format_duration, parse_duration
 from services.shared.instant import SECOND, Instant
-from services.shared.working_time import WorkingTime, add_calendar_days
+from services.shared.working_time import NeverOpen, WorkingTime, add_calendar_days
 
 _END_OF_DAY = re.compile(r"\s*,\s*(end of day|same time)\s*$")
 _COUNTED = re.compile(r"(\d+)\s*(business|calendar)\s*(minute|hour|day)s?")
@@ -50,6 +50,17 @@ class Target(NamedTuple):
 
 def parse_target(text: str) -> Target:
     """A target as it is written. Raises ValueError, saying what is allowed."""
+    target = _parsed(text)
+    if _spanned(target) > _MOST:
+        raise ValueError(f"{text!r} is longer than a hundred years; write less")
+    if not target.amount and not target.to_end:
+        raise ValueError(f"{text!r} is no time at all; write for example {_EXAMPLES}")
+    return target
+
+
+def _parsed(text: str) -> Target:
+    if len(text) > LONGEST_DURATION:
+        raise ValueError(f"{text[:LONGEST_DURATION]!r}… is too long for a target; write for example {_EXAMPLES}")
     body, to_end = text.strip(), False
     if ending := _END_OF_DAY.search(body):
         body, to_end = body[: ending.start()], ending[1] == "end of day"
@@ -69,9 +80,18 @@ def parse_target(text: str) -> Target:
         raise ValueError(f'{text!r}: hours of a calendar are plain hours; write "{counted[1]}h"')
     if (ending and counted is None) or (ending and counted and counted[3] != "day"):
         raise ValueError(f"{text!r}: only days have an end; write for example {_EXAMPLES}")
-    if not target.amount and not target.to_end:
-        raise ValueError(f"{text!r} is no time at all; write for example {_EXAMPLES}")
     return target
+
+
+#: Microseconds. No promise reaches further, and every sum with it lies within the years that there are.
+_MOST = 100 * 366 * 86_400 * SECOND
+
+
+def _spanned(target: Target) -> int:
+    """How much time it takes at least, in microseconds; 0 for what is no time."""
+    if target.unit in {Unit.TIME, Unit.BUSINESS_TIME}:
+        return target.amount
+    return target.amount * 86_400 * SECOND if target.unit in {Unit.BUSINESS_DAYS, Unit.CALENDAR_DAYS} else 0
 
 
 def _duration(text: str, body: str) -> int:
@@ -107,7 +127,14 @@ def _plural(word: str, amount: int) -> str:
 
 
 def after(target: Target, start: Instant, calendar: WorkingTime) -> Instant:
-    """When what begins at `start` must be done, for a target of time. Raises NeverOpen."""
+    """When what begins at `start` must be done, for a target of time. Raises NeverOpen, also beyond the year 9999."""
+    try:
+        return _after(target, start, calendar)
+    except OverflowError:
+        raise NeverOpen(calendar.name) from None
+
+
+def _after(target: Target, start: Instant, calendar: WorkingTime) -> Instant:
     match target.unit:
         case Unit.BUSINESS_TIME:
             return calendar.add(start, target.amount)

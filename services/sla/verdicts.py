@@ -13,11 +13,13 @@ does not begin the longest pause anew. A hold for a reason that does not pause l
 A hold that begins when the limit has passed changes nothing, and nor does a priority or a team stated only then.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from services.shared.instant import Instant
-from services.shared.working_time import WorkingTime
+from services.shared.working_time import NeverOpen, WorkingTime
 from services.sla.model import NONE, State
 from services.sla.policies import Goal, Pauses
 from services.sla.runs import Case, Hold, Run
@@ -55,7 +57,7 @@ class Verdict(NamedTuple):
 
 def judge(run: Run, case: Case, goal: Goal, calendar: WorkingTime, now: Instant) -> Verdict:
     """As of an instant."""
-    stops = pauses(run, case.holds, goal.pauses, calendar) if case.holds and goal.pauses else ()
+    stops = pauses(run, case, goal.pauses, calendar) if case.holds and goal.pauses else ()
     due_at = _after(run, stops, case.contacts, goal.limit, calendar)
     preferred = _after(run, stops, case.contacts, goal.preferred, calendar) if goal.preferred else NONE
     warn_at = tuple(sorted([before(lead, due_at, calendar) for lead in goal.warnings])) if due_at else ()
@@ -110,11 +112,21 @@ def _open(
 
 def limit(run: Run, case: Case, goal: Goal, calendar: WorkingTime) -> Instant:
     """By when a run must be ended; NONE: not yet known."""
-    stops = pauses(run, case.holds, goal.pauses, calendar) if case.holds and goal.pauses else ()
+    stops = pauses(run, case, goal.pauses, calendar) if case.holds and goal.pauses else ()
     return _after(run, stops, case.contacts, goal.limit, calendar)
 
 
 def _after(
+    run: Run, stops: Sequence[Pause], contacts: Sequence[Instant], target: Target, calendar: WorkingTime
+) -> Instant:
+    """NONE also where so much time never comes: then nothing is due."""
+    try:
+        return _reckoned(run, stops, contacts, target, calendar)
+    except NeverOpen:
+        return NONE
+
+
+def _reckoned(
     run: Run, stops: Sequence[Pause], contacts: Sequence[Instant], target: Target, calendar: WorkingTime
 ) -> Instant:
     if target.unit == Unit.WINDOW:
@@ -131,12 +143,20 @@ def _after(
     return due_at
 
 
-def pauses(run: Run, held: Sequence[Hold], rule: Pauses, calendar: WorkingTime) -> list[Pause]:
-    """When holds make a run stand still, cut to the run and to the longest that is allowed."""
+def pauses(run: Run, case: Case, rule: Pauses, calendar: WorkingTime) -> list[Pause]:
+    """When holds make a run stand still, cut to the run and to the longest that is allowed.
+
+    A hold that begins once the run is called off, and another begun, is none of its pauses.
+    """
     found = []
-    for holds in _unbroken(held, rule.reasons):
+    over_at = run.ended_at or (run.cancelled_at if run.is_past else NONE)
+    stretches = case.stretches(rule.reasons)
+    # There may be very many, and most are of other runs.
+    first = bisect_right(stretches, run.started_at, key=_last_end)
+    last = bisect_left(stretches, over_at, key=_first_start) if over_at else None
+    for holds in islice(stretches, first, last):
         start, end = holds[0].start, holds[-1].end
-        longest = after(rule.longest, start, calendar) if rule.longest else NONE
+        longest = _longest(rule.longest, start, calendar) if rule.longest else NONE
         stop = min((at for at in (end, run.ended_at, longest) if at), default=NONE)
         begin = Instant(max(start, run.started_at))
         if not stop or stop > begin:
@@ -144,22 +164,39 @@ def pauses(run: Run, held: Sequence[Hold], rule: Pauses, calendar: WorkingTime) 
     return found
 
 
-def _unbroken(held: Sequence[Hold], reasons: Collection[str] | None) -> list[list[Hold]]:
-    """The holds for these reasons, those together between which it was not resumed; None: for any."""
-    found: list[list[Hold]] = []
-    for hold in held:
-        if reasons is not None and hold.reason not in reasons:
-            continue
-        if found and found[-1][-1].end == hold.start:
-            found[-1].append(hold)
-        else:
-            found.append([hold])
-    return found
+def _longest(target: Target, start: Instant, calendar: WorkingTime) -> Instant:
+    """NONE where it never comes: then nothing ends the pause."""
+    try:
+        return after(target, start, calendar)
+    except NeverOpen:
+        return NONE
 
 
 def _cut(holds: Sequence[Hold], begin: Instant, stop: Instant) -> Iterator[Hold]:
     """What lies between two instants; `stop` is NONE where that is not known yet."""
-    for start, end, reason in holds:
+    first = bisect_right(holds, begin, key=_end)
+    last = bisect_left(holds, stop, key=_start) if stop else None
+    for start, end, reason in islice(holds, first, last):
         since, until = Instant(max(start, begin)), min((at for at in (end, stop) if at), default=NONE)
         if not until or until > since:
             yield Hold(since, until, reason)
+
+
+def _start(hold: Hold) -> Instant:
+    return hold.start
+
+
+def _end(hold: Hold) -> Instant:
+    return hold.end or _FOREVER
+
+
+def _first_start(stretch: Sequence[Hold]) -> Instant:
+    return stretch[0].start
+
+
+def _last_end(stretch: Sequence[Hold]) -> Instant:
+    return _end(stretch[-1])
+
+
+#: Later than the end of every hold that has one.
+_FOREVER = Instant(2**62)

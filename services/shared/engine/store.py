@@ -6,7 +6,7 @@ In memory a record is msgpack: read and written in a tenth of the time that the 
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Generic
+from typing import Final, Generic
 
 from msgspec.msgpack import Decoder, Encoder
 
@@ -17,6 +17,10 @@ from services.shared.log import place_of
 
 log = logging.getLogger(__name__)
 
+#: Bytes of a record from which on it is large, and of the large ones that lie decoded as well: those encoded last.
+_LARGE: Final = 8_192
+_DECODED: Final = 1 << 19
+
 
 class PartitionStore(Generic[R, F]):
     """Filled by recovery (`restore`, then `index`), then changed only by the keeper."""
@@ -26,6 +30,10 @@ class PartitionStore(Generic[R, F]):
         self._encode = Encoder().encode
         self._decode = Decoder(machine.record).decode
         self._records: dict[bytes, bytes] = {}
+        #: The large records that were encoded last: id of the bytes → those and what they say. To read one takes
+        #: milliseconds.
+        self._decoded: dict[int, tuple[bytes, R]] = {}
+        self._decoded_size = 0
         #: What recovery read and `index` has yet to take in: packed as in the changelog; None deletes.
         self._restored: dict[bytes, bytes | None] = {}
         self.deadlines = DeadlineQueue()
@@ -110,7 +118,10 @@ class PartitionStore(Generic[R, F]):
     def get(self, key: bytes) -> R | None:
         """The record; None also for one that cannot be read."""
         data = self._records.get(key)
-        return None if data is None else self._decode(data)
+        if data is None:
+            return None
+        known = self._decoded.get(id(data)) if len(data) >= _LARGE else None
+        return self._decode(data) if known is None else known[1]
 
     def packed(self, key: bytes) -> bytes | None:
         """The record as this worker writes it to the changelog, or as the log has it where it cannot be read here."""
@@ -119,15 +130,35 @@ class PartitionStore(Generic[R, F]):
 
     def encoded(self, record: R) -> bytes:
         """A record as it lies in memory. Raises whatever msgspec cannot encode it for."""
-        return self._encode(record)
+        data = self._encode(record)
+        if len(data) >= _LARGE:
+            self._hold(data, record)
+        return data
 
     def keep(self, key: bytes, data: bytes) -> None:
         """Keep a record that is encoded."""
+        if self._decoded:
+            self._let_go(id(self._records.get(key)))
         self._records[key] = data
+
+    def _hold(self, data: bytes, record: R) -> None:
+        """Have a large record at hand as long as those that come after it leave room."""
+        while self._decoded and self._decoded_size + len(data) > _DECODED:
+            self._let_go(next(iter(self._decoded)))
+        if len(data) <= _DECODED:
+            self._decoded[id(data)] = data, record
+            self._decoded_size += len(data)
+
+    def _let_go(self, which: int) -> None:
+        known = self._decoded.pop(which, None)
+        if known is not None:
+            self._decoded_size -= len(known[0])
 
     def drop(self, key: bytes) -> None:
         """Forget a record."""
-        self._records.pop(key, None)
+        data = self._records.pop(key, None)
+        if self._decoded:
+            self._let_go(id(data))
         self.unjudged.discard(key)
 
     def follow(self, base_offset: int, count: int) -> None:

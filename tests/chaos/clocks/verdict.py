@@ -192,6 +192,8 @@ def _pauses(case: _Case, run: Run, ruling: _Ruling) -> Iterator[tuple[int, int, 
     for since, until in together:
         longest = since + span(ruling.pauses["longest"]) if "longest" in ruling.pauses else 0
         start = max(since, run.start)
+        if run.is_past and not run.end and start >= run.off:  # it was over by then
+            continue
         end = min((at for at in (until, run.end, longest) if at), default=0)
         if not end or end > start:
             yield start, end, bool(until)

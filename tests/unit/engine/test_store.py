@@ -57,6 +57,25 @@ def test_a_record_is_what_was_put_until_it_is_dropped() -> None:
     assert (store.get(b"a"), store.packed(b"a")) == (None, None)
 
 
+def test_the_large_records_that_were_put_last_need_not_be_read_again() -> None:
+    """They are the very ones that were put, as long as there is room; none is kept when it is dropped or put again."""
+    store = PartitionStore(MACHINE)
+    names = "x" * 1_000
+    large = [Reminder(b"%d" % key, tuple(Fact(Instant(at), names) for at in range(100))) for key in range(9)]
+    for reminder in large:
+        store.keep(reminder.key, store.encoded(reminder))
+    read = [store.get(reminder.key) for reminder in large]
+    assert read == large
+    assert [one is other for one, other in zip(read, large, strict=True)] == [False] * 4 + [True] * 5
+    again = large[-1]._replace(state=State.DONE)
+    store.keep(again.key, store.encoded(again))
+    assert store.get(again.key) is again
+    store.keep(again.key, store.encoded(again._replace(facts=())))
+    assert store.get(again.key) == again._replace(facts=())
+    store.drop(large[-2].key)
+    assert store.get(large[-2].key) is None
+
+
 def test_a_restored_store_is_indexed_anew() -> None:
     """Deadlines and counts speak of what the records now say, and only once `index` has taken them in."""
     store = PartitionStore(MACHINE)

@@ -55,7 +55,7 @@ def test_it_is_what_the_notifier_does(
     routing = Routing(tuple(severities), (*routes, _LAST))
     now = Instant(NOON + late)
     found = reach(item, Rules({"desk": "email"}, routing, {}, {}, Holds()), now)
-    sent = [(where, told) for where, told in dispatch(item, [place], routing, now) if not told.follow_up]
+    sent = [(where, told) for where, told in dispatch(item, (), routing, now) if not told.follow_up]
     assert {(taken.incident_id, taken.route.name) for taken in found.routes} == {where for where, _ in sent}
     assert {told.severity for _, told in sent} == {found.severity}
     taken = [each.number for each in found.routes]

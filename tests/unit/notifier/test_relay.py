@@ -1,6 +1,7 @@
 """What is forwarded to whom, and that skipping the rest keeps nobody in the dark."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +15,7 @@ from puntual.promises.v1.promise_pb2 import (
     Promise as PromiseMessage,
     PromiseState,
 )
+from puntual.sla.v1.clock_pb2 import CLOCK_STATE_MET, CLOCK_STATE_RUNNING, Clock
 from services.notifier import domain as notifier
 from services.notifier.beliefs import Receivers
 from services.notifier.codec import decode
@@ -30,6 +32,7 @@ from services.shared.engine.stage import Headers
 from services.shared.errors import DeadLetterReason, Unusable
 from services.shared.facts import Context
 from services.shared.instant import Instant, format_instant
+from tests.growth import growth
 from tests.unit.notifier.builders import at
 from tests.unit.promises import builders
 from tests.unit.promises.strategies import promised_with
@@ -292,3 +295,18 @@ def test_who_is_not_heard_travels_with_what_is_told_all_the_same() -> None:
         assert isinstance(fact, ItemSeen)
         assert fact.item.details
         assert (fact.item.details.unheard, fact.item.details.unheard_since) == expected
+
+
+def test_what_a_record_of_many_cycles_costs_grows_as_it_does() -> None:
+    """Each of them is told of, and where they can have been told of is found out once for all."""
+    forward = forwards(EVERYTHING, 12, now=lambda: at(0))["puntual.sla.v1"]
+
+    def forwarded(count: int) -> Callable[[], object]:
+        clock = Clock(clock_id="C-7/first_reply/A-1", state=CLOCK_STATE_RUNNING)
+        for number in range(count):
+            clock.earlier.add(state=CLOCK_STATE_MET)
+            clock.facts.add(event_id=str(number)).context.site = f"site {number % 20}"
+        record = Record(clock.SerializeToString(), topic="puntual.sla.v1")
+        return lambda: list(forward(record))
+
+    assert growth(forwarded, 60) < 3

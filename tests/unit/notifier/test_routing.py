@@ -1,11 +1,14 @@
 """Where an item belongs."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, strategies as st
 
-from services.notifier.items import NONE, Details, Rise, Severity, Standing, slim
+from services.notifier.items import NONE, Details, Item, Rise, Severity, Standing, slim
 from services.notifier.routing import (
     LABELS,
+    Address,
     Match,
     Place,
     Route,
@@ -14,9 +17,11 @@ from services.notifier.routing import (
     addresses,
     dispatch,
     lateness,
+    reach,
     rises,
     severity_of,
 )
+from services.shared.instant import Instant
 from tests.unit.notifier.builders import MINUTE, NOON, an_item, at
 
 WORKSHOP = Details(site="Madrid", team="workshop", customer_tier="gold", reason="cancelled_by_us")
@@ -27,6 +32,11 @@ HERE = Place("gold", "Madrid", "workshop")
 def only(**labels: str) -> Match:
     """A condition on some labels."""
     return {label: frozenset({value}) for label, value in labels.items()}
+
+
+def dispatched_to(item: Item, places: Sequence[Place], routing: Routing, now: Instant) -> list[tuple[Address, Item]]:
+    """Of an item that may have been told of wherever these places lead."""
+    return dispatch(item, reach(item, places, routing), routing, now)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +80,7 @@ def test_the_first_severity_rule_that_matches_decides() -> None:
 
 def test_trouble_goes_to_those_it_concerns() -> None:
     """One receiver group, at the severity that the rules give it."""
-    ((to, item),) = dispatch(an_item(details=WORKSHOP), [HERE], Routing((), (EVERYTHING,)), NOON)
+    ((to, item),) = dispatched_to(an_item(details=WORKSHOP), [HERE], Routing((), (EVERYTHING,)), NOON)
     assert (to.incident_id, item.severity, item.follow_up) == ("everything", Severity.WARNING, False)
 
 
@@ -80,7 +90,7 @@ def test_the_end_of_a_worry_follows_every_severity_it_may_have_been_told_at() ->
         (SeverityRule(only(standing="broken"), Severity.CRITICAL),),
         (Route("pager", only(severity="critical"), ()), EVERYTHING),
     )
-    ends = dispatch(an_item(Standing.FULFILLED_LATE, details=WORKSHOP), [HERE], routing, NOON)
+    ends = dispatched_to(an_item(Standing.FULFILLED_LATE, details=WORKSHOP), [HERE], routing, NOON)
     assert {(to.route, item.follow_up) for to, item in ends} == {("pager", True), ("everything", True)}
 
 
@@ -105,9 +115,9 @@ def test_the_end_of_a_worry_follows_what_was_repeated_and_what_was_not() -> None
         ),
     )
     details = WORKSHOP._replace(breaches=3)
-    ((first, item), *_) = dispatch(an_item(details=details), [HERE], routing, NOON)
+    ((first, item), *_) = dispatched_to(an_item(details=details), [HERE], routing, NOON)
     assert (first.route, item.severity, item.follow_up) == ("pager", Severity.CRITICAL, False)
-    ends = dispatch(an_item(Standing.FINE, details=details._replace(breaches=0)), [HERE], routing, NOON)
+    ends = dispatched_to(an_item(Standing.FINE, details=details._replace(breaches=0)), [HERE], routing, NOON)
     assert {(to.route, item.follow_up) for to, item in ends} == {("pager", True), ("other", True), ("everything", True)}
 
 
@@ -115,7 +125,9 @@ def test_who_was_told_before_a_promise_moved_hears_how_it_goes_on() -> None:
     """The team that has it now is alerted; the one that had it gets a follow-up."""
     routing = Routing((), (Route("ops", {}, (), group_by=("team",)),))
     places = [HERE, Place("gold", "Madrid", "counter")]
-    sent = {to.incident_id: item.follow_up for to, item in dispatch(an_item(details=WORKSHOP), places, routing, NOON)}
+    sent = {
+        to.incident_id: item.follow_up for to, item in dispatched_to(an_item(details=WORKSHOP), places, routing, NOON)
+    }
     assert sent == {"ops/team=workshop": False, "ops/team=counter": True}
 
 
@@ -164,7 +176,7 @@ def test_what_stays_broken_rises_whenever_a_rule_says_so() -> None:
 
 def test_who_is_told_already_is_sent_when_it_will_matter_more() -> None:
     """Where the same receiver group has to know then."""
-    ((to, item),) = dispatch(an_item(), [Place()], Routing(IN_TIME, (EVERYTHING,)), at(1))
+    ((to, item),) = dispatched_to(an_item(), [Place()], Routing(IN_TIME, (EVERYTHING,)), at(1))
     assert (to.route, item.severity, item.follow_up, item.rises) == (
         "everything",
         Severity.WARNING,
@@ -179,7 +191,7 @@ def test_who_will_have_to_know_is_sent_it_too() -> None:
     routing = Routing(IN_TIME, (pager, EVERYTHING))
 
     def sent(minutes: float, standing: Standing = Standing.BROKEN) -> dict[str, tuple[bool, tuple[Rise, ...]]]:
-        dispatched = dispatch(an_item(standing), [Place()], routing, at(minutes))
+        dispatched = dispatched_to(an_item(standing), [Place()], routing, at(minutes))
         return {to.route: (item.follow_up, item.rises) for to, item in dispatched}
 
     assert sent(1) == {"everything": (False, ()), "pager": (True, (CRITICAL_AT,))}
@@ -203,7 +215,9 @@ def test_everybody_who_was_told_hears_how_it_ends() -> None:
     """On all routes that took it where it was, and on all that take it where it is."""
     routing = Routing((), (Route("log", {}, (), ("team",), proceeds=True), EVERYTHING))
     places = [HERE, Place("gold", "Madrid", "counter")]
-    sent = {to.incident_id: item.follow_up for to, item in dispatch(an_item(details=WORKSHOP), places, routing, NOON)}
+    sent = {
+        to.incident_id: item.follow_up for to, item in dispatched_to(an_item(details=WORKSHOP), places, routing, NOON)
+    }
     assert sent == {"log/team=workshop": False, "everything": False, "log/team=counter": True}
 
 
@@ -237,10 +251,10 @@ def test_an_item_reaches_somebody_and_each_whom_it_reached_before_hears_of_it_ag
     reached: set[str] = set()
     for count, (place, standing) in enumerate(past, start=1):
         item = an_item(standing, details=Details(site=place.site, team=place.team))
-        sent = dispatch(item, places[:count], routing, NOON)
+        sent = dispatched_to(item, places[:count], routing, NOON)
         taken = [to.route for to, item in sent if not item.follow_up]
         assert [route.proceeds for route in routes if route.name in taken] == [*[True] * (len(taken) - 1), False]
         reached |= {to.incident_id for to, item in sent if not item.follow_up}
         assert reached <= {to.incident_id for to, _ in sent}
-    over = dispatch(an_item(Standing.FULFILLED_LATE), places, routing, NOON)
+    over = dispatched_to(an_item(Standing.FULFILLED_LATE), places, routing, NOON)
     assert reached <= {to.incident_id for to, item in over if item.follow_up}

@@ -9,10 +9,9 @@ from services.shared.fields import Fields
 
 
 def test_a_document_is_read() -> None:
-    """With what YAML offers: aliases, and mappings merged into others, whose keys may be given again."""
-    text = "base: &base {a: 1, b: 2}\ndeep: {er: &one {<<: *base, b: 3}}\nlast: {<<: *one, b: 4}"
-    base, one, last = {"a": 1, "b": 2}, {"a": 1, "b": 3}, {"a": 1, "b": 4}
-    assert parse_document(text, "my.yaml").value == {"base": base, "deep": {"er": one}, "last": last}
+    """Mappings, lists and what stands in them."""
+    text = 'base: {a: 1, b: [2, true]}\ndeep:\n  er: "*base"'
+    assert parse_document(text, "my.yaml").value == {"base": {"a": 1, "b": [2, True]}, "deep": {"er": "*base"}}
     assert parse_document("\ufeff1", "my.yaml").value == 1
     assert parse_document("", "my.yaml").value is None
 
@@ -22,7 +21,10 @@ def test_a_document_is_read() -> None:
     [
         ("targets:\n  crm: {secret: hunter2: x}", "line 2, column 24: is no YAML; look"),
         ('a: "hunter2', "line 1, column 12: is no YAML; look there for a missing quote, bracket or colon, or a tab"),
-        ("a: *hunter2", "line 1, column 4: is no YAML; look"),
+        ("a: *hunter2", "line 1, column 4: stands for something else (*name); write out what it stands for"),
+        ("a: &hunter2 1\nb: *hunter2", "line 2, column 4: stands for something else (*name); write out"),
+        ("a:\n  <<: {hunter2: 1}", "line 2, column 3: merges in what stands elsewhere (<<); write it out"),
+        ("a: hunter" + "2" * 256_000, "is larger than 256,000 bytes; make it shorter"),
         ("a: !hunter2 b", "line 1, column 4: is no YAML; look"),
         ("a: !!python/object/apply:hunter2.x [1]", "line 1, column 4: is no YAML; look"),
         ("a: 1\n---\nhunter2: 1", "line 2, column 1: is no YAML; look"),
@@ -70,6 +72,30 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> 
         read_text(tmp_path / "none.yaml")
     with pytest.raises(DocumentError, match="cannot be read: Is a directory; name a readable file"):
         read_text(tmp_path)
+
+
+def test_a_large_file_is_not_read(tmp_path: Path) -> None:
+    """However large it is."""
+    path = tmp_path / "my.yaml"
+    path.write_bytes(b"#" * 256_000)
+    assert read_text(path)
+    path.write_bytes(b"#" * 256_001)
+    with pytest.raises(DocumentError, match=r"my\.yaml: is larger than 256,000 bytes; make it shorter"):
+        read_text(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{'k' * 1_000}: [{', '.join('x' * 40_000)}]",
+        "".join(f"{' ' * depth}{'k' * 500}:\n" for depth in range(200)),
+    ],
+    ids=["under a long name", "deep under long names"],
+)
+def test_the_places_in_a_document_do_not_outgrow_it(text: str) -> None:
+    """Each line is kept with the whole way to it."""
+    with pytest.raises(DocumentError, match="is nested too deeply; make it flatter"):
+        parse_document(text[:256_000].removesuffix(","), "my.yaml")
 
 
 def test_words_that_only_old_yaml_takes_for_something_else_are_text() -> None:

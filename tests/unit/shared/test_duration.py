@@ -31,6 +31,22 @@ def test_what_is_no_duration_is_refused_with_examples(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1" * 65, "is too long for a duration; write for example 1h 30min"),
+        ("1" * 200_000, "is too long for a duration"),
+        ("9" * 60 + "h", "is longer than a hundred years; write less"),
+        ("36601d", "is longer than a hundred years; write less"),
+    ],
+)
+def test_what_is_too_much_is_refused_shortly(text: str, said: str) -> None:
+    """Before it is looked at, and without all of it."""
+    with pytest.raises(ValueError, match=said) as caught:
+        parse_duration(text)
+    assert len(str(caught.value)) < 160
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"),
     [
         (0, "0 s"),

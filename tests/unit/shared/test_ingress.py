@@ -28,6 +28,7 @@ from services.shared.partitioner import partition_of
 from services.shared.rpc import RpcServer
 from services.shared.topics import INPUTS
 from tests.builders import ready
+from tests.unit.shared.mutants import chunk
 from tests.views import MemoryView
 
 if TYPE_CHECKING:  # it exists for type checkers only
@@ -185,7 +186,7 @@ async def test_a_request_has_1_to_1000_events(kafka: FakeKafka, count: int) -> N
 async def test_an_event_may_be_as_large_as_the_topics_take(kafka: FakeKafka) -> None:
     """The server does not refuse, as too large a request, what would be accepted as an event; 4 MiB is too large."""
     event = Event(order=ready("o", AT))
-    event.order.site = "x" * (255 << 10)
+    event.order.MergeFromString(chunk(999, b"x" * (255 << 10)))  # of a newer publisher
     async with publishing(kafka) as stub:
         await stub.PublishEvents(PublishEventsRequest(events=[event] * 16))
         code, _ = await refused(stub, [event] * 17)

@@ -1,12 +1,13 @@
 """Events are opened as protobuf has them, whoever reads them, or refused in words that help and hold no content."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.json_format import MessageToJson
+from google.protobuf.json_format import MessageToJson, ParseDict
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -23,6 +24,7 @@ from services.shared.facts import NO_CONTEXT
 from services.shared.instant import SECOND, parse_instant
 from services.shared.opener import Opener
 from services.shared.parsing import parse_fields
+from tests.growth import growth
 from tests.unit.shared.mutants import chunk, mutants
 
 SECRET = "Ana Garcia 600123123"
@@ -189,6 +191,51 @@ def test_bytes_that_are_no_event_are_refused_without_them(value: bytes) -> None:
         "not a puntual.events.v1.OrderEvent: the bytes are corrupt, or are something else"
         " (JSON needs the header content-type: application/json)"
     )
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {"customer_name": "ñ" * 256},
+            "customer_name has 256 characters; at most 255 are accepted: send ids, not data",
+        ),
+        ({"site": "x" * 100_000}, "site has 100000 characters; at most 255 are accepted"),
+        ({"waived": {"reason": "x" * 501}}, "waived.reason has 501 characters; at most 500 are accepted"),
+        (
+            {"promised": {"milestone": 1, "due": {"day": {"date": "2026-01-01", "calendar": "x" * 501}}}},
+            "promised.due.day.calendar has 501 characters",
+        ),
+    ],
+)
+def test_texts_that_are_too_long_are_refused(fields: dict[str, Any], said: str, is_json: bool) -> None:
+    """Whatever they say, by the name of the field."""
+    message = ParseDict(HEAD | {"customer_id": "c"} | fields, OrderEvent())
+    value = MessageToJson(message).encode() if is_json else message.SerializeToString()
+    with pytest.raises(Unusable) as caught:
+        OPENER.open(value, is_json)
+    assert caught.value.reason == DeadLetterReason.TOO_LARGE
+    assert caught.value.detail.startswith(said)
+
+
+def test_json_with_too_many_names_is_refused() -> None:
+    """In one object or in all of them together: no event has as many."""
+    names = ", ".join(f'"{number}": 0' for number in range(1_001))
+    objects = ", ".join('{"a": 0}' for _ in range(1_001))
+    for value in (f"{{{names}}}", f'{{"ready": [{objects}]}}'):
+        assert refused(value.encode()).endswith("the JSON has more than 1,000 names; send ids, not data")
+
+
+def test_what_json_costs_grows_as_its_names() -> None:
+    """Also where the last is there twice."""
+
+    def refusing(count: int) -> Callable[[], object]:
+        names = ", ".join(f'"{number}": 0' for number in range(count))
+        value = f'{{{names}, "{count - 1}": 0}}'.encode()
+        return lambda: refused(value)
+
+    assert growth(refusing, 120) < 3
 
 
 def test_json_in_another_encoding_is_said_to_be() -> None:

@@ -5,6 +5,7 @@ from datetime import date
 
 import pytest
 
+from puntual.sla.v1.standards_pb2 import StandardsVersion
 from services.shared.documents import DocumentError
 from services.shared.instant import Instant
 from services.sla.chronicle import LEAD, Chronicle, pack_version
@@ -17,6 +18,34 @@ version: "{name}"
 calendars: {{office: {{zone: Europe/Madrid, holidays: [ES], hours: {{mon-fri: "09:00-18:00"}}}}}}
 policies: [{{name: all, calendar: office, targets: {{first_reply: {{limit: {limit}}}}}}}]
 """
+
+
+#: With days on which it is closed.
+CLOSED = """version: "2"
+calendars:
+  office: {{zone: Europe/Madrid, hours: {{mon-fri: "09:00-18:00"}}, closed: {{{closed}}}}}
+policies: [{{name: all, calendar: office, targets: {{first_reply: {{limit: 1 business hour}}}}}}]
+"""
+#: With a longest pause; an hour a week.
+PAUSED = """version: "2"
+calendars: {{office: {{zone: Europe/Madrid, hours: {{mon: "09:00-10:00"}}}}}}
+policies:
+  - name: all
+    calendar: office
+    pauses: {{longest: {longest}}}
+    targets: {{first_reply: {{limit: 24h}}}}
+"""
+#: What every one of 40 tiers and 40 teams meets, pair by pair, and then all of them at once.
+PAIRS = ", ".join(f"{{tier: a{tier}, team: b{team}}}" for tier in range(40) for team in range(40))
+TIERS, TEAMS = (", ".join(f"{letter}{n}" for n in range(40)) for letter in "ab")
+REST = "calendar: office, targets: {first_reply: {limit: 24h}}}"
+HARD = (
+    f"{{name: pairs, when: {{any: [{PAIRS}]}}, {REST}, {{name: both, when: {{tier: [{TIERS}], team: [{TEAMS}]}}, {REST}"
+)
+POLICIES = "".join(
+    f"{{name: p{n}, when: {{team: t{n}}}, calendar: office, targets: {{first_reply: {{limit: 1h}}}}}}, "
+    for n in range(200)
+)
 
 
 def holidays(place: str, year: int) -> Mapping[date, str]:
@@ -100,3 +129,60 @@ def test_a_bad_document_is_not_packed() -> None:
     """Its author is told where."""
     with pytest.raises(DocumentError, match=r"my.yaml: .*soon"):
         a_version("1", limit="soon")
+
+
+#: A document → the end of what is said of it: what has no end, or takes longer to check than anybody can wait.
+WITHOUT_END = {
+    "closed for good": (
+        CLOSED.format(closed="2026-12-02..2199-12-31: this branch is closed"),
+        (
+            "line 3: calendars.office.closed.2026-12-02..2199-12-31: is longer than 10 years; to what is closed for"
+            " good give another calendar"
+        ),
+    ),
+    "closed for good, bit by bit": (
+        CLOSED.format(closed=", ".join(f"{year}-01-01..{year + 8}-12-31: shut" for year in range(2027, 2199, 9))),
+        "calendars.office.closed: has more than 20,000 days; write those of the years to come",
+    ),
+    "held for longer than there are years": (
+        PAUSED.format(longest="99999 business days"),
+        "line 6: policies[0].pauses.longest: '99999 business days' is longer than a hundred years; write less",
+    ),
+    "held for as long as there are none": (
+        PAUSED.format(longest="36600 business hours"),
+        (
+            "line 6: policies[0].pauses.longest: never ends: calendar office: so much working time does not come before"
+            " 2200; write a shorter one, or open the calendar"
+        ),
+    ),
+    "conditions of very many cases": (
+        DOCUMENT.format(name="2", limit="24h", more="").replace("policies: [", f"policies: [{HARD}, "),
+        "policies: have conditions of too many values to tell which are reached; write fewer",
+    ),
+    "very many policies": (
+        DOCUMENT.format(name="2", limit="24h", more="").replace("policies: [", f"policies: [{POLICIES}"),
+        "line 5: policies: are 201; write at most 200",
+    ),
+    "aliases": ("a: &a [x, x]\nversion: [*a, *a]", "line 2, column 11: stands for something else (*name); write out"),
+}
+
+
+@pytest.mark.parametrize(("document", "said"), WITHOUT_END.values(), ids=WITHOUT_END)
+def test_a_document_without_end_is_refused_and_its_correction_read(document: str, said: str) -> None:
+    """By its author's check, and by whoever reads the topic, where it may stand already."""
+    with pytest.raises(DocumentError) as caught:
+        pack_version(document, "my.yaml", holidays)
+    assert said in str(caught.value)
+    chronicle = Chronicle()
+    chronicle.add(a_version("1"), at(0))
+    with pytest.raises(DocumentError):
+        chronicle.add(StandardsVersion(document=document).SerializeToString(), at(5))
+    assert chronicle.add(a_version("3"), at(10)) is not None
+
+
+def test_a_holiday_without_a_date_is_refused() -> None:
+    """As any other document that cannot be read."""
+    version = StandardsVersion.FromString(a_version("1"))
+    version.holidays[0].date = "soon"
+    with pytest.raises(DocumentError, match="has a holiday without a date; publish it again"):
+        Chronicle().add(version.SerializeToString(), at(0))

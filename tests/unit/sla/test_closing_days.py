@@ -91,3 +91,38 @@ def test_what_is_no_calendar_is_refused(content: bytes) -> None:
     """With the file, and what to do."""
     with pytest.raises(DocumentError, match=r"a\.ics: is no calendar: .*; export it as iCalendar"):
         closing_days(content, "a.ics", 2026, 2027)
+
+
+def an_event(*lines: str) -> str:
+    """Of these properties."""
+    return "\n".join(["BEGIN:VEVENT", "UID:9", *lines, "END:VEVENT\n"])
+
+
+MONTHLY = ("DTSTART;VALUE=DATE:20260102", "DTEND;VALUE=DATE:20260103", "RRULE:FREQ=MONTHLY;COUNT=4", "SUMMARY:Monthly")
+SECOND = ("RECURRENCE-ID;VALUE=DATE:20260202", "DTSTART;VALUE=DATE:20260202", "SUMMARY:Monthly")
+
+
+@pytest.mark.parametrize(
+    ("events", "days"),
+    [
+        ([MONTHLY], ["01-02", "02-02", "03-02", "04-02"]),
+        ([MONTHLY, (*SECOND, "STATUS:CANCELLED")], ["01-02", "03-02", "04-02"]),
+        ([(*MONTHLY, "STATUS:CANCELLED")], []),
+        ([(*MONTHLY, "STATUS:cancelled "), (*SECOND, "STATUS:CONFIRMED")], ["02-02"]),
+        ([(*MONTHLY, "TRANSP:TRANSPARENT")], []),
+        ([(*MONTHLY, "STATUS:TENTATIVE", "TRANSP:OPAQUE"), SECOND], ["01-02", "02-02", "03-02", "04-02"]),
+        ([("DTSTART;VALUE=DATE:19000101", "DTEND;VALUE=DATE:21001231", "SUMMARY:for ever")], 365),
+        ([("DTSTART;VALUE=DATE:20260105", "DTEND;VALUE=DATE:20260101", "SUMMARY:backwards")], None),
+    ],
+)
+def test_what_is_cancelled_or_leaves_people_free_closes_nothing(
+    events: list[tuple[str, ...]], days: list[str] | int | None
+) -> None:
+    """One occurrence or all of them; and what is odd ends in words, if anywhere."""
+    content = "".join(["BEGIN:VCALENDAR\n", *(an_event(*event) for event in events), "END:VCALENDAR\n"])
+    try:
+        found = [f"{day:%m-%d}" for day in closing_days(content.replace("\n", "\r\n").encode(), "a.ics", 2026, 2026)]
+    except DocumentError:
+        assert days is None
+    else:
+        assert days is None or (len(found) if isinstance(days, int) else found) == days

@@ -118,7 +118,7 @@ def test_a_document_becomes_policies() -> None:
         (
             "3 business days",
             "99999 business days",
-            "line 21: policies[1].targets.resolution.limit: '99999 business days, end of day' can never be",
+            "policies[1].targets.resolution.limit: '99999 business days, end of day' is longer than a hundred years",
         ),
         ("[30min, 10 business minutes]", "[1 business day]", "'1 business day' is no lead; write for example 30min"),
         ("limit: 24h", "limit: window", "'window' is for appointment_started only; write for example 24h"),
@@ -134,6 +134,7 @@ def test_a_document_becomes_policies() -> None:
             "apply_to_open: yes, please",
             "line 3: apply_to_open: 'yes, please' is neither true nor",
         ),
+        ("calendars:", "calenders:", "calendars: is missing; write for example {office: {zone: UTC"),
         ("policies:", "polices:", "policies: there is none; write at least one"),
         (WHOLE, "[]", "[] has no fields; write name: value pairs"),
     ],

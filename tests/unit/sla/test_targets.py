@@ -127,3 +127,20 @@ def test_a_pause_moves_a_limit_by_what_would_have_counted(target: str, due: int)
 def test_a_warning_comes_when_so_much_is_left(lead: str, warn_at: str) -> None:
     """Before Monday 10:00; the office closes at 17:00 on Friday and opens at 9:00."""
     assert before(parse_target(lead), parse_instant("2026-10-26T09:00:00Z"), OFFICE) == parse_instant(warn_at)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1" * 100_000 + " business days", "is too long for a target"),
+        ("9999999 business days", "is longer than a hundred years; write less"),
+        ("99999999999999999999 business minutes", "is longer than a hundred years; write less"),
+        ("36601 calendar days, end of day", "is longer than a hundred years; write less"),
+        ("999999999h", "is no target"),
+    ],
+)
+def test_targets_that_no_year_holds_are_refused(text: str, said: str) -> None:
+    """Shortly."""
+    with pytest.raises(ValueError, match=said) as caught:
+        parse_target(text)
+    assert len(str(caught.value)) < 250

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from services.shared.facts import merge
-from services.shared.instant import parse_instant
+from services.shared.instant import Instant, parse_instant
 from services.shared.keys import record_key
 from services.sla.codec import identity
 from services.sla.domain import change, due, fold, judge, margin, next_deadline
@@ -647,3 +647,30 @@ def test_limits_are_exact_to_the_microsecond() -> None:
     start = Fact(parse_instant("2026-03-02T12:00:00.000001Z"), "crm", "1", STARTED)
     assert judged([start], by("1 business hour")).cycle.due_at == at(60) + 1
     assert MINUTE == 60_000_000
+
+
+FAR = parse_instant("2199-12-30T12:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("limit", "more"),
+    [
+        ("3 business days", ""),
+        ("100 calendar days", ", pauses: {longest: 3 business days}"),
+        ("40 business hours", ", preferred: 30 business hours, warnings: [10 business minutes], grace: 1min"),
+    ],
+)
+@pytest.mark.parametrize("facts", [(STARTED,), (STARTED, HELD), (STARTED, HELD, RESUMED), (STARTED, STOPPED)])
+def test_a_clock_that_can_never_be_due_is_none_the_less_a_clock(
+    limit: str, more: str, facts: Sequence[FactKind]
+) -> None:
+    """At the end of all calendars: it runs, is held or is met, and nothing waits for it."""
+    standards = by(limit, more)
+    told = [Fact(Instant(FAR + n * MINUTE), "crm", str(n), kind, "customer") for n, kind in enumerate(facts)]
+    clock = judged(told, standards)
+    assert clock.cycle.state in {State.RUNNING, State.PAUSED, State.MET}
+    assert clock.cycle.due_at == NONE or limit == "100 calendar days"
+    assert clock.cycle.breach_at == NONE or limit == "100 calendar days"
+    assert fold(clock, told, standards) is clock
+    last = judge(identity(clock.key), clock.facts, standards, Instant(FAR + 400 * 86_400_000_000))
+    assert last.cycle.state in {State.RUNNING, State.PAUSED, State.MET, State.BREACHED}

@@ -40,6 +40,7 @@ from services.shared.errors import PuntualError
 from services.shared.ingress import Ingress, Link, Outgoing, event_service
 from services.shared.instant import SECOND, Instant, parse_instant
 from services.shared.rpc import Service
+from services.shared.sources import codec as sources
 from services.shared.topics import INPUTS, TOPICS
 from services.sla import codec as clocks, policies
 from services.sla.chronicle import Chronicle, pack_version
@@ -144,14 +145,18 @@ def _into_store(service: str, topic: str) -> Callable[[Random], Callable[[], obj
     return knock
 
 
-def _into_relay(topic: str) -> Callable[[Random], Callable[[], object]]:
-    kinds = examples(topic)
+def relay() -> Relay:
+    """The notifier's first half, by the routes that apply where there are no others."""
     routes = forwards(config.load_rules(config.BUILT_IN).routing, 12, now=lambda: NOW)
-    relay = Relay(routes, Tally(), DeadLetters("dead", 3))
+    return Relay(routes, Tally(), DeadLetters("dead", 3))
+
+
+def _into_relay(topic: str) -> Callable[[Random], Callable[[], object]]:
+    kinds, into = examples(topic), relay()
 
     def knock(rng: Random) -> Callable[[], object]:
         message = _message(rng, kinds)
-        return lambda: relay.process(f"puntual.{topic}", 0, [message], NOW)
+        return lambda: into.process(f"puntual.{topic}", 0, [message], NOW)
 
     return knock
 
@@ -169,6 +174,11 @@ def _into_standards(rng: Random) -> Callable[[], object]:
 def _into_audit(rng: Random) -> Callable[[], object]:
     message = _message(rng, examples("audit.v1"))
     return lambda: AuditSearch(Sought(incident_id="")).take(message)
+
+
+def _into_sources(rng: Random) -> Callable[[], object]:
+    message = _message(rng, examples("sources.v1"))
+    return lambda: sources.unpack(message.value or b"")
 
 
 # --- gRPC
@@ -323,7 +333,8 @@ def doors(folder: Path) -> Mapping[str, Door]:
     return found | {
         "silences": Door(_into_silences),
         "standards": Door(_into_standards, (DocumentError,), 2_000),
-        "audit": Door(_into_audit, (DecodeError,)),
+        "audit": Door(_into_audit),
+        "sources": Door(_into_sources, (ValueError,)),
         "notifier.yaml": Door(
             _into_text(lambda text: config.parse(text, "n.yaml"), _files("services/notifier/*.yaml")),
             (DocumentError,),

@@ -20,7 +20,7 @@ from services.promises.rpc import promise_service
 from services.shared.engine.meter import Meter
 from services.shared.errors import DeadLetterReason
 from services.shared.health import serve_http
-from services.shared.metrics import NotifierHealthMeter, NotifierMeter, PrometheusMeter, Registry
+from services.shared.metrics import NotifierHealthMeter, NotifierMeter, PrometheusMeter, Registry, SourceMeter
 from services.shared.rpc import RpcServer
 from tests.conftest import left_out
 from tests.deployed import DEPLOY, VOCABULARIES, Query, dashboard_queries, rule_queries
@@ -41,6 +41,9 @@ class Run:
         }
         self.registries["sla"].single(Gauge, "puntual_standards_refused").set(1)
         self.registries["sla"].single(Gauge, "puntual_topic_differences").set(2)
+        sources = SourceMeter(self.registries["promises"], "promises")
+        sources.sources({("shop", "orders"): (1.0, True, 60.0)})
+        sources.unheard(3)
         self._notifier = NotifierMeter(self.registries["notifier"], CHANNELS, Failure)
         self._health = NotifierHealthMeter(self.registries["notifier"], CHANNELS, Reason)
         self._refused = self.registries["notifier"].single(Counter, "puntual_notifier_silences_refused_total")
@@ -118,6 +121,7 @@ def happen(meter: Meter, service: str) -> None:
     meter.recovered(0.5)
     meter.ready(is_ready=False)
     meter.kafka_silence(70.0)
+    meter.not_understood(1)
     meter.clock_skew(-60.0)
 
 

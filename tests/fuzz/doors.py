@@ -30,10 +30,10 @@ from services.promises.rpc import promise_service
 from services.shared import public_holidays
 from services.shared.documents import DocumentError
 from services.shared.duration import parse_duration
+from services.shared.engine.dead_letters import DeadLetters
 from services.shared.engine.keeper import Keeper
 from services.shared.engine.machine import Machine
 from services.shared.engine.relay import Relay
-from services.shared.engine.dead_letters import DeadLetters
 from services.shared.engine.store import PartitionStore
 from services.shared.envelope import Limits
 from services.shared.errors import PuntualError
@@ -144,14 +144,18 @@ def _into_store(service: str, topic: str) -> Callable[[Random], Callable[[], obj
     return knock
 
 
-def _into_relay(topic: str) -> Callable[[Random], Callable[[], object]]:
-    kinds = examples(topic)
+def relay() -> Relay:
+    """The notifier's first half, by the routes that apply where there are no others."""
     routes = forwards(config.load_rules(config.BUILT_IN).routing, 12, now=lambda: NOW)
-    relay = Relay(routes, Tally(), DeadLetters("dead", 3))
+    return Relay(routes, Tally(), DeadLetters("dead", 3))
+
+
+def _into_relay(topic: str) -> Callable[[Random], Callable[[], object]]:
+    kinds, into = examples(topic), relay()
 
     def knock(rng: Random) -> Callable[[], object]:
         message = _message(rng, kinds)
-        return lambda: relay.process(f"puntual.{topic}", 0, [message], NOW)
+        return lambda: into.process(f"puntual.{topic}", 0, [message], NOW)
 
     return knock
 

@@ -54,6 +54,12 @@ class ServiceProcess:
         return self._ports()[0]
 
     @property
+    def pid(self) -> int:
+        """Of the process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def address(self) -> str:
         """Of its gRPC server."""
         return f"{HOST}:{self._ports()[1]}"

@@ -11,6 +11,8 @@ from services.cli.judge import judge
 from services.cli.on_call import on_call
 from services.cli.publish import publish
 from services.cli.replay import replay
+from services.cli.skip import skip
+from services.cli.sources import sources
 from services.cli.standards import standards
 from services.cli.topics import topics
 from services.cli.up import up
@@ -27,7 +29,9 @@ def main() -> None:
     """Puntual keeps a company's word: what was promised to whom by when, and whether it was kept."""
 
 
-for command in (up, publish, replay, judge, watch, explain, incidents, on_call, standards, topics, dead_letters):
+for command in (
+    up, publish, replay, judge, watch, explain, incidents, on_call, standards, sources, topics, dead_letters, skip,
+):  # fmt: skip
     main.add_command(command)
 
 for answer in ANSWERS:

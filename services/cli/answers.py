@@ -1,6 +1,5 @@
 """`puntual incidents ack`, `take-over`, `snooze`, `resolve`, `comment` and `resend`: what people say to incidents."""
 
-import getpass
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
@@ -15,7 +14,7 @@ from google.protobuf.json_format import MessageToDict
 from puntual.notifier.v1 import incident_pb2 as pb
 from services.cli.exits import EXIT_CODES, Failure, NotFound, Unreachable
 from services.cli.incidents import clock, losses, read_incidents
-from services.cli.options import INSTANT, SpanType, json_option, kafka_option, prefix_option
+from services.cli.options import INSTANT, SpanType, json_option, kafka_option, login, prefix_option
 from services.cli.reading import follow
 from services.notifier.codec import unpack
 from services.notifier.incident import Incident, IncidentState
@@ -56,20 +55,12 @@ class Said(NamedTuple):
     target: str = ""
 
 
-def _login() -> str:
-    """Who is at the keyboard. A container may not know either."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError) as error:
-        raise click.UsageError("this machine does not know who you are; say --by NAME") from error
-
-
 Command = Callable[..., None]
 Decorator = Callable[[Command], Command]
 _OPTIONS: Sequence[Decorator] = (
     click.option(
         "--by",
-        default=_login,
+        default=login,
         metavar="NAME",
         help="Who says so: a target or person of notifier.yaml, who is not told of it then, or any name.  "
         "[default: your login]",

@@ -13,6 +13,7 @@ from services.cli.exits import EXIT_CODES
 from services.cli.options import INSTANT, json_option, kafka_option, prefix_option
 from services.cli.reading import read_to_end
 from services.cli.words import counted
+from services.shared.engine.dead_letters import LEFT_OUT, OFFSETS, ORIGINAL, SIZE
 from services.shared.engine.stage import Message
 from services.shared.errors import DeadLetterReason
 from services.shared.instant import Instant, format_instant
@@ -20,7 +21,6 @@ from services.shared.publisher import Publisher
 from services.shared.terminal import console, say
 from services.shared.topics import DEAD_LETTERS, INCIDENTS, PROMISES, SLA
 
-_ORIGINAL = "original-"
 _MILLISECOND = 1000
 #: Written by the service that keeps them and by nobody else: a foreign write ends its worker.
 _RECORDS = (PROMISES, SLA, INCIDENTS)
@@ -41,6 +41,17 @@ class DeadLetter(NamedTuple):
     value: bytes | None
     #: As they were sent.
     headers: tuple[tuple[str, bytes], ...]
+    #: Which of "headers", "value" and "key" it is without, as they did not fit.
+    left_out: str
+    #: Bytes of the value, kept or not.
+    size: int
+    #: The offsets for which it stands, where nobody could read them; empty: it stands for one that could be.
+    offsets: str
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it holds all of one message."""
+        return not (self.left_out or self.offsets)
 
 
 class Filter(NamedTuple):
@@ -111,6 +122,8 @@ def list_(wanted: Filter, kafka: str, prefix: str, as_json: bool) -> None:
         else:
             out.print(Text(f"{facts['at']}  {letter.reason}  {facts['origin']}  {facts['bytes']} bytes", "bold"))
             out.print(Text(f"    {letter.detail}", "dim"))
+            if letter.left_out:
+                out.print(Text(f"    in part: too large to be kept with its {letter.left_out}", "dim"))
     say(counted(len(found), "dead letter"), err=True)
 
 
@@ -130,7 +143,9 @@ def replay(wanted: Filter, kafka: str, prefix: str, dry_run: bool) -> None:
     """Send them again: the original bytes and headers, to the topic they came from."""
     found = list(_read(kafka, prefix, wanted))
     records = {topic.under(prefix) for topic in _RECORDS}
-    letters = [letter for letter in found if letter.topic not in records]
+    own = [letter for letter in found if letter.topic in records]
+    parts = [letter for letter in found if not letter.is_whole and letter.topic not in records]
+    letters = [letter for letter in found if letter.is_whole and letter.topic not in records]
     if letters and not dry_run:
         with Publisher(kafka, prefix) as publisher:
             for letter in letters:
@@ -138,10 +153,12 @@ def replay(wanted: Filter, kafka: str, prefix: str, dry_run: bool) -> None:
                 partition = None if letter.key else letter.partition
                 publisher.send(letter.topic, letter.key, letter.value, letter.headers, partition)
     say(f"{len(letters):,} {'would be sent' if dry_run else 'sent'} again", err=True)
-    if left := len(found) - len(letters):
+    if parts:
+        say(f"{len(parts):,} left out: they are not whole, or could not be read. Have them published again.", err=True)
+    if own:
         say(
-            f"{left:,} left out: records of a service, which it alone may write. The notifier could not read them; they"
-            " stand in their topic, and their next change is read once it is put right.",
+            f"{len(own):,} left out: records of a service, which it alone may write. The notifier could not read them;"
+            " they stand in their topic, and their next change is read once it is put right.",
             err=True,
         )
 
@@ -152,19 +169,27 @@ def _read(kafka: str, prefix: str, wanted: Filter) -> Iterator[DeadLetter]:
 
 
 def _letter(message: Message) -> DeadLetter:
-    own = {name: value.decode(errors="replace") for name, value in message.headers}
-    originals = ((name.removeprefix(_ORIGINAL), value) for name, value in message.headers if name.startswith(_ORIGINAL))
+    own = {name: (value or b"").decode(errors="replace") for name, value in message.headers}
+    originals = ((name.removeprefix(ORIGINAL), value) for name, value in message.headers if name.startswith(ORIGINAL))
     return DeadLetter(
         own.get("reason", ""),
         own.get("detail", ""),
         own.get("topic", ""),
-        int(own.get("partition", 0)),
-        int(own.get("offset", 0)),
+        _number(own.get("partition", "")),
+        _number(own.get("offset", "")),
         Instant(message.timestamp * _MILLISECOND),
         message.key,
         message.value,
         tuple(originals),
+        own.get(LEFT_OUT, ""),
+        _number(own.get(SIZE, "")) or len(message.value or b""),
+        own.get(OFFSETS, ""),
     )
+
+
+def _number(text: str) -> int:
+    """0 where it is none: whoever may write to the topic may write anything."""
+    return int(text) if text.isascii() and text.isdecimal() else 0
 
 
 def _matches(letter: DeadLetter, wanted: Filter) -> bool:
@@ -178,8 +203,9 @@ def _matches(letter: DeadLetter, wanted: Filter) -> bool:
 def _facts(letter: DeadLetter) -> dict[str, Any]:
     return {
         "reason": letter.reason,
-        "origin": f"{letter.topic}/{letter.partition}@{letter.offset}",
+        "origin": f"{letter.topic}/{letter.partition}@{letter.offsets or letter.offset}",
         "at": format_instant(letter.at),
-        "bytes": len(letter.value or b""),
+        "bytes": letter.size,
         "detail": letter.detail,
+        "left_out": letter.left_out,
     }

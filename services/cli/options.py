@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import getpass
 import re
 from pathlib import Path
 
@@ -131,3 +132,11 @@ repeat_option = click.option(
     "--repeat", type=click.FloatRange(0, 1), default=0.0, help="Share of the events that comes twice."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+
+
+def login() -> str:
+    """Who is at the keyboard. A container may not know either."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError) as error:
+        raise click.UsageError("this machine does not know who you are; say --by NAME") from error

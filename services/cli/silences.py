@@ -11,7 +11,7 @@ from rich.table import Table
 
 from puntual.notifier.v1 import silence_pb2 as pb
 from services.cli.exits import EXIT_CODES, NotFound
-from services.cli.options import INSTANT, SpanType, json_option, kafka_option, prefix_option
+from services.cli.options import INSTANT, SpanType, json_option, kafka_option, login, prefix_option
 from services.cli.reading import latest, read_to_end
 from services.cli.words import counted
 from services.notifier.codec import unpack
@@ -66,7 +66,7 @@ Examples:
 @click.option("--for", "span", type=SpanType("30d"), required=True, help='How long: "90min", "2h", at most "30d".')
 @click.option("--reason", required=True, help="Why, for whoever wonders at it later.")
 @click.option("--from", "start", type=INSTANT, help="When it begins.  [default: now]")
-@click.option("--by", envvar="USER", show_envvar=True, required=True, help="Who wants it.")
+@click.option("--by", default=login, metavar="NAME", help="Who wants it.  [default: your login]")
 @kafka_option
 @prefix_option
 def silence(
@@ -141,7 +141,7 @@ Examples:
   puntual incidents unsilence 5c1f09ab"""
 )
 @click.argument("silence_id")
-@click.option("--by", envvar="USER", show_envvar=True, required=True, help="Who ends it.")
+@click.option("--by", default=login, metavar="NAME", help="Who ends it.  [default: your login]")
 @kafka_option
 @prefix_option
 def unsilence(silence_id: str, by: str, kafka: str, prefix: str) -> None:

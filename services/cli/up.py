@@ -89,6 +89,7 @@ def up(seconds: float | None, no_traffic: bool, kafka: str | None, prefix: str, 
             "PUNTUAL_RULES": str(_DEMO / "rules.yaml"),
             "PUNTUAL_STANDARDS": str(_DEMO / "standards.yaml"),
             "PUNTUAL_NOTIFIER": str(_DEMO / "notifier.yaml"),
+            "PUNTUAL_SOURCES": str(_DEMO / "sources.yaml"),
             "TMPDIR": str(directory),  # what they leave behind goes with it
         }
         children = stack.enter_context(services(_PORTS, environment, directory))

@@ -13,7 +13,7 @@ from services.notifier.auditor import Auditor
 from services.notifier.canary import Canaries
 from services.notifier.channels import CHANNELS
 from services.notifier.codec import OTHER_ROUTE, machine
-from services.notifier.config import load
+from services.notifier.config import Config, load
 from services.notifier.coverage import watch
 from services.notifier.heartbeat import beat
 from services.notifier.holds import Reason
@@ -26,6 +26,7 @@ from services.notifier.sender import Sender
 from services.notifier.settings import NotifierSettings
 from services.notifier.silences_log import SilencesLog
 from services.notifier.silencing import Silencing
+from services.notifier.silent_sources import SilentSources, forwards_silences
 from services.shared.clock import wall_clock
 from services.shared.engine.authority import AuthoritativeView
 from services.shared.engine.dead_letters import DeadLetters
@@ -37,7 +38,7 @@ from services.shared.metrics import NotifierHealthMeter, NotifierMeter, Promethe
 from services.shared.past import read_past
 from services.shared.service import serve, worker_settings
 from services.shared.topic_log import TopicLog, read_all
-from services.shared.topics import AUDIT, RESPONSES, SILENCES
+from services.shared.topics import AUDIT, RESPONSES, SILENCES, SOURCES
 
 log = bounded(__name__)
 
@@ -50,15 +51,13 @@ async def app(settings: NotifierSettings) -> None:
     read = partial(read_all, settings.kafka)
     counted = config.rules.repeated
     recall = counted and Recall(counted, read, settings.partitions, settings.topic_prefix)
-    routes = forwards(config.routing, settings.partitions, settings.topic_prefix, recall=recall)
+    silent = SilentSources()
+    routes = {
+        **forwards(config.routing, settings.partitions, settings.topic_prefix, recall=recall),
+        **forwards_silences(silent, config.routing, settings.partitions, settings.topic_prefix),
+    }
     registry = Registry()
-    words = Vocabulary(
-        "incident",
-        kinds=(*config.plan.routes, OTHER_ROUTE),
-        states=tuple(state.name.lower() for state in IncidentState),
-        transitions=tuple(transition.name.lower() for transition in Transition),
-    )
-    meter = PrometheusMeter(registry, (*routes, *incidents.inputs), words)
+    meter = PrometheusMeter(registry, (*routes, *incidents.inputs), _words(config))
     # People are told in real time, also of history that is replayed.
     site = replace(worker_settings("notifier", settings), event_clock=False)
     worker = Worker(
@@ -79,8 +78,8 @@ async def app(settings: NotifierSettings) -> None:
         pauses=pauses,
     )
     known = SilencesLog(_refusing(refused := registry.single(Counter, "puntual_notifier_silences_refused_total").inc))
-    published = TopicLog(settings.kafka, SILENCES.under(settings.topic_prefix), known.take, refused)
-    await published.start()
+    published = await TopicLog(settings.kafka, SILENCES.under(settings.topic_prefix), known.take, refused).start()
+    sources = await TopicLog(settings.kafka, SOURCES.under(settings.topic_prefix), silent.take).start()
     ingress = Ingress(partial(connect, settings.kafka), settings.topic_prefix)
     audit = partial(read_past, settings.kafka, AUDIT.under(settings.topic_prefix), settings.partitions)
     silencing = Silencing(known, ingress.send, published.topic, AUDIT.under(settings.topic_prefix))
@@ -98,6 +97,7 @@ async def app(settings: NotifierSettings) -> None:
         asyncio.create_task(sender.run()),
         asyncio.create_task(watch(settings.notifier, config, measured)),
         asyncio.create_task(published.follow(hold)),
+        asyncio.create_task(sources.follow()),
         asyncio.create_task(auditor.run()),
         asyncio.create_task(Canaries(worker, config.targets.values(), health).run()),
         asyncio.create_task(Acknowledging(worker, measured).run()),
@@ -133,10 +133,20 @@ async def app(settings: NotifierSettings) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await published.stop()
+        await asyncio.gather(published.stop(), sources.stop())
         await sender.close()
         if config.heartbeat:
             await config.heartbeat.close()
+
+
+def _words(config: Config) -> Vocabulary:
+    """What incidents are counted under."""
+    return Vocabulary(
+        "incident",
+        kinds=(*config.plan.routes, OTHER_ROUTE),
+        states=tuple(state.name.lower() for state in IncidentState),
+        transitions=tuple(transition.name.lower() for transition in Transition),
+    )
 
 
 def _refusing(count: Callable[[], None]) -> Callable[[int, str], None]:

@@ -245,6 +245,8 @@ def _pack_item(message: pb.Item, item: Item) -> None:
         setattr(message, name, getattr(item.details, name))
     if item.details.breaches is not None:
         message.breaches = item.details.breaches
+    message.waiting, message.unheard = item.details.waiting, item.details.unheard
+    _set(message, "unheard_since", item.details.unheard_since)
 
 
 def _unpack_item(message: pb.Item) -> Item:
@@ -277,7 +279,12 @@ def _unpack_told(message: pb.Told) -> Told:
 def _unpack_details(message: pb.Item) -> Details:
     texts = (getattr(message, name) for name in _DETAIL_TEXTS)
     breaches = message.breaches if message.HasField("breaches") else None
-    return Details(from_timestamp(message.original_due_at), *texts)._replace(breaches=breaches)
+    return Details(from_timestamp(message.original_due_at), *texts)._replace(
+        breaches=breaches,
+        waiting=message.waiting,
+        unheard=message.unheard,
+        unheard_since=from_timestamp(message.unheard_since),
+    )
 
 
 def _pack_delivery(message: pb.Delivery, delivery: Delivery) -> None:

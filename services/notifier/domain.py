@@ -172,6 +172,9 @@ def _see(items: Items, fact: ItemSeen, receivers: Receivers, *, lost: bool) -> b
         handling = known.handling if same else Handling.UNSPECIFIED
         told = beliefs.kept(known, seen.severity, receivers)
         items[key] = pace.flipped(known, seen, fact.heard_at)._replace(told=told, handling=handling)
+    elif seen.offset > known.offset and known.details and seen.details and seen.details.waiting:
+        # Whoever is told later hears how many wait by then.
+        items[key] = known._replace(details=seen.details, offset=seen.offset)
     return False
 
 

@@ -228,7 +228,7 @@ def is_endless(hours: WorkingTime) -> bool:
 
 def conditions(pairs: Iterable[tuple[str, str]]) -> Match:
     """Labels with a value each, of one label any. Raises ValueError where one is none, saying what there is."""
-    match: dict[str, frozenset[str]] = {}
+    match: dict[str, set[str]] = {}
     for label, value in pairs:
         if label not in LABELS:
             raise ValueError(f"{label!r} is no label; write one of {', '.join(sorted(LABELS))}")
@@ -236,8 +236,8 @@ def conditions(pairs: Iterable[tuple[str, str]]) -> Match:
             raise ValueError(f"{label} has no value; write for example site=Madrid")
         if value not in CLOSED.get(label, {value}):
             raise ValueError(f"{value!r} is no {label}; write one of {', '.join(sorted(CLOSED[label]))}")
-        match[label] = match.get(label, frozenset()) | {value}
-    return match
+        match.setdefault(label, set()).add(value)
+    return {label: frozenset(values) for label, values in match.items()}
 
 
 def too_wide(match: Match) -> str:

@@ -59,6 +59,11 @@ class Details(NamedTuple):
     reason: str = ""
     #: Which broken promise to its customer it is of late, where those are too many; 0: they are not. None: not known.
     breaches: int | None = None
+    #: Of a silent source: how many breaches are not told because of it.
+    waiting: int = 0
+    #: The source that could say otherwise and is not heard, and since when.
+    unheard: str = ""
+    unheard_since: Instant = NONE
 
 
 class Told(NamedTuple):

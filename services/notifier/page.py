@@ -21,7 +21,7 @@ from services.notifier.incident import Incident, IncidentState
 from services.notifier.items import Details, Item, Standing
 from services.notifier.outbox import Delivery, DeliveryState, Kind
 from services.notifier.responses import MAX_COMMENT, Acknowledgement, Action, Response
-from services.notifier.wording import LANGUAGES, Style
+from services.notifier.wording import LANGUAGES, Style, explains, service_of
 from services.shared.duration import format_duration
 from services.shared.instant import SECOND, Instant, from_datetime, to_datetime
 from services.shared.keys import customer_of, split_key
@@ -215,7 +215,7 @@ class _Writer:
             told=tuple(map(self._told, self._incident.deliveries)),
             said=tuple(map(self._said, reversed(self._incident.attention.responses[-_RESPONSES:]))),
             form=self._form(nonce) if nonce and tone != "over" else None,
-            explain=f"puntual explain {quote(clean(self._open[0].record_id))}" if self._open else "",
+            explain=explains(self._open[0]) if self._open else "",
             foot=f"{words['as'].format(who.target)} {zone}" if tone != "over" else zone,
         )
 
@@ -240,8 +240,7 @@ class _Writer:
         """The worst, or how many of the worst kind there are."""
         worst = [item for item in self._open if item.standing == self._open[0].standing]
         headings = self._words["headings"]["breach" if worst[0].standing == Standing.BROKEN else "at_risk"]
-        services = {item.service for item in worst}
-        service = worst[0].service if len(services) == 1 else "both"
+        service = service_of(worst)
         if len(worst) > 1:
             return str(headings["many"].get(service, headings["many"]["both"])).format(len(worst))
         return str(headings["one"].get(service, headings["one"]["sla"]))

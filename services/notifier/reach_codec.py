@@ -17,6 +17,7 @@ from services.shared.keys import record_key
 KINDS: Mapping[str, Sequence[str]] = {
     "promises": [name.removeprefix("PROMISE_KIND_").lower() for name, number in PromiseKind.items() if number],
     "sla": [name.removeprefix("METRIC_").lower() for name, number in Metric.items() if number],
+    "sources": ["source_silent"],
 }
 
 

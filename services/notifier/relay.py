@@ -12,7 +12,7 @@ from functools import partial
 from itertools import repeat
 
 from services.notifier.codec import DISPATCH, pack_dispatch
-from services.notifier.items import Standing
+from services.notifier.items import Item, Standing
 from services.notifier.recall import Recall
 from services.notifier.routing import Routing, dispatch, reach
 from services.notifier.sightings import SOURCES, Source
@@ -21,6 +21,7 @@ from services.shared.engine.relay import Forward
 from services.shared.engine.stage import Message, Write
 from services.shared.instant import SECOND, Instant, parse_instant
 from services.shared.partitioner import partition_of
+from services.shared.sources.unheard import UNHEARD, read_unheard
 
 #: Transitions that end nobody's worry.
 _QUIET = frozenset({b"noted", b"made", b"kept", b"started", b"met", b"resumed"})
@@ -75,12 +76,22 @@ def _forward(
     items = [
         source.see(record, cycle, number, message.offset, announced_at) for number, cycle in enumerate(news, start=1)
     ]
-    reached, at = reach(items[0], source.places(record), routing) if items else (), now()
+    reached = reach(items[0], source.places(record), routing) if items else ()
+    at, said = now(), read_unheard(headers.get(UNHEARD))
     return [
         write(address.incident_id.encode(), pack_dispatch(address, told))
         for item in items
-        for address, told in dispatch(recall.counted(item) if recall else item, reached, routing, at)
+        for address, told in dispatch(_noted(item, recall, said), reached, routing, at)
     ]
+
+
+def _noted(item: Item, recall: Recall | None, unheard: tuple[str, Instant]) -> Item:
+    """The item with what the record does not say: which breach of its customer it is, and who is not heard."""
+    counted = recall.counted(item) if recall else item
+    source, since = unheard
+    if not source or counted.details is None or counted.standing != Standing.BROKEN:
+        return counted
+    return counted._replace(details=counted.details._replace(unheard=source, unheard_since=since))
 
 
 def is_quiet(standing: Standing, transition: bytes | None, untroubled: int, *, tells_risk: bool) -> bool:

@@ -46,7 +46,7 @@ LABELS: Mapping[str, Callable[[Item], str]] = {
 }
 #: Label → all the values that it can have in conditions, where that is known.
 CLOSED: Mapping[str, frozenset[str]] = {
-    "service": frozenset({"promises", "sla"}),
+    "service": frozenset({"promises", "sla", "sources"}),
     "standing": frozenset(Standing(standing).name.lower() for standing in TROUBLE),
     "severity": frozenset(severity.name.lower() for severity in Severity if severity),
     "repeated": frozenset({"yes", "no"}),

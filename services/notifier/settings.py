@@ -5,14 +5,14 @@ from pathlib import Path
 
 from services.notifier.config import BUILT_IN
 from services.shared.settings import Port, Settings
-from services.shared.topics import AUDIT, DEAD_LETTERS, DISPATCH, INCIDENTS, PROMISES, RESPONSES, SILENCES, SLA
+from services.shared.topics import AUDIT, DEAD_LETTERS, DISPATCH, INCIDENTS, PROMISES, RESPONSES, SILENCES, SLA, SOURCES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotifierSettings(Settings):
     """What the notifier needs to know."""
 
-    topics = (PROMISES, SLA, DISPATCH, RESPONSES, INCIDENTS, AUDIT, SILENCES, DEAD_LETTERS)
+    topics = (PROMISES, SLA, DISPATCH, RESPONSES, INCIDENTS, AUDIT, SILENCES, SOURCES, DEAD_LETTERS)
     metrics_port: Port = 9103
     grpc_port: Port = 9113
     #: Of the page behind the link in a message, where `answers` of notifier.yaml asks for one.

@@ -84,6 +84,11 @@ class Line(NamedTuple):
     breaches: int
     #: In whose place it is told, as they could not be reached.
     instead: str
+    #: The source that could say otherwise and is not heard. `since`: when it, or a silent source, was last heard.
+    unheard: str = ""
+    since: str = ""
+    #: Of a silent source: how many breaches are not told because of it.
+    waiting: int = 0
 
 
 class Notice(NamedTuple):
@@ -92,7 +97,7 @@ class Notice(NamedTuple):
     kind: str
     #: Who sees to it, or says that it is dealt with.
     by: str
-    #: "promises", "sla" or "both".
+    #: "promises", "sla" or "sources"; "both": promises and standards; "mixed": sources and others.
     service: str
     #: Of items, listed or not; `NamedTuple` has a method `count` already.
     total: int
@@ -134,14 +139,13 @@ ORDINARY = Occasion()
 
 def word(delivery: Delivery, incident_id: str, style: Style, occasion: Occasion = ORDINARY) -> Message:
     """The message. Raises Unwordable."""
-    services = {item.service for item in delivery.items}
     notice = Notice(
         kind=Kind(delivery.kind).name.lower(),
         by=_told(delivery.by),
-        service=services.pop() if len(services) == 1 else "both",
+        service=service_of(delivery.items),
         total=delivery.item_count,
         lines=tuple(_line(item, style, delivery.decided_at) for item in delivery.items),
-        explain=f"puntual explain {quote(_told(delivery.items[0].record_id, _LONGEST_ID))}",
+        explain=explains(delivery.items[0]),
         link=occasion.link if delivery.kind in _ANSWERABLE else "",
         missed=delivery.target if occasion.instead else "",
         failure=delivery.last_failure if occasion.instead else "",
@@ -149,7 +153,7 @@ def word(delivery: Delivery, incident_id: str, style: Style, occasion: Occasion 
         may_repeat=delivery.may_repeat and not occasion.copies_known,
         together=len(occasion.stands_for),
         in_all=delivery.in_all,
-        audit=f"puntual incidents audit {quote(_told(incident_id, _LONGEST_ID)) if incident_id else '--breaches'}",
+        audit=f"puntual incidents audit {_quoted(incident_id) if incident_id else '--breaches'}",
         kinds=kinds(occasion.stands_for),
     )
     words_of = _words(_language(delivery, style))
@@ -182,6 +186,21 @@ def word(delivery: Delivery, incident_id: str, style: Style, occasion: Occasion 
         link=notice.link,
         misworded=misworded,
     )
+
+
+def service_of(items: Iterable[Item]) -> str:
+    """Which service items are of, as `Notice` has it."""
+    services = {item.service for item in items}
+    return services.pop() if len(services) == 1 else "mixed" if "sources" in services else "both"
+
+
+def explains(item: Item) -> str:
+    """The command that explains an item."""
+    return "puntual sources" if item.service == "sources" else f"puntual explain {_quoted(item.record_id)}"
+
+
+def _quoted(text: str) -> str:
+    return quote(_told(text, _LONGEST_ID))
 
 
 def facts(notice: Notice, target: str, severity: str, built_in: tuple[str, str]) -> Mapping[str, object]:
@@ -259,12 +278,14 @@ def _told(text: str, longest: int = LONGEST) -> str:
 def _line(item: Item, style: Style, decided_at: Instant) -> Line:
     details = item.details or _NO_DETAILS
     original = details.original_due_at
+    is_source = item.service == "sources"
+    since = item.since if is_source else details.unheard_since
     return Line(
         kind=_told(item.kind),
         subject=_told(_subject(item)),
         customer=_customer(item, style),
         due=_when(item.due_at, details, style) if item.due_at else "",
-        first_due=_when(original, details, style) if original and original != item.due_at else "",
+        first_due=_when(original, details, style) if original and original != item.due_at and not is_source else "",
         standing=Standing(item.face).name.lower(),
         reason=_told(details.reason),
         late=_late(item, original, decided_at),
@@ -272,6 +293,9 @@ def _line(item: Item, style: Style, decided_at: Instant) -> Line:
         flaps=bool(settles_at(item)),
         breaches=details.breaches or 0,
         instead=_instead([item]),
+        unheard=_told(details.unheard),
+        since=_when(since, details, style) if since else "",
+        waiting=details.waiting,
     )
 
 
@@ -349,12 +373,15 @@ def _item(item: Item, style: Style) -> Mapping[str, object]:
         "standing": Standing(item.face).name.lower(),
         "severity": Severity(item.severity).name.lower(),
         "reason": clean(details.reason),
-        "original_due_at": format_instant(details.original_due_at) if details.original_due_at else "",
+        "original_due_at": format_instant(details.original_due_at) if item.due_at and details.original_due_at else "",
         "due_at": format_instant(item.due_at) if item.due_at else "",
         "since": format_instant(item.since) if item.since else "",
         "site": clean(details.site),
         "team": clean(details.team),
         "breaches": details.breaches,
+        "waiting": details.waiting,
+        "unheard": clean(details.unheard),
+        "unheard_since": format_instant(details.unheard_since) if details.unheard_since else "",
         "instead_of": _instead([item]),
         "customer_name": clean(details.customer_name) if style.show_customer else "",
     }

@@ -1,12 +1,13 @@
 """Protobuf ⇄ the promise domain, and the machine the engine runs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from enum import IntEnum
 from functools import partial
 from operator import attrgetter
 from typing import Any, Final
 
+from google.protobuf.message import Message
 from librt.strings import BytesWriter
 from msgspec.structs import astuple
 
@@ -34,12 +35,12 @@ from services.promises.rules import RuleBook
 from services.shared.clock import from_timestamp, from_timestamps
 from services.shared.contexts import put_context, stated_in, unpack_context
 from services.shared.engine.machine import Labels, Machine, Step
-from services.shared.envelope import Limits
+from services.shared.envelope import Hearing, Limits
 from services.shared.errors import DeadLetterReason, NewerVersion, Unusable
-from services.shared.facts import reuse
+from services.shared.facts import reuse, site_of
 from services.shared.instant import Instant
 from services.shared.keys import ids_of, record_key
-from services.shared.opener import Opener, checked_instant
+from services.shared.opener import Opener, blank_arm, checked_instant
 from services.shared.packing import MANY, Pieces
 from services.shared.partitioner import home_of
 from services.shared.wire import COMPILED, Reader, put_message, put_number, put_text, put_timestamp
@@ -63,13 +64,17 @@ _Said = tuple[int, Instant, str, int, int, str]
 _Arms = Mapping[str, Callable[[Any, RuleBook], tuple[tuple[PromiseKind, ...], _Said]] | None]
 
 
-def machine(book: RuleBook, limits: Limits, prefix: str = "puntual.") -> Machine[Promise, Fact]:
-    """The promise service as the engine sees it. `prefix` goes before every topic name."""
-    rules = book.rules
+def machine(
+    book: RuleBook, limits: Limits, prefix: str = "puntual.", hearing: Mapping[str, Hearing] | None = None
+) -> Machine[Promise, Fact]:
+    """The promise service as the engine sees it.
+
+    `prefix` goes before every topic name. `hearing`: input topic, without it → where to note who was heard.
+    """
+    rules, noted = book.rules, hearing or {}
     decoders = {
-        ORDERS: partial(_decode, Opener(OrderEvent, limits), _ORDER, book),
-        CALLBACKS: partial(_decode, Opener(CallbackEvent, limits), _CALLBACK, book),
-        APPOINTMENTS: partial(_decode, Opener(AppointmentEvent, limits), _APPOINTMENT, book),
+        topic: partial(_decode, Opener(message, limits, noted.get(topic)), arms, book)
+        for topic, (message, arms) in _TOPICS.items()
     }
     return Machine(
         name="promises",
@@ -109,6 +114,23 @@ def _step(key: bytes, old: Promise | None, new: Promise | None) -> Step:
 
 def _labels(promise: Promise) -> Labels:
     return _LABELS[promise.kind][promise.state]
+
+
+def asked(book: RuleBook) -> Callable[[Promise], tuple[frozenset[str], str]]:
+    """Says of a promise which events could fulfil it ("orders.ready"), and where."""
+    wanted = {kind: frozenset(_fulfilling(kind, book)) for kind in PromiseKind}
+    return lambda promise: (wanted[PromiseKind(promise.kind)], site_of(promise.context))
+
+
+def _fulfilling(kind: PromiseKind, book: RuleBook) -> Iterator[str]:
+    for topic, (message, arms) in _TOPICS.items():
+        for arm, read in arms.items():
+            try:
+                kinds, said = read(blank_arm(message, arm), book) if read else ((), _ATTEMPTED)
+            except Unusable:  # it says more than that it happened
+                continue
+            if kind in kinds and said[0] == FactKind.FULFILLED:
+                yield f"{topic.partition('.')[0]}.{arm}"
 
 
 # --- events to facts
@@ -222,6 +244,7 @@ _RENEGOTIATED: Final = FactKind.RENEGOTIATED
 _FULFILLED: Final = _plain(FactKind.FULFILLED)
 _ATTEMPTED: Final = _plain(FactKind.ATTEMPTED)
 _ORDER: _Arms = {
+    "heartbeat": None,
     "placed": None,
     "promised": lambda arm, book: _given(_milestone(arm.milestone), arm.due, book),
     "renegotiated": lambda arm, book: _moved(_milestone(arm.milestone), arm, book),
@@ -236,6 +259,7 @@ _ORDER: _Arms = {
     ),
 }  # fmt: skip
 _CALLBACK: _Arms = {
+    "heartbeat": None,
     "requested": lambda arm, book: (
         _given(PromiseKind.CALLBACK, arm.promised, book) if arm.HasField("promised") else ((), _ATTEMPTED)
     ),
@@ -247,6 +271,7 @@ _CALLBACK: _Arms = {
     "waived": lambda arm, _book: (_CALL, _plain(FactKind.WAIVED, reason=arm.reason)),
 }
 _APPOINTMENT: _Arms = {
+    "heartbeat": None,
     "booked": lambda arm, _book: (_APPT, (_PROMISED, *_window_end(arm), 0, 0, "")),
     "rescheduled": lambda arm, _book: (_APPT, (_RENEGOTIATED, *_window_end(arm), *_asked(arm), "")),
     "started": lambda _arm, _book: (_APPT, _FULFILLED),
@@ -256,6 +281,13 @@ _APPOINTMENT: _Arms = {
     "no_show": lambda arm, _book: (_APPT, _plain(FactKind.NO_SHOW, _party(arm.by, "no_show.by"))),
     "waived": lambda arm, _book: (_APPT, _plain(FactKind.WAIVED, reason=arm.reason)),
 }
+#: Input topic → its messages, and what their arms mean.
+_TOPICS: Final[dict[str, tuple[type[Message], _Arms]]] = {
+    ORDERS: (OrderEvent, _ORDER),
+    CALLBACKS: (CallbackEvent, _CALLBACK),
+    APPOINTMENTS: (AppointmentEvent, _APPOINTMENT),
+}
+INPUTS: Final = tuple(_TOPICS)
 
 
 # --- records

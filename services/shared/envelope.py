@@ -1,7 +1,7 @@
 """The common part of every event, and what of it is accepted."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from google.protobuf.message import Message
 
@@ -9,6 +9,9 @@ from services.shared.clock import Now
 from services.shared.facts import Stated
 from services.shared.instant import SECOND, Instant
 from services.shared.value import Value
+
+#: What was heard of whom since it was last asked: source, site and arm → the latest `occurred_at`.
+Hearing: TypeAlias = dict[tuple[str, str, str], Instant]
 
 
 class Limits(NamedTuple):

@@ -27,9 +27,17 @@ class Context(NamedTuple):
     channel: str = ""
 
 
+_SITE: Final = Context._fields.index("site")
+
+
 def time_zone(stated: Stated) -> str:
     """The customer's, or nothing."""
     return Context(*stated).customer_time_zone
+
+
+def site_of(stated: Stated) -> str:
+    """Where it was, or nothing."""
+    return stated[_SITE] if stated else ""
 
 
 class Fact(Protocol):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from time import time
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
@@ -154,6 +154,25 @@ METRICS: Mapping[str, Spec] = {
     **_records("clock"),
     **_margins("clock", "stopped"),
     **_records("incident"),
+    # Sources: of the first streams that a worker answers for, the rest together as "other".
+    "puntual_source_last_event_timestamp_seconds": Spec(
+        Gauge, "When the last event of a source happened, as far as was heard.", {"source": GIVEN, "topic": GIVEN}
+    ),
+    "puntual_source_silent": Spec(
+        Gauge,
+        "1 while nothing is heard of a source for longer than is usual or declared.",
+        {"source": GIVEN, "topic": GIVEN},
+    ),
+    "puntual_source_usual_gap_seconds": Spec(
+        Gauge,
+        "What the gaps of a source usually do not exceed, at this hour of the week (p99); 0: not known.",
+        {"source": GIVEN, "topic": GIVEN},
+    ),
+    "puntual_unheard": Spec(
+        Gauge,
+        "Breaches that are not announced because the source that could say otherwise is not heard.",
+        {"service": ("promises", "sla")},
+    ),
     # Telling
     "puntual_notifier_notifications_total": Spec(
         Counter,
@@ -420,6 +439,37 @@ class PrometheusMeter:
 
     def ready(self, is_ready: bool) -> None:
         self._ready.set(is_ready)
+
+
+class SourceMeter:
+    """What is known of sources, exported. Made once per process."""
+
+    #: More series of a metric than this are one.
+    MOST: Final = 200
+
+    def __init__(self, registry: Registry, service: str) -> None:
+        names = ("last_event_timestamp_seconds", "silent", "usual_gap_seconds")
+        self._gauges = [registry.open(Gauge, f"puntual_source_{name}") for name in names]
+        self._unheard = registry.series(Gauge, "puntual_unheard")[service,]
+        self._known: set[tuple[str, str]] = set()
+
+    def unheard(self, breaches: int) -> None:
+        self._unheard.set(breaches)
+
+    def sources(self, found: Mapping[tuple[str, str], tuple[float, bool, float]]) -> None:
+        """Source and topic → when the last event was, whether it is silent, its usual gap: all there are now."""
+        shown: dict[tuple[str, str], tuple[float, ...]] = {}
+        for labels, values in found.items():
+            place = labels if labels in self._known or len(self._known) < self.MOST else ("other", "other")
+            self._known.add(place)
+            shown[place] = tuple(map(max, values, shown.get(place, values)))
+        for labels in self._known - shown.keys():
+            for gauge in self._gauges:
+                gauge.remove(*labels)
+        self._known &= shown.keys()
+        for labels, each in shown.items():
+            for gauge, value in zip(self._gauges, each, strict=True):
+                gauge.labels(*labels).set(value)
 
 
 def _observe_all(histogram: Histogram, values: Sequence[float]) -> None:

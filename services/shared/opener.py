@@ -13,17 +13,19 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.shared.clock import from_timestamp
 from services.shared.contexts import read_context, stated
-from services.shared.envelope import Envelope, Limits
+from services.shared.envelope import Envelope, Hearing, Limits
 from services.shared.errors import AbsurdTime, DeadLetterReason, Unusable
 from services.shared.facts import NO_CONTEXT, Context
 from services.shared.instant import Instant, parse_instant
 from services.shared.parsing import load_fields, parse_bytes, parse_fields
+from services.shared.sources.model import HEARTBEAT
 from services.shared.wire import COMPILED, Reader
 
 #: No upstream system published events before this; an earlier time is a defect (most often zero).
 EARLIEST: Final = parse_instant("2000-01-01T00:00:00Z")
 #: No promise reaches further than this.
 LATEST: Final = parse_instant("2200-01-01T00:00:00Z")
+_SITE: Final = Context._fields.index("site")
 _IDS: Final = ("event_id", "source", "customer_id", "subject_id")
 #: Of a time in JSON what is read here.
 _PLAIN_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3}|\.\d{6})?(Z|[+-]\d\d:\d\d)")
@@ -40,8 +42,10 @@ _SHORT: Final = 512
 class Opener:
     """Opens the events of one message type."""
 
-    def __init__(self, message_type: type[Message], limits: Limits) -> None:
+    def __init__(self, message_type: type[Message], limits: Limits, hearing: Hearing | None = None) -> None:
+        """`hearing`: where to note who was heard; None: nowhere."""
         self._type = message_type
+        self._hearing = hearing
         self._now, self._ahead, self._horizon, self._max_bytes, self._between = limits
         descriptor: Any = message_type.DESCRIPTOR
         arms = descriptor.oneofs_by_name["event"].fields
@@ -170,7 +174,7 @@ class Opener:
             raise Unusable(
                 DeadLetterReason.NO_EVENT_ID, "event_id is absent; without it a repeated event cannot be recognised"
             )
-        if not event.subject_id:
+        if not event.subject_id and event.arm != HEARTBEAT:
             raise Unusable(
                 DeadLetterReason.NO_SUBJECT, "subject_id is absent; name the order, callback, appointment or contact"
             )
@@ -178,10 +182,27 @@ class Opener:
             raise Unusable(
                 DeadLetterReason.NO_CUSTOMER, "customer_name is given without customer_id; events are keyed by the id"
             )
+        if self._hearing is not None:
+            self._hear(self._hearing, event)
+
+    def _hear(self, hearing: Hearing, event: Envelope) -> None:
+        """Note that its source was heard."""
+        context, at = event.context, event.occurred_at
+        who = event.source, context[_SITE] if context else "", event.arm
+        known = hearing.get(who)
+        if known is None or at > known:
+            hearing[who] = at
 
     def _between_now(self, now: Instant) -> tuple[Instant, Instant]:
         """The earliest and the latest that it may be."""
         return (now, now) if self._between is None else self._between()
+
+
+def blank_arm(message_type: type[Message], arm: str) -> Message:
+    """What an event says by an arm where it says no more than that it happened."""
+    fields: Any = message_type.DESCRIPTOR.fields_by_name
+    blank: Message = GetMessageClass(fields[arm].message_type)()
+    return blank
 
 
 def checked_instant(stamp: Timestamp, field: str) -> Instant:

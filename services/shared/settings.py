@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from services.shared.errors import PuntualError
+from services.shared.sources.declared import BUILT_IN
 from services.shared.topics import TOPICS, Topic
 
 T = TypeVar("T")
@@ -83,6 +84,8 @@ class Settings:
     #: Where other workers and callers reach the gRPC server, told to them by its peers; None: where it listens.
     advertise: Address | None = None
     log: LogFormat = LogFormat.TEXT
+    #: After how long which source counts as silent.
+    sources: Path = BUILT_IN
     #: Events that happened longer ago than this go to dead letters, and settled records are forgotten.
     horizon_days: Annotated[int, Between(1, 36_500)] = 400
 

@@ -1,6 +1,6 @@
 """A small topic, read whole and then followed: what all workers have to know alike.
 
-It has one partition. Where somebody gave it more, what has one key lies on one of them, and all of them are read.
+Most have one partition. Where there are more, what has one key lies on one of them, and all of them are read.
 """
 
 import asyncio
@@ -8,7 +8,7 @@ import heapq
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
@@ -39,7 +39,7 @@ class TopicLog:
             bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest", client_id=topic
         )
 
-    async def start(self) -> None:
+    async def start(self) -> Self:
         """Read all that is there. Raises KafkaError."""
         await self._consumer.start()
         guard(self._consumer)
@@ -52,6 +52,7 @@ class TopicLog:
         except BaseException:
             await self.stop()
             raise
+        return self
 
     async def stop(self) -> None:
         """Read no more."""
@@ -84,10 +85,10 @@ class TopicLog:
             )
             return False
 
-    async def follow(self, changed: Callable[[], Awaitable[None]]) -> None:
+    async def follow(self, changed: Callable[[], Awaitable[None]] | None = None) -> None:
         """Say when anything is different, for ever. Raises KafkaError."""
         while True:
-            if await self.read():
+            if await self.read() and changed:
                 await changed()
 
 

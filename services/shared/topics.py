@@ -25,6 +25,7 @@ from puntual.notifier.v1.silence_pb2 import Silence
 from puntual.promises.v1.promise_pb2 import Promise
 from puntual.sla.v1.clock_pb2 import Clock
 from puntual.sla.v1.standards_pb2 import StandardsVersion
+from puntual.sources.v1.source_pb2 import SourceEntry
 from services.shared.errors import KafkaUnreachable, PuntualError
 
 PREFIX = "puntual."
@@ -44,6 +45,14 @@ _RECORDS = {
     "min.compaction.lag.ms": str(_DAY),
     "segment.ms": str(_DAY),  # the newest segment is never compacted
     "max.message.bytes": str(4 * _MIB),
+}
+# Written all the time and read whole at every start: of each key there is soon only the last.
+_FRESH = {
+    **_RECORDS,
+    "min.compaction.lag.ms": "0",
+    "segment.ms": str(_DAY // 24),
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.message.bytes": str(_MIB),
 }
 _PASSING = {**_STAMPED, "cleanup.policy": "delete", "retention.ms": str(7 * _DAY), "max.message.bytes": str(_MIB)}
 # Verdicts are explained by them for as long as there are verdicts.
@@ -86,12 +95,13 @@ DISPATCH = Topic("dispatch.v1", "incident id", Dispatch, _PASSING)
 RESPONSES = Topic("responses.v1", "incident id", Response, _PASSING)
 INCIDENTS = Topic("incidents.v1", "incident id", Incident, _RECORDS)
 SILENCES = Topic("silences.v1", "silence id", Silence, _RECORDS, partitions=1)
+SOURCES = Topic("sources.v1", "stream or worker, on the source's partition", SourceEntry, _FRESH)
 AUDIT = Topic("audit.v1", "incident id", AuditEntry, _PROOF)
 STANDARDS = Topic("standards.v1", "name of the version", StandardsVersion, _KEPT, partitions=1)
 DEAD_LETTERS = Topic("dead-letters.v1", "as it was sent", None, _DEAD, partitions=3)
 
 INPUTS = (ORDERS, CALLBACKS, APPOINTMENTS, CONTACTS)
-TOPICS = (*INPUTS, PROMISES, SLA, STANDARDS, DISPATCH, RESPONSES, INCIDENTS, AUDIT, SILENCES, DEAD_LETTERS)
+TOPICS = (*INPUTS, PROMISES, SLA, STANDARDS, DISPATCH, RESPONSES, INCIDENTS, AUDIT, SILENCES, SOURCES, DEAD_LETTERS)
 
 
 class Difference(NamedTuple):
@@ -161,7 +171,7 @@ def provision(
     Raises TopicsDiffer after that, where one that was there differs; KafkaUnreachable; PuntualError where the broker
     refuses.
     """
-    with _admin(bootstrap) as admin:
+    with administration(bootstrap) as admin:
         state = _examine(admin, TOPICS, prefix, partitions, replication)
         wanted = {
             topic.under(prefix): {
@@ -187,7 +197,7 @@ def examine(
     topics: Sequence[Topic] = TOPICS,
 ) -> State:
     """Compare topics of a cluster with the table; changes nothing. `replication`: at least. Raises KafkaUnreachable."""
-    with _admin(bootstrap) as admin:
+    with administration(bootstrap) as admin:
         return _examine(admin, topics, prefix, partitions, replication)
 
 
@@ -211,13 +221,14 @@ def partition_count(bootstrap: str, name: str) -> int:
 
     A producer that asked would create it, with the broker's settings instead of ours. Raises KafkaUnreachable.
     """
-    with _admin(bootstrap) as admin:
+    with administration(bootstrap) as admin:
         (found,) = admin.describe_topics([name])
         return len(found["partitions"])
 
 
 @contextlib.contextmanager
-def _admin(bootstrap: str) -> Iterator[KafkaAdminClient]:
+def administration(bootstrap: str) -> Iterator[KafkaAdminClient]:
+    """A client that administers a cluster, for the length of a `with` block. Raises KafkaUnreachable."""
     try:
         admin = KafkaAdminClient(bootstrap_servers=bootstrap, bootstrap_timeout_ms=CONNECT_MS)
     except (KafkaConnectionError, KafkaTimeoutError) as error:

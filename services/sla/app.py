@@ -9,12 +9,13 @@ from services.shared.clock import wall_clock
 from services.shared.engine.skew import Skew
 from services.shared.engine.worker import Worker
 from services.shared.envelope import Limits
-from services.shared.metrics import PrometheusMeter, Registry, Vocabulary
+from services.shared.metrics import PrometheusMeter, Registry, SourceMeter, Vocabulary
 from services.shared.public_holidays import public_holidays
 from services.shared.service import horizon, serve, worker_settings
+from services.shared.sources.watch import Sources
 from services.shared.topics import STANDARDS
 from services.sla.chronicle import Chronicle
-from services.sla.codec import machine
+from services.sla.codec import INPUTS, asked, machine
 from services.sla.model import Metric, State, Transition
 from services.sla.rpc import sla_service
 from services.sla.settings import SlaSettings
@@ -42,11 +43,11 @@ async def app(settings: SlaSettings) -> None:
         unusable=registry.single(Counter, "puntual_standards_messages_refused_total").inc,
     ) as published:
         known = InForce(published.standards)
-        skew = Skew()
+        sources, skew = Sources("sla", settings, INPUTS, asked(), SourceMeter(registry, "sla")), Skew()
         limits = Limits(wall_clock, horizon=horizon(settings), between=skew.between)
-        clocks = machine(known, limits, settings.topic_prefix)
+        clocks = machine(known, limits, settings.topic_prefix, sources.hearing)
         meter = PrometheusMeter(registry, clocks.inputs, WORDS)
-        worker = Worker(worker_settings("sla", settings), clocks, meter, skew=skew)
+        worker = Worker(worker_settings("sla", settings), clocks, meter, skew=skew, hold=sources.hold)
 
         async def judge_by(standards: Standards) -> None:
             known.standards = standards
@@ -55,7 +56,8 @@ async def app(settings: SlaSettings) -> None:
         following = asyncio.create_task(published.follow(judge_by))
         following.add_done_callback(partial(_ended, worker))
         try:
-            await serve(worker, settings, registry, partial(sla_service, known))
+            async with sources.watching(worker):
+                await serve(worker, settings, registry, partial(sla_service, known))
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)

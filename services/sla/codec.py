@@ -1,6 +1,6 @@
 """Protobuf ⇄ the clock domain, and the machine the engine runs."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
@@ -35,12 +35,12 @@ from puntual.sla.v1 import clock_pb2 as pb
 from services.shared.clock import from_timestamp, from_timestamps
 from services.shared.contexts import put_context, stated_in, unpack_context
 from services.shared.engine.machine import Decoder, Labels, Machine, Step
-from services.shared.envelope import Envelope, Limits
+from services.shared.envelope import Envelope, Hearing, Limits
 from services.shared.errors import DeadLetterReason, NewerVersion, Unusable
-from services.shared.facts import NO_CONTEXT, reuse
+from services.shared.facts import NO_CONTEXT, reuse, site_of
 from services.shared.instant import Instant
 from services.shared.keys import ids_of, record_key
-from services.shared.opener import EARLIEST, LATEST, Opener
+from services.shared.opener import EARLIEST, LATEST, Opener, blank_arm
 from services.shared.packing import MANY, Pieces
 from services.shared.partitioner import home_of
 from services.shared.wire import COMPILED, NotPlain, Reader, put_flag, put_message, put_number, put_text, put_timestamp
@@ -62,10 +62,15 @@ _TRANSITION_NAMES = {transition: transition.name.lower().encode() for transition
 _Arms = Mapping[str, Callable[[Any], "_Said"]]
 
 
-def machine(known: InForce, limits: Limits, prefix: str = "puntual.") -> Machine[Clock, Fact]:
-    """The sla service as the engine sees it. `prefix` goes before every topic name."""
+def machine(
+    known: InForce, limits: Limits, prefix: str = "puntual.", hearing: Mapping[str, Hearing] | None = None
+) -> Machine[Clock, Fact]:
+    """The sla service as the engine sees it.
+
+    `prefix` goes before every topic name. `hearing`: input topic, without it → where to note who was heard.
+    """
     inputs: dict[str, Decoder[Fact]] = {}
-    for topic, reading in readings(known, limits).items():
+    for topic, reading in readings(known, limits, hearing).items():
         # What cannot be used of the others cannot be used by the promise service either: one dead letter is enough.
         inputs[prefix + topic] = reading if topic == CONTACTS else _quiet(reading)
     return Machine(
@@ -85,6 +90,22 @@ def machine(known: InForce, limits: Limits, prefix: str = "puntual.") -> Machine
         home=home_of,
         reuse=lambda old, new, facts: reuse(old.facts if old else (), new.facts, facts),
     )
+
+
+def asked() -> Callable[[Clock], tuple[frozenset[str], str]]:
+    """Says of a clock which events could stop it ("contacts.replied"), and where."""
+    wanted = {metric: frozenset(_stopping(metric)) for metric in Metric}
+    return lambda clock: (wanted[Metric(clock.metric)], site_of(clock.context))
+
+
+_STOPS = frozenset({FactKind.STOPPED, FactKind.ANSWERED, FactKind.RENEWED})
+
+
+def _stopping(metric: Metric) -> Iterator[str]:
+    for topic, (message, arms) in _TOPICS.items():
+        for arm, read in arms.items():
+            if read(blank_arm(message, arm)).kinds.get(metric) in _STOPS:
+                yield f"{topic.partition('.')[0]}.{arm}"
 
 
 def identity(key: bytes) -> Identity:
@@ -117,8 +138,10 @@ def _labels(clock: Clock) -> Labels:
 class Reading:
     """Reads the events of one topic as facts. What no standard times leaves none, but is looked at all the same."""
 
-    def __init__(self, message_type: type[Message], arms: _Arms, known: InForce, limits: Limits) -> None:
-        self._opener, self._arms, self._known = Opener(message_type, limits), arms, known
+    def __init__(
+        self, message_type: type[Message], arms: _Arms, known: InForce, limits: Limits, hearing: Hearing | None = None
+    ) -> None:
+        self._opener, self._arms, self._known = Opener(message_type, limits, hearing), arms, known
 
     def __call__(self, value: bytes, is_json: bool) -> Iterable[tuple[bytes, Fact]]:
         """Those of a message, each with the key of its record. Raises `Unusable`."""
@@ -156,13 +179,11 @@ def _fact(event: Envelope, kind: FactKind, said: "_Said") -> Fact:
 _NO_MORE: tuple[Any, ...] = (NO_CONTEXT, NONE, NONE)
 
 
-def readings(known: InForce, limits: Limits) -> Mapping[str, Reading]:
-    """By topic, without prefix."""
+def readings(known: InForce, limits: Limits, hearing: Mapping[str, Hearing] | None = None) -> Mapping[str, Reading]:
+    """By topic, without prefix. `hearing`: of each, where to note who was heard."""
+    noted = hearing or {}
     return {
-        CONTACTS: Reading(ContactEvent, _CONTACT, known, limits),
-        CALLBACKS: Reading(CallbackEvent, _CALLBACK, known, limits),
-        ORDERS: Reading(OrderEvent, _ORDER, known, limits),
-        APPOINTMENTS: Reading(AppointmentEvent, _APPOINTMENT, known, limits),
+        topic: Reading(message, arms, known, limits, noted.get(topic)) for topic, (message, arms) in _TOPICS.items()
     }
 
 
@@ -354,6 +375,14 @@ _APPOINTMENT: _Arms = {
     "no_show": _no_show,
     "waived": _is({_STARTED: FactKind.CANCELLED}, "waived"),
 }
+#: Input topic → its messages, and what their arms mean.
+_TOPICS: Mapping[str, tuple[type[Message], _Arms]] = {
+    CONTACTS: (ContactEvent, _CONTACT),
+    CALLBACKS: (CallbackEvent, _CALLBACK),
+    ORDERS: (OrderEvent, _ORDER),
+    APPOINTMENTS: (AppointmentEvent, _APPOINTMENT),
+}
+INPUTS = tuple(_TOPICS)
 
 
 # --- records

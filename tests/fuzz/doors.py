@@ -40,6 +40,7 @@ from services.shared.errors import PuntualError
 from services.shared.ingress import Ingress, Link, Outgoing, event_service
 from services.shared.instant import SECOND, Instant, parse_instant
 from services.shared.rpc import Service
+from services.shared.sources import codec as sources
 from services.shared.topics import INPUTS, TOPICS
 from services.sla import codec as clocks, policies
 from services.sla.chronicle import Chronicle, pack_version
@@ -173,6 +174,11 @@ def _into_standards(rng: Random) -> Callable[[], object]:
 def _into_audit(rng: Random) -> Callable[[], object]:
     message = _message(rng, examples("audit.v1"))
     return lambda: AuditSearch(Sought(incident_id="")).take(message)
+
+
+def _into_sources(rng: Random) -> Callable[[], object]:
+    message = _message(rng, examples("sources.v1"))
+    return lambda: sources.unpack(message.value or b"")
 
 
 # --- gRPC
@@ -327,7 +333,8 @@ def doors(folder: Path) -> Mapping[str, Door]:
     return found | {
         "silences": Door(_into_silences),
         "standards": Door(_into_standards, (DocumentError,), 2_000),
-        "audit": Door(_into_audit, (DecodeError,)),
+        "audit": Door(_into_audit),
+        "sources": Door(_into_sources, (ValueError,)),
         "notifier.yaml": Door(
             _into_text(lambda text: config.parse(text, "n.yaml"), _files("services/notifier/*.yaml")),
             (DocumentError,),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from puntual.events.v1.contact_event_pb2 import ContactEvent
-from puntual.notifier.v1.incident_pb2 import Dispatch
+from puntual.notifier.v1.incident_pb2 import SEVERITY_WARNING, STANDING_BROKEN, Dispatch
 from puntual.promises.v1.promise_pb2 import PROMISE_STATE_BROKEN, Promise
 from puntual.sla.v1.clock_pb2 import CLOCK_STATE_BREACHED, Clock
 from services.notifier.silences_log import SilencesLog
@@ -94,10 +94,10 @@ def a_calendar(count: int) -> Work:
 def dispatches(count: int) -> Work:
     """Into one incident, all at once."""
     made = Dispatch(incident_id="everything", route="everything")
-    made.item.service, made.item.standing, made.item.severity = "promises", 2, 2
+    made.item.service, made.item.standing, made.item.severity = "promises", STANDING_BROKEN, SEVERITY_WARNING
     messages = []
     for number in range(count):
-        made.item.record_id, made.item.source_offset = f"c/callback/{number}", number + 1
+        made.item.record_id, made.item.offset = f"c/callback/{number}", number + 1
         messages.append(FakeMessage(number, 1, b"k", made.SerializeToString(), ()))
     return kept("notifier", "dispatch.v1", *messages)
 

@@ -11,11 +11,13 @@ from functools import lru_cache
 from typing import Final, Generic
 
 from services.shared.engine.dead_letters import DeadLetters
+from services.shared.engine.hold import Held, Hold
 from services.shared.engine.machine import F, Labels, Machine, R, Step
 from services.shared.engine.meter import Meter
 from services.shared.engine.stage import (
     JSON_HEADER,
     LARGEST_MESSAGE,
+    Headers,
     Message,
     Origin,
     Result,
@@ -53,8 +55,11 @@ class Keeper(Generic[R, F]):
         dead_letters: str,
         dead_letter_partitions: int,
         partitions: int | None = None,
+        hold: Hold | None = None,
     ) -> None:
+        """`hold`: what may keep breaches back that the clock would announce; None: none is."""
         self.machine = machine
+        self.hold = hold
         #: Of every input; None: records may begin on any.
         self.partitions = partitions
         self.stores: dict[int, PartitionStore[R, F]] = {}
@@ -108,6 +113,8 @@ class Keeper(Generic[R, F]):
         )
         if latest:
             self._meter.event_age(topic, (now - latest) / SECOND)
+        if self.hold is not None:
+            self.hold.heard(topic, Instant(messages[-1].timestamp * 1_000))
         return batch.result(latest or None)
 
     def submit(self, partition: int, facts: Iterable[tuple[bytes, F]], now: Instant) -> Result:
@@ -192,6 +199,7 @@ class _Batch(Generic[R, F]):
     def __init__(self, keeper: Keeper[R, F], partition: int, now: Instant) -> None:
         self._machine = keeper.machine
         self._meter = keeper._meter  # noqa: SLF001 - the keeper's own helper
+        self._hold = keeper.hold
         self._store = keeper.stores[partition]
         self._partition = partition
         self._partitions = keeper.partitions
@@ -228,7 +236,25 @@ class _Batch(Generic[R, F]):
             store.deadlines.add(deadline, key)
             return
         new = machine.due(old, clock)
-        self._commit(key, self._prepared(key, old, new, None if new is None else machine.pack(new), (), None))
+        headers: Headers = ()
+        if self._hold is not None and new is not None and (at := machine.step(key, old, new).breached_at):
+            found = self._hold.consider(self._partition, key, new, at, clock, store.held.get(key))
+            if isinstance(found, Held):
+                self._put_off(key, old, at, found)
+                return
+            headers = found
+        value = None if new is None else machine.pack(new)
+        self._commit(key, self._prepared(key, old, new, value, (), None, headers=headers))
+
+    def _put_off(self, key: bytes, old: R, breached_at: Instant, held: Held) -> None:
+        """Announce a breach later; what else time has brought about by then is written."""
+        machine, store = self._machine, self._store
+        new = machine.due(old, Instant(breached_at - 1))
+        if new is not None and new != old:
+            waiting = machine.next_deadline(old)
+            self._commit(key, self._prepared(key, old, new, machine.pack(new), (), waiting))
+        store.held[key] = held
+        store.deadlines.add(held.look_at, key)
 
     def _folded(self, key: bytes, facts: Sequence[F]) -> tuple["_Change", Exception | None]:
         """What these facts make of the record of a key, and which id was used again, if one was.
@@ -254,7 +280,8 @@ class _Batch(Generic[R, F]):
             raise Unusable(
                 DeadLetterReason.TOO_LARGE, "the record has too many facts; it stays as it was without this one"
             )
-        waiting = None if old is None else machine.next_deadline(old)
+        # What is held has its next look in the queue, not its deadline.
+        waiting = None if old is None or key in store.held else machine.next_deadline(old)
         return self._prepared(key, old, new, value, facts, waiting), reused
 
     def _misplaced(self, key: bytes) -> Unusable | None:
@@ -268,20 +295,28 @@ class _Batch(Generic[R, F]):
             " customer, the subject's) as key, and murmur2 as partitioner",
         )
 
-    def _prepared(
-        self, key: bytes, old: R | None, new: R | None, value: bytes | None, facts: Sequence[F], waiting: Instant | None
+    def _prepared(  # noqa: PLR0913 - all that a write is made of
+        self,
+        key: bytes,
+        old: R | None,
+        new: R | None,
+        value: bytes | None,
+        facts: Sequence[F],
+        waiting: Instant | None,
+        *,
+        headers: Headers = (),
     ) -> "_Change":
         """All that keeps, announces and journals a record and its packed `value`; None forgets it.
 
-        `facts`: those that made the difference. `waiting`: what the queue of deadlines holds for it already. Whatever
-        may go wrong goes wrong here, before anything is changed.
+        `facts`: those that made the difference. `waiting`: what the queue of deadlines holds for it already. `headers`:
+        of the write, beside its own. Whatever may go wrong goes wrong here, before anything is changed.
         """
         machine = self._machine
         step = machine.step(key, old, new)
         if len(key) + len(value or b"") + len(step.id) > _MAX_WRITE_BYTES:
             raise Unusable(DeadLetterReason.TOO_LARGE, "the record with its key does not fit into a message")
-        headers = [_transition_header(step.name), ("transition-id", step.id), self._announced_at]
-        write = Write(machine.records, self._partition, key, value, headers)
+        announced = [_transition_header(step.name), ("transition-id", step.id), self._announced_at, *headers]
+        write = Write(machine.records, self._partition, key, value, announced)
         data = None if new is None else self._store.encoded(new)
         deadline = None if new is None else machine.next_deadline(new)
         # An entry that comes too early is moved when its time comes: putting off adds none.
@@ -315,10 +350,11 @@ class _Batch(Generic[R, F]):
             store.deadlines.add(deadline, key)
         if store.unjudged:
             store.unjudged.discard(key)
+        was_held = bool(store.held) and store.held.pop(key, None) is not None
         self.writes.append(write)
         if step.margin is not None and step.after is not None:
             self._settled[step.after].append(step.margin)
-        if step.breached_at is not None:
+        if step.breached_at is not None and not was_held:
             self._breached.append(step.breached_at)
 
     def result(self, event_time: Instant | None, looked: int = 0) -> Result:

@@ -92,6 +92,12 @@ class Lane:
         assert self._pending.popleft() == next_offset, "acknowledged out of order"  # noqa: S101 - guards the commit
         self.frontier = next_offset
 
+    def read(self, end: int | None, heard_at: Instant) -> Instant:
+        """Everything that was in the log before this instant, by the broker's clock, is read. As `time` has it."""
+        if end is None:
+            return Instant(0)
+        return self.read_until if self.position < end else heard_at
+
     def time(self, now: Instant, end: int | None, heard_at: Instant) -> Instant:
         """How far it is known that nothing unread happened: `now`, or the time of what is still unread.
 

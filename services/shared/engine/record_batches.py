@@ -1,8 +1,8 @@
 """Opens the record batches that a fetch brings, within bounds: what is in them was written by others.
 
 Compressed batches may hold no more than `LARGEST` bytes: what says of itself that it is larger is believed, all else is
-given no more room than that. Where aiokafka gives up, the messages are read one by one, header names that are not text
-as Java's client does it; only what is left then is unread.
+given no more room than that. Where aiokafka gives up, the messages are read one by one, also where the name of a header
+is no text, as Java's client does it; only what is left then is unread.
 """
 
 import gzip

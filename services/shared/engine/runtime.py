@@ -258,6 +258,12 @@ class Runtime:
         now = self._now()
         return min(lane.time(now, *self.reader.log_end(lane.topic, lane.partition)) for lane in lanes)
 
+    def read_until(self, partition: int) -> Instant:
+        """Everything that was in the partition's inputs before this instant is read."""
+        reader = self.reader
+        ends = (lane.read(*reader.log_end(lane.topic, partition)) for lane in self._lanes.get(partition, ()) if reader)
+        return min(ends, default=Instant(0))
+
     def now(self) -> Instant:
         """The time that this worker goes by."""
         return self._now()

@@ -11,6 +11,7 @@ from typing import Final, Generic
 from msgspec.msgpack import Decoder, Encoder
 
 from services.shared.engine.deadlines import DeadlineQueue
+from services.shared.engine.hold import Held
 from services.shared.engine.machine import F, Machine, R
 from services.shared.log import place_of
 
@@ -36,6 +37,8 @@ class PartitionStore(Generic[R, F]):
         #: What recovery read and `index` has yet to take in: packed as in the changelog; None deletes.
         self._restored: dict[bytes, bytes | None] = {}
         self.deadlines = DeadlineQueue()
+        #: The records whose breach is not announced yet.
+        self.held: dict[bytes, Held] = {}
         #: Those that this version cannot read, as the log has them: of a newer version, or damaged. They stay so.
         self.opaque: dict[bytes, bytes] = {}
         #: Those that could not be judged when it was time.

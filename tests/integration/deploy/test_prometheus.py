@@ -8,7 +8,7 @@ from threading import Event, Thread
 
 import grpc
 import pytest
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from puntual.promises.v1.promise_service_pb2 import GetPromiseRequest
 from puntual.promises.v1.promise_service_pb2_grpc import PromiseServiceStub
@@ -43,6 +43,7 @@ class Run:
         self.registries["sla"].single(Gauge, "puntual_topic_differences").set(2)
         self._notifier = NotifierMeter(self.registries["notifier"], CHANNELS, Failure)
         self._health = NotifierHealthMeter(self.registries["notifier"], CHANNELS, Reason)
+        self._refused = self.registries["notifier"].single(Counter, "puntual_notifier_silences_refused_total")
         self._over = Event()
         self._thread = Thread(target=self._go_on)
 
@@ -63,6 +64,7 @@ class Run:
                     happen(meter, service)
                 tell(self._notifier)
                 ail(self._health)
+                self._refused.inc()
                 await get_promise()
                 await asyncio.sleep(0.1)
 

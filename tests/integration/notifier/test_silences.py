@@ -81,6 +81,10 @@ def test_a_silence_is_made_listed_and_ended(kafka: str, prefix: str, site: tuple
     assert [each["by"] for each in as_json] == ["bob", "ana"]
     assert run("unsilence", name, *site).exit_code == 0
     assert [each.silence_id for each in published(kafka, prefix)] == [other]
+    on_record = run("audit", name, *site)
+    assert on_record.exit_code == 0, on_record.output
+    for said in ("ana by cli", "silence created", "silence ended", "site=Madrid", "stocktaking"):
+        assert said in on_record.stdout
     missing = run("unsilence", name, *site)
     assert (missing.exit_code, f"There is no silence '{name}'" in missing.stderr) == (3, True)
 
@@ -143,7 +147,7 @@ def example() -> bytes:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--for", "2h"), "Missing option '--match'"),
+        (("--for", "2h"), "say what it is for, --match site=Madrid, or --all: one of them"),
         (("--match", "site=Madrid"), "Missing option '--for'"),
         (("--match", "colour=red", "--for", "2h"), "'colour' is no label; write one of customer, kind"),
         (("--match", "site", "--for", "2h"), "site has no value; write for example site=Madrid"),
@@ -169,6 +173,28 @@ def test_a_silence_that_is_none_is_refused_in_words(
     monkeypatch.setattr("services.cli.silences._NOW", lambda: NOW)
     result = run("silence", *arguments, "--reason", "r", "--kafka", "127.0.0.1:1")
     assert (result.exit_code, said in " ".join(result.stderr.split())) == (2, True), result.stderr
+
+
+def test_silences_that_leave_nothing_together_are_refused_and_all_has_to_be_said(
+    kafka: str, prefix: str, site: tuple[str, ...]
+) -> None:
+    """Here, and where one is written straight into the topic; what is refused is said, and silences nobody."""
+    made(run("silence", "--match", "service=sla", "--for", "1h", "--reason", "r", *site))
+    other = ("--match", "service=promises", "--for", "1h", "--reason", "r")
+    refused = run("silence", *other, *site)
+    assert (refused.exit_code, "last at the same time, everything" in " ".join(refused.stderr.split())) == (2, True)
+    straight = Silence("x", match(service="promises"), NOW, Instant(NOW + HOUR), "r", "mallory", NOW)
+    asyncio.run(publish(kafka, SILENCES.under(prefix), "x", pack_silence(straight)))
+    listed = run("silences", *site)
+    assert listed.stderr.startswith("offset 1 is left out: match matches, together with")
+    assert listed.stderr.endswith("1 silence\n")
+    too_long = run("silence", "--all", "--for", "2h", "--reason", "r", *site)
+    assert (too_long.exit_code, "more than an hour" in " ".join(too_long.stderr.split())) == (2, True)
+    result = run("silence", "--all", "--for", "30min", "--reason", "restored", *site)
+    name = made(result)
+    assert f"silence {name}: everything, " in result.stdout
+    assert "everything" in run("silences", *site).stdout
+    assert run("unsilence", "x", *site).exit_code == 0, "what does not count can be taken out"
 
 
 def test_without_the_topic_nothing_is_published(kafka: str, prefix: str) -> None:
@@ -218,6 +244,6 @@ def test_a_notifier_counts_what_it_cannot_use_and_goes_on(real_kafka: str, prefi
         assert notifier.metrics()["puntual_notifier_silences_refused_total"] == 1
         asyncio.run(publish(real_kafka, topic, "worse", b"\xff"))
         wait_for(lambda: notifier.metrics()["puntual_notifier_silences_refused_total"] == 2, 20, notifier.output)
-        assert notifier.output().count("holds no silence that can be used") == 2
+        assert notifier.output().count("holds no silence that can be used") == 1, "what is said often is said seldom"
         assert notifier.get("/readyz") == "ok\n"
         assert notifier.terminate() == 0

@@ -1,4 +1,4 @@
-"""Whatever goes wrong with what a message or record holds: it is set aside, nothing is half done, the rest goes on."""
+"""Whatever goes wrong with what a message or a record holds: it is set aside, and nothing is half done."""
 
 import json
 from collections.abc import Callable, Sequence

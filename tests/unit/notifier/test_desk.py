@@ -206,7 +206,7 @@ async def test_it_says_whom_something_would_reach(notifier: "NotifierServiceAsyn
 @pytest.mark.parametrize(
     ("service", "kind", "standing", "words"),
     [
-        ("shop", "order_ready", STANDING_BROKEN, "service: 'shop' is no service; write one of promises, sla."),
+        ("shop", "order_ready", STANDING_BROKEN, "service: 'shop' is no service; write one of promises, sla, sources."),
         (
             "promises",
             "first_reply",

@@ -271,7 +271,7 @@ def test_what_is_held_back_stays_so_until_it_says_and_not_for_ever(
 
 @pytest.mark.parametrize(
     "everything",
-    [{}, match(service="promises sla"), match(severity="info warning critical", standing="broken at_risk")],
+    [{}, match(service="promises sla sources"), match(severity="info warning critical", standing="broken at_risk")],
 )
 def test_what_would_hold_back_everything_is_refused(everything: Match) -> None:
     """Also where it seems to say something."""

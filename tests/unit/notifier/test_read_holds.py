@@ -97,7 +97,7 @@ def test_the_examples_of_the_built_in_document_are_in_order() -> None:
             "",
             "maintenance[2].match: matches everything, so that nobody would be told of anything; narrow it",
         ),
-        ("service: [sla]", "service: [sla, promises]", "maintenance[2].match: matches everything"),
+        ("service: [sla]", "service: [sla, promises, sources]", "maintenance[2].match: matches everything"),
         ("service: [sla]", "service: []", "maintenance[2].match.service: [] is no list of texts"),
         ("service: [sla]", "colour: [red]", "maintenance[2].match.colour: is no field; write one of customer, kind"),
         ("service: [sla]", "standing: [fine]", "maintenance[2].match.standing: 'fine' is unknown; write at_risk or"),

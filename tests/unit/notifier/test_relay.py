@@ -286,6 +286,17 @@ def test_in_the_end_everybody_knows_how_a_promise_stands(facts: list[Fact], cuts
     assert not any(believed.values())
 
 
+def test_who_is_not_heard_travels_with_what_is_told_all_the_same() -> None:
+    """The header of the record is in the dispatch; what cannot be read is left out, and the breach is told."""
+    for header, expected in ((b"our shop 2026-11-26T12:00:00Z", ("our shop", at(0))), (b"\xff", ("", Instant(0)))):
+        headers = (("transition", b"broken"), ("unheard", header))
+        (write,) = forwards(EVERYTHING, 12)[TOPIC](Record(a_promise("BROKEN"), 42, headers=headers))
+        ((_, fact),) = decode(write.value or b"", False)
+        assert isinstance(fact, ItemSeen)
+        assert fact.item.details
+        assert (fact.item.details.unheard, fact.item.details.unheard_since) == expected
+
+
 def test_what_a_record_of_many_cycles_costs_grows_as_it_does() -> None:
     """Each of them is told of, and where they can have been told of is found out once for all."""
     forward = forwards(EVERYTHING, 12, now=lambda: at(0))["puntual.sla.v1"]

@@ -6,7 +6,7 @@ import pytest
 
 from services.notifier.beliefs import NEWS
 from services.notifier.digest import merged
-from services.notifier.items import Details, Item, Severity, Standing, Told
+from services.notifier.items import NONE, Details, Item, Severity, Standing, Told
 from services.notifier.outbox import Delivery, Kind
 from services.notifier.wording import LANGUAGES, Occasion, Style, _words, word
 from services.shared.instant import parse_instant
@@ -344,3 +344,64 @@ def test_a_message_is_the_same_at_every_attempt() -> None:
     delivery = a_delivery()
     again = delivery._replace(attempts=7, last_failure="network")
     assert word(delivery, "ops", ENGLISH) == word(again, "ops", ENGLISH)
+
+
+@pytest.mark.parametrize(
+    ("language", "subject", "text", "waiting", "over"),
+    [
+        (
+            "en",
+            "Source silent",
+            "nothing heard from shop since 2026-11-26 12:01 UTC",
+            "promises and standards due meanwhile that are not told yet: 8",
+            "Heard again",
+        ),
+        (
+            "es",
+            "Origen en silencio",
+            "no se recibe nada de shop desde 2026-11-26 12:01 UTC",
+            "promesas y plazos vencidos entretanto de los que aún no se avisa: 8",
+            "Se recibe de nuevo",
+        ),
+        (
+            "it",
+            "Origine silenziosa",
+            "non si riceve nulla da shop dal 2026-11-26 12:01 UTC",
+            "promesse e termini scaduti nel frattempo e non ancora segnalati: 8",
+            "Di nuovo attiva",
+        ),
+    ],
+)
+def test_a_silent_source_is_said_in_every_language(
+    language: str, subject: str, text: str, waiting: str, over: str
+) -> None:
+    """Since when, and how many breaches wait for it; then that it is heard again."""
+    source = an_item(details=Details(at(1), reason="source_silent", waiting=8))._replace(
+        service="sources", kind="source_silent", record_id="~shop/source_silent/shop", due_at=NONE
+    )
+    message = word(a_delivery(source), "ops", Style(language))
+    assert message.subject == f"{subject}: shop"
+    assert f"{text}; {waiting}" in message.text
+    assert "puntual sources" in message.text
+    assert "first promised" not in message.text
+    end = a_delivery(source._replace(standing=Standing.FINE), kind=Kind.RESOLVED)
+    assert word(end, "ops", Style(language)).subject == f"{over}: shop"
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "nothing heard from till since 2026-11-26 12:00 UTC, so it may have been done"),
+        ("es", "no se recibe nada de till desde 2026-11-26 12:00 UTC, así que puede que esté hecho"),
+        ("it", "non si riceve nulla da till dal 2026-11-26 12:00 UTC, quindi potrebbe essere già fatto"),
+    ],
+)
+def test_who_is_not_heard_is_said_of_what_is_told_all_the_same(language: str, said: str) -> None:
+    """In the breach, and to machines; not any more once it is over."""
+    item = an_item(details=Details(at(0), reason="due_passed", unheard="till", unheard_since=at(0)))
+    message = word(a_delivery(item), "ops", Style(language))
+    assert said in message.text
+    (told,) = message.payload["data"]["items"]  # type: ignore[index]
+    assert (told["unheard"], told["unheard_since"]) == ("till", "2026-11-26T12:00:00Z")
+    end = a_delivery(item._replace(standing=Standing.FULFILLED_LATE), kind=Kind.RESOLVED)
+    assert said not in word(end, "ops", Style(language)).text

@@ -15,12 +15,13 @@ from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.order_event_pb2 import OrderEvent
 from puntual.promises.v1 import promise_pb2 as pb
 from services.promises import codec, model
-from services.promises.model import NONE, Consent, Cycle, Fact, FactKind, Party, Promise
+from services.promises.domain import note
+from services.promises.model import NONE, Consent, Cycle, Fact, FactKind, Party, Promise, PromiseKind
 from services.promises.rules import read_rules
 from services.shared.engine.machine import Step
 from services.shared.engine.store import PartitionStore
 from services.shared.envelope import Limits
-from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.errors import DeadLetterReason, NewerVersion, Unusable
 from services.shared.facts import Context
 from services.shared.instant import Instant, parse_instant
 from services.shared.partitioner import partition_of
@@ -407,3 +408,25 @@ def test_bytes_that_are_no_record_are_refused(compiled: bool) -> None:
         for value in (b"\xff", codec.pack(FULL)[:-1], chunk(3, b"\xff")):
             with pytest.raises(DecodeError):
                 codec.unpack(value)
+
+
+def test_what_could_fulfil_a_promise_is_what_the_arms_say() -> None:
+    """Of every kind; a date, a waiver or a cancellation is no fulfilment."""
+    book = read_rules()
+    ask = codec.asked(book)
+    wanted: dict[int, set[str]] = {
+        PromiseKind.ORDER_READY: {"orders.ready"},
+        PromiseKind.ORDER_DELIVERED: {"orders.delivered"},
+        PromiseKind.CALLBACK: {"callbacks.returned"},
+        PromiseKind.APPOINTMENT: {"appointments.started", "appointments.completed"},
+    }
+    for kind, arms in wanted.items():
+        record = note((b"c/k/s", kind, "c", "s"), (), book.rules)
+        assert ask(record) == (frozenset(arms), "")
+
+
+def test_a_cycle_that_this_version_would_misjudge_is_refused() -> None:
+    """As the record is whose own state or reason has a number of a newer one."""
+    for past in (replace(FULL.earlier[0], state=9), replace(FULL.earlier[0], reason=99)):
+        with pytest.raises(NewerVersion):
+            codec.unpack(codec.pack(replace(FULL, earlier=(past,))))

@@ -23,7 +23,7 @@ from services.shared.instant import Instant, parse_instant
 from services.shared.partitioner import partition_of
 from services.sla import codec, model
 from services.sla.domain import fold
-from services.sla.model import Clock, Cycle, Fact, FactKind, Metric
+from services.sla.model import NONE, Clock, Cycle, Fact, FactKind, Metric
 from services.sla.policies import METRICS, Goal
 from services.sla.standards import InForce, Standards
 from tests.unit.shared.mutants import chunk, mutants, varint
@@ -465,3 +465,14 @@ def test_bytes_that_are_no_record_are_refused(compiled: bool) -> None:
         for value in (b"\xff", codec.pack(FULL)[:-1], chunk(3, b"\xff")):
             with pytest.raises(DecodeError):
                 codec.unpack(value)
+
+
+def test_what_could_stop_a_clock_is_what_the_arms_say() -> None:
+    """Of every metric something; to begin, to hold or to call off is no answer."""
+    ask = codec.asked()
+    blank = Clock(b"c/k/s", 0, "c", "s", Cycle(1), (), NONE, NONE, (), ())
+    wanted = {metric: ask(replace(blank, metric=metric))[0] for metric in Metric}
+    assert all(wanted.values())
+    assert wanted[Metric.FIRST_REPLY] == {"contacts.replied"}
+    assert wanted[Metric.CUSTOMER_TOLD] == {"orders.customer_told", "orders.delivered"}
+    assert wanted[Metric.RESOLUTION] == {"contacts.resolved", "contacts.closed"}

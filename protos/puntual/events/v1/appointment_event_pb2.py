@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from puntual.events.v1 import common_pb2 as puntual_dot_events_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)puntual/events/v1/appointment_event.proto\x12\x11puntual.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1epuntual/events/v1/common.proto\"\xc4\x05\n\x10\x41ppointmentEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63ustomer_id\x18\x04 \x01(\t\x12\x12\n\nsubject_id\x18\x05 \x01(\t\x12\x15\n\rcustomer_name\x18\x06 \x01(\t\x12\x17\n\x0f\x63ustomer_locale\x18\x07 \x01(\t\x12\x1a\n\x12\x63ustomer_time_zone\x18\x08 \x01(\t\x12\x15\n\rcustomer_tier\x18\t \x01(\t\x12\x0c\n\x04site\x18\n \x01(\t\x12\x0c\n\x04team\x18\x0b \x01(\t\x12\x0f\n\x07\x63hannel\x18\x0c \x01(\t\x12\x10\n\x08sequence\x18\r \x01(\x04\x12\x36\n\x06\x62ooked\x18\x14 \x01(\x0b\x32$.puntual.events.v1.AppointmentBookedH\x00\x12@\n\x0brescheduled\x18\x15 \x01(\x0b\x32).puntual.events.v1.AppointmentRescheduledH\x00\x12\x38\n\x07started\x18\x16 \x01(\x0b\x32%.puntual.events.v1.AppointmentStartedH\x00\x12<\n\tcompleted\x18\x17 \x01(\x0b\x32\'.puntual.events.v1.AppointmentCompletedH\x00\x12\x31\n\tcancelled\x18\x18 \x01(\x0b\x32\x1c.puntual.events.v1.CancelledH\x00\x12\x37\n\x07no_show\x18\x19 \x01(\x0b\x32$.puntual.events.v1.AppointmentNoShowH\x00\x12+\n\x06waived\x18\x1a \x01(\x0b\x32\x19.puntual.events.v1.WaivedH\x00\x42\x07\n\x05\x65vent\"u\n\x11\x41ppointmentBooked\x12\x30\n\x0cwindow_start\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nwindow_end\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd3\x01\n\x16\x41ppointmentRescheduled\x12\x30\n\x0cwindow_start\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nwindow_end\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x08\x61sked_by\x18\x03 \x01(\x0e\x32\x18.puntual.events.v1.Party\x12+\n\x07\x63onsent\x18\x04 \x01(\x0e\x32\x1a.puntual.events.v1.Consent\"\x14\n\x12\x41ppointmentStarted\"\x16\n\x14\x41ppointmentCompleted\"9\n\x11\x41ppointmentNoShow\x12$\n\x02\x62y\x18\x01 \x01(\x0e\x32\x18.puntual.events.v1.Partyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)puntual/events/v1/appointment_event.proto\x12\x11puntual.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1epuntual/events/v1/common.proto\"\xf7\x05\n\x10\x41ppointmentEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63ustomer_id\x18\x04 \x01(\t\x12\x12\n\nsubject_id\x18\x05 \x01(\t\x12\x15\n\rcustomer_name\x18\x06 \x01(\t\x12\x17\n\x0f\x63ustomer_locale\x18\x07 \x01(\t\x12\x1a\n\x12\x63ustomer_time_zone\x18\x08 \x01(\t\x12\x15\n\rcustomer_tier\x18\t \x01(\t\x12\x0c\n\x04site\x18\n \x01(\t\x12\x0c\n\x04team\x18\x0b \x01(\t\x12\x0f\n\x07\x63hannel\x18\x0c \x01(\t\x12\x10\n\x08sequence\x18\r \x01(\x04\x12\x36\n\x06\x62ooked\x18\x14 \x01(\x0b\x32$.puntual.events.v1.AppointmentBookedH\x00\x12@\n\x0brescheduled\x18\x15 \x01(\x0b\x32).puntual.events.v1.AppointmentRescheduledH\x00\x12\x38\n\x07started\x18\x16 \x01(\x0b\x32%.puntual.events.v1.AppointmentStartedH\x00\x12<\n\tcompleted\x18\x17 \x01(\x0b\x32\'.puntual.events.v1.AppointmentCompletedH\x00\x12\x31\n\tcancelled\x18\x18 \x01(\x0b\x32\x1c.puntual.events.v1.CancelledH\x00\x12\x37\n\x07no_show\x18\x19 \x01(\x0b\x32$.puntual.events.v1.AppointmentNoShowH\x00\x12+\n\x06waived\x18\x1a \x01(\x0b\x32\x19.puntual.events.v1.WaivedH\x00\x12\x31\n\theartbeat\x18( \x01(\x0b\x32\x1c.puntual.events.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"u\n\x11\x41ppointmentBooked\x12\x30\n\x0cwindow_start\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nwindow_end\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd3\x01\n\x16\x41ppointmentRescheduled\x12\x30\n\x0cwindow_start\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nwindow_end\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x08\x61sked_by\x18\x03 \x01(\x0e\x32\x18.puntual.events.v1.Party\x12+\n\x07\x63onsent\x18\x04 \x01(\x0e\x32\x1a.puntual.events.v1.Consent\"\x14\n\x12\x41ppointmentStarted\"\x16\n\x14\x41ppointmentCompleted\"9\n\x11\x41ppointmentNoShow\x12$\n\x02\x62y\x18\x01 \x01(\x0e\x32\x18.puntual.events.v1.Partyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,15 +34,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'puntual.events.v1.appointme
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_APPOINTMENTEVENT']._serialized_start=130
-  _globals['_APPOINTMENTEVENT']._serialized_end=838
-  _globals['_APPOINTMENTBOOKED']._serialized_start=840
-  _globals['_APPOINTMENTBOOKED']._serialized_end=957
-  _globals['_APPOINTMENTRESCHEDULED']._serialized_start=960
-  _globals['_APPOINTMENTRESCHEDULED']._serialized_end=1171
-  _globals['_APPOINTMENTSTARTED']._serialized_start=1173
-  _globals['_APPOINTMENTSTARTED']._serialized_end=1193
-  _globals['_APPOINTMENTCOMPLETED']._serialized_start=1195
-  _globals['_APPOINTMENTCOMPLETED']._serialized_end=1217
-  _globals['_APPOINTMENTNOSHOW']._serialized_start=1219
-  _globals['_APPOINTMENTNOSHOW']._serialized_end=1276
+  _globals['_APPOINTMENTEVENT']._serialized_end=889
+  _globals['_APPOINTMENTBOOKED']._serialized_start=891
+  _globals['_APPOINTMENTBOOKED']._serialized_end=1008
+  _globals['_APPOINTMENTRESCHEDULED']._serialized_start=1011
+  _globals['_APPOINTMENTRESCHEDULED']._serialized_end=1222
+  _globals['_APPOINTMENTSTARTED']._serialized_start=1224
+  _globals['_APPOINTMENTSTARTED']._serialized_end=1244
+  _globals['_APPOINTMENTCOMPLETED']._serialized_start=1246
+  _globals['_APPOINTMENTCOMPLETED']._serialized_end=1268
+  _globals['_APPOINTMENTNOSHOW']._serialized_start=1270
+  _globals['_APPOINTMENTNOSHOW']._serialized_end=1327
 # @@protoc_insertion_point(module_scope)

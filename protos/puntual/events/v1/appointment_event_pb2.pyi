@@ -44,6 +44,7 @@ class AppointmentEvent(_message.Message):
     CANCELLED_FIELD_NUMBER: _builtins.int
     NO_SHOW_FIELD_NUMBER: _builtins.int
     WAIVED_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """Unique within `source`; a repeated id is the same event and changes nothing. For another event it is refused, as
     event_id_reused. Ids and source: 255 characters at most.
@@ -85,6 +86,8 @@ class AppointmentEvent(_message.Message):
     def no_show(self) -> Global___AppointmentNoShow: ...
     @_builtins.property
     def waived(self) -> _common_pb2.Waived: ...
+    @_builtins.property
+    def heartbeat(self) -> _common_pb2.Heartbeat: ...
     def __init__(
         self,
         *,
@@ -108,12 +111,13 @@ class AppointmentEvent(_message.Message):
         cancelled: _common_pb2.Cancelled | None = ...,
         no_show: Global___AppointmentNoShow | None = ...,
         waived: _common_pb2.Waived | None = ...,
+        heartbeat: _common_pb2.Heartbeat | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["booked", b"booked", "cancelled", b"cancelled", "completed", b"completed", "event", b"event", "no_show", b"no_show", "occurred_at", b"occurred_at", "rescheduled", b"rescheduled", "started", b"started", "waived", b"waived"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["booked", b"booked", "cancelled", b"cancelled", "completed", b"completed", "event", b"event", "heartbeat", b"heartbeat", "no_show", b"no_show", "occurred_at", b"occurred_at", "rescheduled", b"rescheduled", "started", b"started", "waived", b"waived"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["booked", b"booked", "cancelled", b"cancelled", "channel", b"channel", "completed", b"completed", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "event", b"event", "event_id", b"event_id", "no_show", b"no_show", "occurred_at", b"occurred_at", "rescheduled", b"rescheduled", "sequence", b"sequence", "site", b"site", "source", b"source", "started", b"started", "subject_id", b"subject_id", "team", b"team", "waived", b"waived"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booked", b"booked", "cancelled", b"cancelled", "channel", b"channel", "completed", b"completed", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "event", b"event", "event_id", b"event_id", "heartbeat", b"heartbeat", "no_show", b"no_show", "occurred_at", b"occurred_at", "rescheduled", b"rescheduled", "sequence", b"sequence", "site", b"site", "source", b"source", "started", b"started", "subject_id", b"subject_id", "team", b"team", "waived", b"waived"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["booked", "rescheduled", "started", "completed", "cancelled", "no_show", "waived"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["booked", "rescheduled", "started", "completed", "cancelled", "no_show", "waived", "heartbeat"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from puntual.events.v1 import common_pb2 as puntual_dot_events_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&puntual/events/v1/callback_event.proto\x12\x11puntual.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1epuntual/events/v1/common.proto\"\xbf\x05\n\rCallbackEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63ustomer_id\x18\x04 \x01(\t\x12\x12\n\nsubject_id\x18\x05 \x01(\t\x12\x15\n\rcustomer_name\x18\x06 \x01(\t\x12\x17\n\x0f\x63ustomer_locale\x18\x07 \x01(\t\x12\x1a\n\x12\x63ustomer_time_zone\x18\x08 \x01(\t\x12\x15\n\rcustomer_tier\x18\t \x01(\t\x12\x0c\n\x04site\x18\n \x01(\t\x12\x0c\n\x04team\x18\x0b \x01(\t\x12\x0f\n\x07\x63hannel\x18\x0c \x01(\t\x12\x10\n\x08sequence\x18\r \x01(\x04\x12\x39\n\trequested\x18\x14 \x01(\x0b\x32$.puntual.events.v1.CallbackRequestedH\x00\x12\x37\n\x08promised\x18\x15 \x01(\x0b\x32#.puntual.events.v1.CallbackPromisedH\x00\x12\x39\n\tattempted\x18\x16 \x01(\x0b\x32$.puntual.events.v1.CallbackAttemptedH\x00\x12\x37\n\x08returned\x18\x17 \x01(\x0b\x32#.puntual.events.v1.CallbackReturnedH\x00\x12?\n\x0crenegotiated\x18\x18 \x01(\x0b\x32\'.puntual.events.v1.CallbackRenegotiatedH\x00\x12\x31\n\tcancelled\x18\x19 \x01(\x0b\x32\x1c.puntual.events.v1.CancelledH\x00\x12+\n\x06waived\x18\x1a \x01(\x0b\x32\x19.puntual.events.v1.WaivedH\x00\x42\x07\n\x05\x65vent\"=\n\x11\x43\x61llbackRequested\x12(\n\x08promised\x18\x01 \x01(\x0b\x32\x16.puntual.events.v1.Due\"7\n\x10\x43\x61llbackPromised\x12#\n\x03\x64ue\x18\x01 \x01(\x0b\x32\x16.puntual.events.v1.Due\"\x13\n\x11\x43\x61llbackAttempted\"\x12\n\x10\x43\x61llbackReturned\"\x94\x01\n\x14\x43\x61llbackRenegotiated\x12#\n\x03\x64ue\x18\x01 \x01(\x0b\x32\x16.puntual.events.v1.Due\x12*\n\x08\x61sked_by\x18\x02 \x01(\x0e\x32\x18.puntual.events.v1.Party\x12+\n\x07\x63onsent\x18\x03 \x01(\x0e\x32\x1a.puntual.events.v1.Consentb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&puntual/events/v1/callback_event.proto\x12\x11puntual.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1epuntual/events/v1/common.proto\"\xf2\x05\n\rCallbackEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63ustomer_id\x18\x04 \x01(\t\x12\x12\n\nsubject_id\x18\x05 \x01(\t\x12\x15\n\rcustomer_name\x18\x06 \x01(\t\x12\x17\n\x0f\x63ustomer_locale\x18\x07 \x01(\t\x12\x1a\n\x12\x63ustomer_time_zone\x18\x08 \x01(\t\x12\x15\n\rcustomer_tier\x18\t \x01(\t\x12\x0c\n\x04site\x18\n \x01(\t\x12\x0c\n\x04team\x18\x0b \x01(\t\x12\x0f\n\x07\x63hannel\x18\x0c \x01(\t\x12\x10\n\x08sequence\x18\r \x01(\x04\x12\x39\n\trequested\x18\x14 \x01(\x0b\x32$.puntual.events.v1.CallbackRequestedH\x00\x12\x37\n\x08promised\x18\x15 \x01(\x0b\x32#.puntual.events.v1.CallbackPromisedH\x00\x12\x39\n\tattempted\x18\x16 \x01(\x0b\x32$.puntual.events.v1.CallbackAttemptedH\x00\x12\x37\n\x08returned\x18\x17 \x01(\x0b\x32#.puntual.events.v1.CallbackReturnedH\x00\x12?\n\x0crenegotiated\x18\x18 \x01(\x0b\x32\'.puntual.events.v1.CallbackRenegotiatedH\x00\x12\x31\n\tcancelled\x18\x19 \x01(\x0b\x32\x1c.puntual.events.v1.CancelledH\x00\x12+\n\x06waived\x18\x1a \x01(\x0b\x32\x19.puntual.events.v1.WaivedH\x00\x12\x31\n\theartbeat\x18( \x01(\x0b\x32\x1c.puntual.events.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"=\n\x11\x43\x61llbackRequested\x12(\n\x08promised\x18\x01 \x01(\x0b\x32\x16.puntual.events.v1.Due\"7\n\x10\x43\x61llbackPromised\x12#\n\x03\x64ue\x18\x01 \x01(\x0b\x32\x16.puntual.events.v1.Due\"\x13\n\x11\x43\x61llbackAttempted\"\x12\n\x10\x43\x61llbackReturned\"\x94\x01\n\x14\x43\x61llbackRenegotiated\x12#\n\x03\x64ue\x18\x01 \x01(\x0b\x32\x16.puntual.events.v1.Due\x12*\n\x08\x61sked_by\x18\x02 \x01(\x0e\x32\x18.puntual.events.v1.Party\x12+\n\x07\x63onsent\x18\x03 \x01(\x0e\x32\x1a.puntual.events.v1.Consentb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,15 +34,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'puntual.events.v1.callback_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CALLBACKEVENT']._serialized_start=127
-  _globals['_CALLBACKEVENT']._serialized_end=830
-  _globals['_CALLBACKREQUESTED']._serialized_start=832
-  _globals['_CALLBACKREQUESTED']._serialized_end=893
-  _globals['_CALLBACKPROMISED']._serialized_start=895
-  _globals['_CALLBACKPROMISED']._serialized_end=950
-  _globals['_CALLBACKATTEMPTED']._serialized_start=952
-  _globals['_CALLBACKATTEMPTED']._serialized_end=971
-  _globals['_CALLBACKRETURNED']._serialized_start=973
-  _globals['_CALLBACKRETURNED']._serialized_end=991
-  _globals['_CALLBACKRENEGOTIATED']._serialized_start=994
-  _globals['_CALLBACKRENEGOTIATED']._serialized_end=1142
+  _globals['_CALLBACKEVENT']._serialized_end=881
+  _globals['_CALLBACKREQUESTED']._serialized_start=883
+  _globals['_CALLBACKREQUESTED']._serialized_end=944
+  _globals['_CALLBACKPROMISED']._serialized_start=946
+  _globals['_CALLBACKPROMISED']._serialized_end=1001
+  _globals['_CALLBACKATTEMPTED']._serialized_start=1003
+  _globals['_CALLBACKATTEMPTED']._serialized_end=1022
+  _globals['_CALLBACKRETURNED']._serialized_start=1024
+  _globals['_CALLBACKRETURNED']._serialized_end=1042
+  _globals['_CALLBACKRENEGOTIATED']._serialized_start=1045
+  _globals['_CALLBACKRENEGOTIATED']._serialized_end=1193
 # @@protoc_insertion_point(module_scope)

@@ -44,6 +44,7 @@ class CallbackEvent(_message.Message):
     RENEGOTIATED_FIELD_NUMBER: _builtins.int
     CANCELLED_FIELD_NUMBER: _builtins.int
     WAIVED_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """Unique within `source`; a repeated id is the same event and changes nothing. For another event it is refused, as
     event_id_reused. Ids and source: 255 characters at most.
@@ -85,6 +86,8 @@ class CallbackEvent(_message.Message):
     def cancelled(self) -> _common_pb2.Cancelled: ...
     @_builtins.property
     def waived(self) -> _common_pb2.Waived: ...
+    @_builtins.property
+    def heartbeat(self) -> _common_pb2.Heartbeat: ...
     def __init__(
         self,
         *,
@@ -108,12 +111,13 @@ class CallbackEvent(_message.Message):
         renegotiated: Global___CallbackRenegotiated | None = ...,
         cancelled: _common_pb2.Cancelled | None = ...,
         waived: _common_pb2.Waived | None = ...,
+        heartbeat: _common_pb2.Heartbeat | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attempted", b"attempted", "cancelled", b"cancelled", "event", b"event", "occurred_at", b"occurred_at", "promised", b"promised", "renegotiated", b"renegotiated", "requested", b"requested", "returned", b"returned", "waived", b"waived"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attempted", b"attempted", "cancelled", b"cancelled", "event", b"event", "heartbeat", b"heartbeat", "occurred_at", b"occurred_at", "promised", b"promised", "renegotiated", b"renegotiated", "requested", b"requested", "returned", b"returned", "waived", b"waived"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempted", b"attempted", "cancelled", b"cancelled", "channel", b"channel", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "event", b"event", "event_id", b"event_id", "occurred_at", b"occurred_at", "promised", b"promised", "renegotiated", b"renegotiated", "requested", b"requested", "returned", b"returned", "sequence", b"sequence", "site", b"site", "source", b"source", "subject_id", b"subject_id", "team", b"team", "waived", b"waived"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempted", b"attempted", "cancelled", b"cancelled", "channel", b"channel", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "event", b"event", "event_id", b"event_id", "heartbeat", b"heartbeat", "occurred_at", b"occurred_at", "promised", b"promised", "renegotiated", b"renegotiated", "requested", b"requested", "returned", b"returned", "sequence", b"sequence", "site", b"site", "source", b"source", "subject_id", b"subject_id", "team", b"team", "waived", b"waived"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["requested", "promised", "attempted", "returned", "renegotiated", "cancelled", "waived"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["requested", "promised", "attempted", "returned", "renegotiated", "cancelled", "waived", "heartbeat"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

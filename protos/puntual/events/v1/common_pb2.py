@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epuntual/events/v1/common.proto\x12\x11puntual.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"c\n\x03\x44ue\x12(\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12*\n\x03\x64\x61y\x18\x02 \x01(\x0b\x32\x1b.puntual.events.v1.LocalDayH\x00\x42\x06\n\x04when\"=\n\x08LocalDay\x12\x0c\n\x04\x64\x61te\x18\x01 \x01(\t\x12\x11\n\ttime_zone\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61lendar\x18\x03 \x01(\t\"n\n\tCancelled\x12$\n\x02\x62y\x18\x01 \x01(\x0e\x32\x18.puntual.events.v1.Party\x12+\n\x07\x63onsent\x18\x02 \x01(\x0e\x32\x1a.puntual.events.v1.Consent\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x18\n\x06Waived\x12\x0e\n\x06reason\x18\x01 \x01(\t*E\n\x05Party\x12\x15\n\x11PARTY_UNSPECIFIED\x10\x00\x12\x12\n\x0ePARTY_CUSTOMER\x10\x01\x12\x11\n\rPARTY_COMPANY\x10\x02*b\n\x07\x43onsent\x12\x17\n\x13\x43ONSENT_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43ONSENT_ACCEPTED\x10\x01\x12\x14\n\x10\x43ONSENT_DECLINED\x10\x02\x12\x12\n\x0e\x43ONSENT_SILENT\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epuntual/events/v1/common.proto\x12\x11puntual.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"c\n\x03\x44ue\x12(\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12*\n\x03\x64\x61y\x18\x02 \x01(\x0b\x32\x1b.puntual.events.v1.LocalDayH\x00\x42\x06\n\x04when\"=\n\x08LocalDay\x12\x0c\n\x04\x64\x61te\x18\x01 \x01(\t\x12\x11\n\ttime_zone\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61lendar\x18\x03 \x01(\t\"n\n\tCancelled\x12$\n\x02\x62y\x18\x01 \x01(\x0e\x32\x18.puntual.events.v1.Party\x12+\n\x07\x63onsent\x18\x02 \x01(\x0e\x32\x1a.puntual.events.v1.Consent\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x18\n\x06Waived\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x0b\n\tHeartbeat*E\n\x05Party\x12\x15\n\x11PARTY_UNSPECIFIED\x10\x00\x12\x12\n\x0ePARTY_CUSTOMER\x10\x01\x12\x11\n\rPARTY_COMPANY\x10\x02*b\n\x07\x43onsent\x12\x17\n\x13\x43ONSENT_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43ONSENT_ACCEPTED\x10\x01\x12\x14\n\x10\x43ONSENT_DECLINED\x10\x02\x12\x12\n\x0e\x43ONSENT_SILENT\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'puntual.events.v1.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PARTY']._serialized_start=388
-  _globals['_PARTY']._serialized_end=457
-  _globals['_CONSENT']._serialized_start=459
-  _globals['_CONSENT']._serialized_end=557
+  _globals['_PARTY']._serialized_start=401
+  _globals['_PARTY']._serialized_end=470
+  _globals['_CONSENT']._serialized_start=472
+  _globals['_CONSENT']._serialized_end=570
   _globals['_DUE']._serialized_start=86
   _globals['_DUE']._serialized_end=185
   _globals['_LOCALDAY']._serialized_start=187
@@ -44,4 +44,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CANCELLED']._serialized_end=360
   _globals['_WAIVED']._serialized_start=362
   _globals['_WAIVED']._serialized_end=386
+  _globals['_HEARTBEAT']._serialized_start=388
+  _globals['_HEARTBEAT']._serialized_end=399
 # @@protoc_insertion_point(module_scope)

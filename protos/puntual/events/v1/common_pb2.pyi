@@ -172,3 +172,23 @@ class Waived(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Waived: _TypeAlias = Waived  # noqa: Y015
+
+@_typing.final
+class Heartbeat(_message.Message):
+    """"I am here and had nothing to say": it makes no fact of any promise. Sent now and then, it tells a source that has
+    nothing to say from one that cannot be heard. It needs no customer and no subject; one that names no site speaks for
+    all sites of its source.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015

@@ -23,39 +23,40 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from puntual.events.v1 import common_pb2 as puntual_dot_events_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%puntual/events/v1/contact_event.proto\x12\x11puntual.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa6\x06\n\x0c\x43ontactEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63ustomer_id\x18\x04 \x01(\t\x12\x12\n\nsubject_id\x18\x05 \x01(\t\x12\x15\n\rcustomer_name\x18\x06 \x01(\t\x12\x17\n\x0f\x63ustomer_locale\x18\x07 \x01(\t\x12\x1a\n\x12\x63ustomer_time_zone\x18\x08 \x01(\t\x12\x15\n\rcustomer_tier\x18\t \x01(\t\x12\x0c\n\x04site\x18\n \x01(\t\x12\x0c\n\x04team\x18\x0b \x01(\t\x12\x0f\n\x07\x63hannel\x18\x0c \x01(\t\x12\x10\n\x08sequence\x18\r \x01(\x04\x12\x36\n\x08received\x18\x14 \x01(\x0b\x32\".puntual.events.v1.ContactReceivedH\x00\x12\x34\n\x07replied\x18\x15 \x01(\x0b\x32!.puntual.events.v1.ContactRepliedH\x00\x12.\n\x04held\x18\x16 \x01(\x0b\x32\x1e.puntual.events.v1.ContactHeldH\x00\x12\x34\n\x07resumed\x18\x17 \x01(\x0b\x32!.puntual.events.v1.ContactResumedH\x00\x12\x36\n\x08resolved\x18\x18 \x01(\x0b\x32\".puntual.events.v1.ContactResolvedH\x00\x12\x36\n\x08reopened\x18\x19 \x01(\x0b\x32\".puntual.events.v1.ContactReopenedH\x00\x12\x32\n\x06\x63losed\x18\x1a \x01(\x0b\x32 .puntual.events.v1.ContactClosedH\x00\x12\x41\n\x0e\x63ustomer_wrote\x18\x1b \x01(\x0b\x32\'.puntual.events.v1.ContactCustomerWroteH\x00\x12\x34\n\x07updated\x18\x1c \x01(\x0b\x32!.puntual.events.v1.ContactUpdatedH\x00\x42\x07\n\x05\x65vent\"n\n\x0f\x43ontactReceived\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.puntual.events.v1.ContactKind\x12-\n\x08priority\x18\x02 \x01(\x0e\x32\x1b.puntual.events.v1.Priority\";\n\x0e\x43ontactReplied\x12)\n\x06\x61uthor\x18\x01 \x01(\x0e\x32\x19.puntual.events.v1.Author\"\x1d\n\x0b\x43ontactHeld\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x10\n\x0e\x43ontactResumed\"\x11\n\x0f\x43ontactResolved\"\x11\n\x0f\x43ontactReopened\"\x0f\n\rContactClosed\"D\n\x14\x43ontactCustomerWrote\x12\x1a\n\rexpects_reply\x18\x01 \x01(\x08H\x00\x88\x01\x01\x42\x10\n\x0e_expects_reply\"?\n\x0e\x43ontactUpdated\x12-\n\x08priority\x18\x01 \x01(\x0e\x32\x1b.puntual.events.v1.Priority*\x8e\x01\n\x0b\x43ontactKind\x12\x1c\n\x18\x43ONTACT_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43ONTACT_KIND_EMAIL\x10\x01\x12\x15\n\x11\x43ONTACT_KIND_CHAT\x10\x02\x12\x16\n\x12\x43ONTACT_KIND_PHONE\x10\x03\x12\x1a\n\x16\x43ONTACT_KIND_COMPLAINT\x10\x04*s\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03\x12\x13\n\x0fPRIORITY_URGENT\x10\x04*H\n\x06\x41uthor\x12\x16\n\x12\x41UTHOR_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x41UTHOR_HUMAN\x10\x01\x12\x14\n\x10\x41UTHOR_AUTOMATIC\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%puntual/events/v1/contact_event.proto\x12\x11puntual.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1epuntual/events/v1/common.proto\"\xd9\x06\n\x0c\x43ontactEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63ustomer_id\x18\x04 \x01(\t\x12\x12\n\nsubject_id\x18\x05 \x01(\t\x12\x15\n\rcustomer_name\x18\x06 \x01(\t\x12\x17\n\x0f\x63ustomer_locale\x18\x07 \x01(\t\x12\x1a\n\x12\x63ustomer_time_zone\x18\x08 \x01(\t\x12\x15\n\rcustomer_tier\x18\t \x01(\t\x12\x0c\n\x04site\x18\n \x01(\t\x12\x0c\n\x04team\x18\x0b \x01(\t\x12\x0f\n\x07\x63hannel\x18\x0c \x01(\t\x12\x10\n\x08sequence\x18\r \x01(\x04\x12\x36\n\x08received\x18\x14 \x01(\x0b\x32\".puntual.events.v1.ContactReceivedH\x00\x12\x34\n\x07replied\x18\x15 \x01(\x0b\x32!.puntual.events.v1.ContactRepliedH\x00\x12.\n\x04held\x18\x16 \x01(\x0b\x32\x1e.puntual.events.v1.ContactHeldH\x00\x12\x34\n\x07resumed\x18\x17 \x01(\x0b\x32!.puntual.events.v1.ContactResumedH\x00\x12\x36\n\x08resolved\x18\x18 \x01(\x0b\x32\".puntual.events.v1.ContactResolvedH\x00\x12\x36\n\x08reopened\x18\x19 \x01(\x0b\x32\".puntual.events.v1.ContactReopenedH\x00\x12\x32\n\x06\x63losed\x18\x1a \x01(\x0b\x32 .puntual.events.v1.ContactClosedH\x00\x12\x41\n\x0e\x63ustomer_wrote\x18\x1b \x01(\x0b\x32\'.puntual.events.v1.ContactCustomerWroteH\x00\x12\x34\n\x07updated\x18\x1c \x01(\x0b\x32!.puntual.events.v1.ContactUpdatedH\x00\x12\x31\n\theartbeat\x18( \x01(\x0b\x32\x1c.puntual.events.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"n\n\x0f\x43ontactReceived\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.puntual.events.v1.ContactKind\x12-\n\x08priority\x18\x02 \x01(\x0e\x32\x1b.puntual.events.v1.Priority\";\n\x0e\x43ontactReplied\x12)\n\x06\x61uthor\x18\x01 \x01(\x0e\x32\x19.puntual.events.v1.Author\"\x1d\n\x0b\x43ontactHeld\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x10\n\x0e\x43ontactResumed\"\x11\n\x0f\x43ontactResolved\"\x11\n\x0f\x43ontactReopened\"\x0f\n\rContactClosed\"D\n\x14\x43ontactCustomerWrote\x12\x1a\n\rexpects_reply\x18\x01 \x01(\x08H\x00\x88\x01\x01\x42\x10\n\x0e_expects_reply\"?\n\x0e\x43ontactUpdated\x12-\n\x08priority\x18\x01 \x01(\x0e\x32\x1b.puntual.events.v1.Priority*\x8e\x01\n\x0b\x43ontactKind\x12\x1c\n\x18\x43ONTACT_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43ONTACT_KIND_EMAIL\x10\x01\x12\x15\n\x11\x43ONTACT_KIND_CHAT\x10\x02\x12\x16\n\x12\x43ONTACT_KIND_PHONE\x10\x03\x12\x1a\n\x16\x43ONTACT_KIND_COMPLAINT\x10\x04*s\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03\x12\x13\n\x0fPRIORITY_URGENT\x10\x04*H\n\x06\x41uthor\x12\x16\n\x12\x41UTHOR_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x41UTHOR_HUMAN\x10\x01\x12\x14\n\x10\x41UTHOR_AUTOMATIC\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'puntual.events.v1.contact_event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONTACTKIND']._serialized_start=1315
-  _globals['_CONTACTKIND']._serialized_end=1457
-  _globals['_PRIORITY']._serialized_start=1459
-  _globals['_PRIORITY']._serialized_end=1574
-  _globals['_AUTHOR']._serialized_start=1576
-  _globals['_AUTHOR']._serialized_end=1648
-  _globals['_CONTACTEVENT']._serialized_start=94
-  _globals['_CONTACTEVENT']._serialized_end=900
-  _globals['_CONTACTRECEIVED']._serialized_start=902
-  _globals['_CONTACTRECEIVED']._serialized_end=1012
-  _globals['_CONTACTREPLIED']._serialized_start=1014
-  _globals['_CONTACTREPLIED']._serialized_end=1073
-  _globals['_CONTACTHELD']._serialized_start=1075
-  _globals['_CONTACTHELD']._serialized_end=1104
-  _globals['_CONTACTRESUMED']._serialized_start=1106
-  _globals['_CONTACTRESUMED']._serialized_end=1122
-  _globals['_CONTACTRESOLVED']._serialized_start=1124
-  _globals['_CONTACTRESOLVED']._serialized_end=1141
-  _globals['_CONTACTREOPENED']._serialized_start=1143
-  _globals['_CONTACTREOPENED']._serialized_end=1160
-  _globals['_CONTACTCLOSED']._serialized_start=1162
-  _globals['_CONTACTCLOSED']._serialized_end=1177
-  _globals['_CONTACTCUSTOMERWROTE']._serialized_start=1179
-  _globals['_CONTACTCUSTOMERWROTE']._serialized_end=1247
-  _globals['_CONTACTUPDATED']._serialized_start=1249
-  _globals['_CONTACTUPDATED']._serialized_end=1312
+  _globals['_CONTACTKIND']._serialized_start=1398
+  _globals['_CONTACTKIND']._serialized_end=1540
+  _globals['_PRIORITY']._serialized_start=1542
+  _globals['_PRIORITY']._serialized_end=1657
+  _globals['_AUTHOR']._serialized_start=1659
+  _globals['_AUTHOR']._serialized_end=1731
+  _globals['_CONTACTEVENT']._serialized_start=126
+  _globals['_CONTACTEVENT']._serialized_end=983
+  _globals['_CONTACTRECEIVED']._serialized_start=985
+  _globals['_CONTACTRECEIVED']._serialized_end=1095
+  _globals['_CONTACTREPLIED']._serialized_start=1097
+  _globals['_CONTACTREPLIED']._serialized_end=1156
+  _globals['_CONTACTHELD']._serialized_start=1158
+  _globals['_CONTACTHELD']._serialized_end=1187
+  _globals['_CONTACTRESUMED']._serialized_start=1189
+  _globals['_CONTACTRESUMED']._serialized_end=1205
+  _globals['_CONTACTRESOLVED']._serialized_start=1207
+  _globals['_CONTACTRESOLVED']._serialized_end=1224
+  _globals['_CONTACTREOPENED']._serialized_start=1226
+  _globals['_CONTACTREOPENED']._serialized_end=1243
+  _globals['_CONTACTCLOSED']._serialized_start=1245
+  _globals['_CONTACTCLOSED']._serialized_end=1260
+  _globals['_CONTACTCUSTOMERWROTE']._serialized_start=1262
+  _globals['_CONTACTCUSTOMERWROTE']._serialized_end=1330
+  _globals['_CONTACTUPDATED']._serialized_start=1332
+  _globals['_CONTACTUPDATED']._serialized_end=1395
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from puntual.events.v1 import common_pb2 as _common_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -105,6 +106,7 @@ class ContactEvent(_message.Message):
     CLOSED_FIELD_NUMBER: _builtins.int
     CUSTOMER_WROTE_FIELD_NUMBER: _builtins.int
     UPDATED_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """Unique within `source`; a repeated id is the same event and changes nothing. For another event it is refused, as
     event_id_reused. Ids and source: 255 characters at most.
@@ -150,6 +152,8 @@ class ContactEvent(_message.Message):
     def customer_wrote(self) -> Global___ContactCustomerWrote: ...
     @_builtins.property
     def updated(self) -> Global___ContactUpdated: ...
+    @_builtins.property
+    def heartbeat(self) -> _common_pb2.Heartbeat: ...
     def __init__(
         self,
         *,
@@ -175,12 +179,13 @@ class ContactEvent(_message.Message):
         closed: Global___ContactClosed | None = ...,
         customer_wrote: Global___ContactCustomerWrote | None = ...,
         updated: Global___ContactUpdated | None = ...,
+        heartbeat: _common_pb2.Heartbeat | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "customer_wrote", b"customer_wrote", "event", b"event", "held", b"held", "occurred_at", b"occurred_at", "received", b"received", "reopened", b"reopened", "replied", b"replied", "resolved", b"resolved", "resumed", b"resumed", "updated", b"updated"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "customer_wrote", b"customer_wrote", "event", b"event", "heartbeat", b"heartbeat", "held", b"held", "occurred_at", b"occurred_at", "received", b"received", "reopened", b"reopened", "replied", b"replied", "resolved", b"resolved", "resumed", b"resumed", "updated", b"updated"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "closed", b"closed", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "customer_wrote", b"customer_wrote", "event", b"event", "event_id", b"event_id", "held", b"held", "occurred_at", b"occurred_at", "received", b"received", "reopened", b"reopened", "replied", b"replied", "resolved", b"resolved", "resumed", b"resumed", "sequence", b"sequence", "site", b"site", "source", b"source", "subject_id", b"subject_id", "team", b"team", "updated", b"updated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "closed", b"closed", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "customer_wrote", b"customer_wrote", "event", b"event", "event_id", b"event_id", "heartbeat", b"heartbeat", "held", b"held", "occurred_at", b"occurred_at", "received", b"received", "reopened", b"reopened", "replied", b"replied", "resolved", b"resolved", "resumed", b"resumed", "sequence", b"sequence", "site", b"site", "source", b"source", "subject_id", b"subject_id", "team", b"team", "updated", b"updated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["received", "replied", "held", "resumed", "resolved", "reopened", "closed", "customer_wrote", "updated"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["received", "replied", "held", "resumed", "resolved", "reopened", "closed", "customer_wrote", "updated", "heartbeat"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

@@ -26,29 +26,29 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from puntual.events.v1 import common_pb2 as puntual_dot_events_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#puntual/events/v1/order_event.proto\x12\x11puntual.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1epuntual/events/v1/common.proto\"\xe5\x05\n\nOrderEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63ustomer_id\x18\x04 \x01(\t\x12\x12\n\nsubject_id\x18\x05 \x01(\t\x12\x15\n\rcustomer_name\x18\x06 \x01(\t\x12\x17\n\x0f\x63ustomer_locale\x18\x07 \x01(\t\x12\x1a\n\x12\x63ustomer_time_zone\x18\x08 \x01(\t\x12\x15\n\rcustomer_tier\x18\t \x01(\t\x12\x0c\n\x04site\x18\n \x01(\t\x12\x0c\n\x04team\x18\x0b \x01(\t\x12\x0f\n\x07\x63hannel\x18\x0c \x01(\t\x12\x10\n\x08sequence\x18\r \x01(\x04\x12\x30\n\x06placed\x18\x14 \x01(\x0b\x32\x1e.puntual.events.v1.OrderPlacedH\x00\x12\x34\n\x08promised\x18\x15 \x01(\x0b\x32 .puntual.events.v1.OrderPromisedH\x00\x12<\n\x0crenegotiated\x18\x16 \x01(\x0b\x32$.puntual.events.v1.OrderRenegotiatedH\x00\x12.\n\x05ready\x18\x17 \x01(\x0b\x32\x1d.puntual.events.v1.OrderReadyH\x00\x12=\n\rcustomer_told\x18\x18 \x01(\x0b\x32$.puntual.events.v1.OrderCustomerToldH\x00\x12\x36\n\tdelivered\x18\x19 \x01(\x0b\x32!.puntual.events.v1.OrderDeliveredH\x00\x12\x31\n\tcancelled\x18\x1a \x01(\x0b\x32\x1c.puntual.events.v1.CancelledH\x00\x12\x30\n\x06waived\x18\x1b \x01(\x0b\x32\x1e.puntual.events.v1.OrderWaivedH\x00\x42\x07\n\x05\x65vent\"\r\n\x0bOrderPlaced\"e\n\rOrderPromised\x12/\n\tmilestone\x18\x01 \x01(\x0e\x32\x1c.puntual.events.v1.Milestone\x12#\n\x03\x64ue\x18\x02 \x01(\x0b\x32\x16.puntual.events.v1.Due\"\xc2\x01\n\x11OrderRenegotiated\x12/\n\tmilestone\x18\x01 \x01(\x0e\x32\x1c.puntual.events.v1.Milestone\x12#\n\x03\x64ue\x18\x02 \x01(\x0b\x32\x16.puntual.events.v1.Due\x12*\n\x08\x61sked_by\x18\x03 \x01(\x0e\x32\x18.puntual.events.v1.Party\x12+\n\x07\x63onsent\x18\x04 \x01(\x0e\x32\x1a.puntual.events.v1.Consent\"\x0c\n\nOrderReady\"\x13\n\x11OrderCustomerTold\"2\n\x0eOrderDelivered\x12\x14\n\x07in_full\x18\x01 \x01(\x08H\x00\x88\x01\x01\x42\n\n\x08_in_full\"N\n\x0bOrderWaived\x12/\n\tmilestone\x18\x01 \x01(\x0e\x32\x1c.puntual.events.v1.Milestone\x12\x0e\n\x06reason\x18\x02 \x01(\t*T\n\tMilestone\x12\x19\n\x15MILESTONE_UNSPECIFIED\x10\x00\x12\x13\n\x0fMILESTONE_READY\x10\x01\x12\x17\n\x13MILESTONE_DELIVERED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#puntual/events/v1/order_event.proto\x12\x11puntual.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1epuntual/events/v1/common.proto\"\x98\x06\n\nOrderEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63ustomer_id\x18\x04 \x01(\t\x12\x12\n\nsubject_id\x18\x05 \x01(\t\x12\x15\n\rcustomer_name\x18\x06 \x01(\t\x12\x17\n\x0f\x63ustomer_locale\x18\x07 \x01(\t\x12\x1a\n\x12\x63ustomer_time_zone\x18\x08 \x01(\t\x12\x15\n\rcustomer_tier\x18\t \x01(\t\x12\x0c\n\x04site\x18\n \x01(\t\x12\x0c\n\x04team\x18\x0b \x01(\t\x12\x0f\n\x07\x63hannel\x18\x0c \x01(\t\x12\x10\n\x08sequence\x18\r \x01(\x04\x12\x30\n\x06placed\x18\x14 \x01(\x0b\x32\x1e.puntual.events.v1.OrderPlacedH\x00\x12\x34\n\x08promised\x18\x15 \x01(\x0b\x32 .puntual.events.v1.OrderPromisedH\x00\x12<\n\x0crenegotiated\x18\x16 \x01(\x0b\x32$.puntual.events.v1.OrderRenegotiatedH\x00\x12.\n\x05ready\x18\x17 \x01(\x0b\x32\x1d.puntual.events.v1.OrderReadyH\x00\x12=\n\rcustomer_told\x18\x18 \x01(\x0b\x32$.puntual.events.v1.OrderCustomerToldH\x00\x12\x36\n\tdelivered\x18\x19 \x01(\x0b\x32!.puntual.events.v1.OrderDeliveredH\x00\x12\x31\n\tcancelled\x18\x1a \x01(\x0b\x32\x1c.puntual.events.v1.CancelledH\x00\x12\x30\n\x06waived\x18\x1b \x01(\x0b\x32\x1e.puntual.events.v1.OrderWaivedH\x00\x12\x31\n\theartbeat\x18( \x01(\x0b\x32\x1c.puntual.events.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"\r\n\x0bOrderPlaced\"e\n\rOrderPromised\x12/\n\tmilestone\x18\x01 \x01(\x0e\x32\x1c.puntual.events.v1.Milestone\x12#\n\x03\x64ue\x18\x02 \x01(\x0b\x32\x16.puntual.events.v1.Due\"\xc2\x01\n\x11OrderRenegotiated\x12/\n\tmilestone\x18\x01 \x01(\x0e\x32\x1c.puntual.events.v1.Milestone\x12#\n\x03\x64ue\x18\x02 \x01(\x0b\x32\x16.puntual.events.v1.Due\x12*\n\x08\x61sked_by\x18\x03 \x01(\x0e\x32\x18.puntual.events.v1.Party\x12+\n\x07\x63onsent\x18\x04 \x01(\x0e\x32\x1a.puntual.events.v1.Consent\"\x0c\n\nOrderReady\"\x13\n\x11OrderCustomerTold\"2\n\x0eOrderDelivered\x12\x14\n\x07in_full\x18\x01 \x01(\x08H\x00\x88\x01\x01\x42\n\n\x08_in_full\"N\n\x0bOrderWaived\x12/\n\tmilestone\x18\x01 \x01(\x0e\x32\x1c.puntual.events.v1.Milestone\x12\x0e\n\x06reason\x18\x02 \x01(\t*T\n\tMilestone\x12\x19\n\x15MILESTONE_UNSPECIFIED\x10\x00\x12\x13\n\x0fMILESTONE_READY\x10\x01\x12\x17\n\x13MILESTONE_DELIVERED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'puntual.events.v1.order_event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MILESTONE']._serialized_start=1349
-  _globals['_MILESTONE']._serialized_end=1433
+  _globals['_MILESTONE']._serialized_start=1400
+  _globals['_MILESTONE']._serialized_end=1484
   _globals['_ORDEREVENT']._serialized_start=124
-  _globals['_ORDEREVENT']._serialized_end=865
-  _globals['_ORDERPLACED']._serialized_start=867
-  _globals['_ORDERPLACED']._serialized_end=880
-  _globals['_ORDERPROMISED']._serialized_start=882
-  _globals['_ORDERPROMISED']._serialized_end=983
-  _globals['_ORDERRENEGOTIATED']._serialized_start=986
-  _globals['_ORDERRENEGOTIATED']._serialized_end=1180
-  _globals['_ORDERREADY']._serialized_start=1182
-  _globals['_ORDERREADY']._serialized_end=1194
-  _globals['_ORDERCUSTOMERTOLD']._serialized_start=1196
-  _globals['_ORDERCUSTOMERTOLD']._serialized_end=1215
-  _globals['_ORDERDELIVERED']._serialized_start=1217
-  _globals['_ORDERDELIVERED']._serialized_end=1267
-  _globals['_ORDERWAIVED']._serialized_start=1269
-  _globals['_ORDERWAIVED']._serialized_end=1347
+  _globals['_ORDEREVENT']._serialized_end=916
+  _globals['_ORDERPLACED']._serialized_start=918
+  _globals['_ORDERPLACED']._serialized_end=931
+  _globals['_ORDERPROMISED']._serialized_start=933
+  _globals['_ORDERPROMISED']._serialized_end=1034
+  _globals['_ORDERRENEGOTIATED']._serialized_start=1037
+  _globals['_ORDERRENEGOTIATED']._serialized_end=1231
+  _globals['_ORDERREADY']._serialized_start=1233
+  _globals['_ORDERREADY']._serialized_end=1245
+  _globals['_ORDERCUSTOMERTOLD']._serialized_start=1247
+  _globals['_ORDERCUSTOMERTOLD']._serialized_end=1266
+  _globals['_ORDERDELIVERED']._serialized_start=1268
+  _globals['_ORDERDELIVERED']._serialized_end=1318
+  _globals['_ORDERWAIVED']._serialized_start=1320
+  _globals['_ORDERWAIVED']._serialized_end=1398
 # @@protoc_insertion_point(module_scope)

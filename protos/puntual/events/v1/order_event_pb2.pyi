@@ -64,6 +64,7 @@ class OrderEvent(_message.Message):
     DELIVERED_FIELD_NUMBER: _builtins.int
     CANCELLED_FIELD_NUMBER: _builtins.int
     WAIVED_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """Unique within `source`; a repeated id is the same event and changes nothing. For another event it is refused, as
     event_id_reused. Ids and source: 255 characters at most.
@@ -107,6 +108,8 @@ class OrderEvent(_message.Message):
     def cancelled(self) -> _common_pb2.Cancelled: ...
     @_builtins.property
     def waived(self) -> Global___OrderWaived: ...
+    @_builtins.property
+    def heartbeat(self) -> _common_pb2.Heartbeat: ...
     def __init__(
         self,
         *,
@@ -131,12 +134,13 @@ class OrderEvent(_message.Message):
         delivered: Global___OrderDelivered | None = ...,
         cancelled: _common_pb2.Cancelled | None = ...,
         waived: Global___OrderWaived | None = ...,
+        heartbeat: _common_pb2.Heartbeat | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "customer_told", b"customer_told", "delivered", b"delivered", "event", b"event", "occurred_at", b"occurred_at", "placed", b"placed", "promised", b"promised", "ready", b"ready", "renegotiated", b"renegotiated", "waived", b"waived"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "customer_told", b"customer_told", "delivered", b"delivered", "event", b"event", "heartbeat", b"heartbeat", "occurred_at", b"occurred_at", "placed", b"placed", "promised", b"promised", "ready", b"ready", "renegotiated", b"renegotiated", "waived", b"waived"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "channel", b"channel", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "customer_told", b"customer_told", "delivered", b"delivered", "event", b"event", "event_id", b"event_id", "occurred_at", b"occurred_at", "placed", b"placed", "promised", b"promised", "ready", b"ready", "renegotiated", b"renegotiated", "sequence", b"sequence", "site", b"site", "source", b"source", "subject_id", b"subject_id", "team", b"team", "waived", b"waived"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "channel", b"channel", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "customer_told", b"customer_told", "delivered", b"delivered", "event", b"event", "event_id", b"event_id", "heartbeat", b"heartbeat", "occurred_at", b"occurred_at", "placed", b"placed", "promised", b"promised", "ready", b"ready", "renegotiated", b"renegotiated", "sequence", b"sequence", "site", b"site", "source", b"source", "subject_id", b"subject_id", "team", b"team", "waived", b"waived"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["placed", "promised", "renegotiated", "ready", "customer_told", "delivered", "cancelled", "waived"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["placed", "promised", "renegotiated", "ready", "customer_told", "delivered", "cancelled", "waived", "heartbeat"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

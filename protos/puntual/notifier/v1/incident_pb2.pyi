@@ -432,7 +432,7 @@ Global___Answered: _TypeAlias = Answered  # noqa: Y015
 
 @_typing.final
 class Item(_message.Message):
-    """One promise or clock, as far as its receivers are concerned."""
+    """One promise or clock, or a source that has fallen silent, as far as its receivers are concerned."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -463,12 +463,15 @@ class Item(_message.Message):
     FLIPPED_AT_FIELD_NUMBER: _builtins.int
     RISES_FIELD_NUMBER: _builtins.int
     BREACHES_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    UNHEARD_FIELD_NUMBER: _builtins.int
+    UNHEARD_SINCE_FIELD_NUMBER: _builtins.int
     record_id: _builtins.str
-    """promise_id or clock_id."""
+    """promise_id or clock_id; of a source "~shop/source_silent/shop"."""
     service: _builtins.str
-    """"promises" or "sla"."""
+    """"promises", "sla" or "sources"."""
     kind: _builtins.str
-    """For example "order_ready", "first_reply"."""
+    """For example "order_ready", "first_reply", "source_silent"."""
     customer_id: _builtins.str
     subject_id: _builtins.str
     standing: Global___Standing.ValueType
@@ -494,6 +497,10 @@ class Item(_message.Message):
     """Which broken promise to its customer it was of late, where those were too many; 0: they were not. Absent: nobody
     counted, or it is not known any more.
     """
+    waiting: _builtins.int
+    """Of a silent source (service "sources"): how many breaches are not told because nothing is heard of it."""
+    unheard: _builtins.str
+    """Broken is told although the source that could say otherwise is not heard: which, and since when."""
     @_builtins.property
     def told(self) -> _containers.RepeatedCompositeFieldContainer[Global___Told]:
         """Which targets believe it is at risk or broken, ordered by target. Empty: nobody was told, or all know it is over."""
@@ -518,6 +525,8 @@ class Item(_message.Message):
         first has come.
         """
 
+    @_builtins.property
+    def unheard_since(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -548,10 +557,13 @@ class Item(_message.Message):
         flipped_at: _timestamp_pb2.Timestamp | None = ...,
         rises: _abc.Iterable[Global___Rise] | None = ...,
         breaches: _builtins.int | None = ...,
+        waiting: _builtins.int = ...,
+        unheard: _builtins.str = ...,
+        unheard_since: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_breaches", b"_breaches", "announced_at", b"announced_at", "breaches", b"breaches", "due_at", b"due_at", "flipped_at", b"flipped_at", "original_due_at", b"original_due_at", "since", b"since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_breaches", b"_breaches", "announced_at", b"announced_at", "breaches", b"breaches", "due_at", b"due_at", "flipped_at", b"flipped_at", "original_due_at", b"original_due_at", "since", b"since", "unheard_since", b"unheard_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_breaches", b"_breaches", "announced_at", b"announced_at", "breaches", b"breaches", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "cycle", b"cycle", "due_at", b"due_at", "flipped_at", b"flipped_at", "flips", b"flips", "follow_up", b"follow_up", "handling", b"handling", "kind", b"kind", "offset", b"offset", "original_due_at", b"original_due_at", "reason", b"reason", "record_id", b"record_id", "rises", b"rises", "service", b"service", "severity", b"severity", "since", b"since", "site", b"site", "standing", b"standing", "subject_id", b"subject_id", "team", b"team", "told", b"told"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_breaches", b"_breaches", "announced_at", b"announced_at", "breaches", b"breaches", "customer_id", b"customer_id", "customer_locale", b"customer_locale", "customer_name", b"customer_name", "customer_tier", b"customer_tier", "customer_time_zone", b"customer_time_zone", "cycle", b"cycle", "due_at", b"due_at", "flipped_at", b"flipped_at", "flips", b"flips", "follow_up", b"follow_up", "handling", b"handling", "kind", b"kind", "offset", b"offset", "original_due_at", b"original_due_at", "reason", b"reason", "record_id", b"record_id", "rises", b"rises", "service", b"service", "severity", b"severity", "since", b"since", "site", b"site", "standing", b"standing", "subject_id", b"subject_id", "team", b"team", "told", b"told", "unheard", b"unheard", "unheard_since", b"unheard_since", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__breaches: _TypeAlias = _typing.Literal["breaches"]  # noqa: Y015
     _WhichOneofArgType__breaches: _TypeAlias = _typing.Literal["_breaches", b"_breaches"]  # noqa: Y015

@@ -79,6 +79,7 @@ chaos: .venv/dev  ## faults of every kind, each judged by one oracle, on real Ka
 proof: .venv/dev  ## what takes hours: long freezes, many runs under faults and at crash points, a wide search
 	$(BIN)/pytest --freeze 150 tests/integration/shared/test_publisher.py
 	$(BIN)/pytest --freeze 600 tests/integration/shared/test_publisher.py
+	$(BIN)/pytest --fuzz-seconds 1800 --fuzz-seed 1 tests/fuzz
 	for run in 1 2 3 4 5 6 7 8 9 10; do \
 	    $(BIN)/pytest --hypothesis-profile=search tests/unit --quiet || exit; done
 	$(BIN)/python -m tests.chaos --count 200

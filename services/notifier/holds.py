@@ -20,7 +20,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from services.notifier.items import AT_ONCE, NONE, TROUBLE, Details, Item, Severity, identity
-from services.notifier.routing import CLOSED, LABELS, Match, matches
+from services.notifier.routing import CLOSED, LABELS, OF_ITS_WORD, Match, matches
 from services.shared.instant import SECOND, Instant, format_instant, micros
 from services.shared.working_time import WorkingTime
 
@@ -242,7 +242,7 @@ def conditions(pairs: Iterable[tuple[str, str]]) -> Match:
 
 def too_wide(match: Match) -> str:
     """What is wrong with the conditions of what holds news back, and how to put it right; empty: nothing."""
-    if any(label not in CLOSED or not CLOSED[label] <= values for label, values in match.items()):
+    if any(label not in OF_ITS_WORD or not OF_ITS_WORD[label] <= values for label, values in match.items()):
         return ""
     return "matches everything, so that nobody would be told of anything; narrow it, for example to one site"
 

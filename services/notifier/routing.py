@@ -51,6 +51,8 @@ CLOSED: Mapping[str, frozenset[str]] = {
     "severity": frozenset(severity.name.lower() for severity in Severity if severity),
     "repeated": frozenset({"yes", "no"}),
 }
+#: The same of what is about the company's word. That a source is silent is news, too, but nothing that was promised.
+OF_ITS_WORD: Mapping[str, frozenset[str]] = {**CLOSED, "service": frozenset({"promises", "sla"})}
 #: What severity can depend on, routes can match, and groups can be formed by.
 SEVERITY_LABELS = frozenset(LABELS) - {"severity"}
 ROUTE_LABELS = frozenset(LABELS) - {"standing", "reason", "customer"}

@@ -13,7 +13,7 @@ from operator import or_
 from typing import NamedTuple
 
 from services.notifier.holds import Silence
-from services.notifier.routing import CLOSED, Match
+from services.notifier.routing import OF_ITS_WORD, Match
 
 #: What is wrong with a silence that does not count.
 NOTHING_LEFT = (
@@ -32,15 +32,16 @@ class Counted(NamedTuple):
 
 
 class Union:
-    """Judges silences together. `kinds`: of each service, all that there are."""
+    """Judges silences together. `kinds`: of each service, all that there are; only what is about its word counts."""
 
     def __init__(self, kinds: Mapping[str, Collection[str]]) -> None:
-        places = [{"service": service, "kind": kind} for service, some in kinds.items() for kind in some]
-        others = sorted(CLOSED.keys() - {"service"})
+        services = OF_ITS_WORD["service"]
+        places = [{"service": service, "kind": kind} for service in sorted(services) for kind in kinds[service]]
+        others = sorted(OF_ITS_WORD.keys() - {"service"})
         self._cells = [
             {**place, **dict(zip(others, values, strict=True))}
             for place in places
-            for values in product(*(sorted(CLOSED[label]) for label in others))
+            for values in product(*(sorted(OF_ITS_WORD[label]) for label in others))
         ]
         self._all = (1 << len(self._cells)) - 1
 

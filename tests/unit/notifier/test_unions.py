@@ -6,10 +6,10 @@ from itertools import permutations
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from services.notifier.holds import LONGEST_OF_ALL, Holds, Silence
+from services.notifier.holds import LONGEST_OF_ALL, Holds, Silence, too_wide
 from services.notifier.items import Details, Severity, Standing
 from services.notifier.reach_codec import KINDS
-from services.notifier.routing import CLOSED
+from services.notifier.routing import CLOSED, OF_ITS_WORD
 from services.notifier.silences_log import SilencesLog, pack_silence, problem_of
 from services.notifier.unions import AGAIN, NOTHING_LEFT, Union
 from services.shared.instant import Instant
@@ -79,9 +79,19 @@ def test_an_instant_in_which_all_last_is_enough() -> None:
     assert refused(*met, silence("c", 31, 40, severity="critical")) == []
 
 
+def test_that_sources_are_silent_is_nothing_that_was_promised() -> None:
+    """News of them can be silenced alone, and does not make up for all that was."""
+    assert refused(silence("a", service="sources")) == []
+    assert refused(silence("a", service="promises sources"), silence("b", service="sla")) == ["b"]
+    assert "nobody would be told" in too_wide(match(service="promises sla"))
+    assert not too_wide(match(service="promises sources"))
+
+
 def test_even_one_silence_can_be_for_all_there_is() -> None:
     """By the kinds that there are."""
-    assert refused(silence("a", kind=" ".join(kind for some in KINDS.values() for kind in some))) == ["a"]
+    assert refused(
+        silence("a", kind=" ".join(kind for service in OF_ITS_WORD["service"] for kind in KINDS[service]))
+    ) == ["a"]
 
 
 def test_everything_is_silenced_once_at_a_time() -> None:
@@ -134,8 +144,8 @@ def test_whatever_is_silenced_something_is_told(silences: list[Silence]) -> None
     holds.follow(UNION.count(named).counting, Instant(0))
     items = [
         an_item()._replace(service=service, kind=kind, standing=standing, severity=severity)
-        for service, kinds in KINDS.items()
-        for kind in kinds
+        for service in OF_ITS_WORD["service"]
+        for kind in KINDS[service]
         for standing in (Standing.AT_RISK, Standing.BROKEN)
         for severity in Severity
         if severity

@@ -60,7 +60,7 @@ again, and nothing is lost.
 {EXIT_CODES}
 
 \b
-Example, after `sla` ended three times at the same place:
+Examples:
   puntual skip puntual.orders.v1 3 48211 --service sla --reason "ends the worker, see ticket 4711\"""",
 )
 @click.argument("topic")

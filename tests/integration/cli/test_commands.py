@@ -349,7 +349,9 @@ def test_topics_are_created_shown_and_checked(kafka: str, prefix: str) -> None:
     assert "missing" in run("topics", *where).stdout
     assert f"created {prefix}orders.v1" in run("topics", "--create", *where).stderr
     checked = run("topics", "--check", "--json", *where)
-    assert (checked.exit_code, json.loads(checked.stdout)) == (0, {"missing": [], "differences": []})
+    report = json.loads(checked.stdout)
+    assert (checked.exit_code, report["missing"], report["differences"]) == (0, [], [])
+    assert set(report["single_replica"]) == {topic.under(prefix) for topic in TOPICS}
     differing = run("topics", "--check", *where[:-1], "3")
     assert differing.exit_code == 1
     assert f"{prefix}orders.v1: partitions is 2, expected 3." in differing.stderr
@@ -499,6 +501,8 @@ def history(tmp_path: Path) -> tuple[str, ...]:
 #: Each with what it needs beside.
 COMMANDS_ON_KAFKA: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("up", "publish", "replay", "watch", "topics", "dead-letters list", "dead-letters replay"), ()),
+    "sources": (),
+    "skip": ("puntual.orders.v1", "0", "1", "--service", "sla", "--reason", "ends the worker"),
     "standards publish": (str(BUILT_IN),),
     "standards list": (),
     "incidents list": (),
@@ -703,5 +707,5 @@ def test_topics_that_do_not_exist_are_named(kafka: str, prefix: str) -> None:
 def test_every_command_helps(command: str) -> None:
     """With what it does, examples and exit codes."""
     text = run(*command.split(), "--help").stdout
-    assert re.search(r"Exit codes:\s+0 +(done|judged)", text)
+    assert re.search(r"Exit codes:\s+0 +(done|judged|all are heard)", text)
     assert f"puntual {command}" in text.partition("Examples:")[2] or not command

@@ -83,12 +83,17 @@ class Case:
     def stated(self) -> Sequence[Known]:
         """With each fact that states anything, all that is stated by then: field by field the last that is there."""
         found: list[Known] = []
+        # Facts state the same few things again and again, and to put two together takes longer than to look that up.
+        made: dict[tuple[Stated, ...], tuple[Stated, Stated]] = {}
         context, case = last = NO_CONTEXT, NO_CONTEXT
         for fact in self.facts:
             said = fact.context, fact.case
             if said != last and any(said):
                 last = said
-                context, case = restated(context, fact.context), restated(case, fact.case)
+                pair = context, fact.context, case, fact.case
+                if pair not in made:
+                    made[pair] = restated(context, fact.context), restated(case, fact.case)
+                context, case = made[pair]
                 found.append(Known(fact.occurred_at, context, case))
         return found
 

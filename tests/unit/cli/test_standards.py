@@ -129,7 +129,9 @@ def test_closing_days_are_printed_as_the_document_has_them(tmp_path: Path) -> No
     assert result.exit_code == 0
     assert result.stdout.splitlines()[:2] == ["    closed:", '      2026-06-06: "Founders\' day"']
     assert run("import-calendar", file, "--years", "soon").exit_code == 1
-    assert "has no whole days in 1990 to 1990" in run("import-calendar", file, "--years", "1990").stderr
+    assert "has no whole days in 2010 to 2010" in run("import-calendar", file, "--years", "2010").stderr
+    for years in ("1990", "2026-99999", "2027-2026"):
+        assert "write years from 2000 to 2199" in run("import-calendar", file, "--years", years).stderr
 
 
 def test_a_backtest_tells_what_would_end_otherwise(past: Path, documents: tuple[Path, Path], tmp_path: Path) -> None:

@@ -86,9 +86,9 @@ def adapt(fetcher: Any) -> Fetched:  # noqa: ANN401 - aiokafka's own
 def guard(consumer: Any) -> None:  # noqa: ANN401 - aiokafka's own
     """Let a consumer that has started, but not fetched yet, bring only what was committed and can be read.
 
-    The rest is left out, and said.
+    The rest is left out, and said. It takes its time where there is nothing.
     """
-    _adapt(consumer._fetcher, consumer._fetcher._proc_fetch_request, Shared(), _get_readable)  # noqa: SLF001
+    _adapt(consumer._fetcher, paced(consumer._fetcher._proc_fetch_request), Shared(), _get_readable)  # noqa: SLF001
 
 
 def _adapt(fetcher: Any, fetch: Fetch, shared: "Shared", getall: GetAll) -> None:  # noqa: ANN401

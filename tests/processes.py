@@ -160,7 +160,8 @@ class ServiceProcess:
 
     def _end(self, number: int) -> int:
         assert self._process is not None
-        os.kill(self._worker(self._process.pid), number)
+        if self._process.poll() is None:
+            os.kill(self._worker(self._process.pid), number)
         return self._process.wait(40)
 
     def __enter__(self) -> Self:

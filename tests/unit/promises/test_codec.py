@@ -21,7 +21,7 @@ from services.promises.rules import read_rules
 from services.shared.engine.machine import Step
 from services.shared.engine.store import PartitionStore
 from services.shared.envelope import Limits
-from services.shared.errors import DeadLetterReason, NewerVersion, Unusable
+from services.shared.errors import AbsurdTime, DeadLetterReason, NewerVersion, Unusable
 from services.shared.facts import Context
 from services.shared.instant import Instant, parse_instant
 from services.shared.partitioner import partition_of
@@ -348,7 +348,7 @@ def by_protobuf(value: bytes) -> Promise | None:
     """The record; None where that is none. A field that nobody knows leaves it to protobuf, in compiled code too."""
     try:
         return codec._unpacked(chunk(99, b"") + value)  # noqa: SLF001
-    except DecodeError:
+    except (DecodeError, AbsurdTime):
         return None
 
 

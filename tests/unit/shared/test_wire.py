@@ -16,6 +16,7 @@ from librt.strings import BytesWriter
 
 from services.shared import wire
 from services.shared.clock import from_timestamp, set_timestamp
+from services.shared.errors import AbsurdTime
 from services.shared.instant import LAST_SECOND, SECOND, Instant
 from services.shared.wire import (
     NotPlain,
@@ -197,7 +198,7 @@ def by_protobuf(data: bytes) -> Said | None:
     """What is said there; None where that is no message."""
     try:
         return said(MESSAGE.FromString(data))
-    except DecodeError:
+    except (DecodeError, AbsurdTime):
         return None
 
 

@@ -17,7 +17,7 @@ from puntual.sla.v1 import clock_pb2 as pb
 from services.shared.engine.machine import Step
 from services.shared.engine.store import PartitionStore
 from services.shared.envelope import Limits
-from services.shared.errors import DeadLetterReason, Unusable
+from services.shared.errors import AbsurdTime, DeadLetterReason, Unusable
 from services.shared.facts import Context
 from services.shared.instant import Instant, parse_instant
 from services.shared.partitioner import partition_of
@@ -397,7 +397,7 @@ def by_protobuf(value: bytes) -> Clock | None:
     """The record; None where that is none. A field that nobody knows leaves it to protobuf, in compiled code too."""
     try:
         return codec._unpacked(chunk(99, b"") + value)  # noqa: SLF001
-    except DecodeError:
+    except (DecodeError, AbsurdTime):
         return None
 
 

@@ -127,8 +127,15 @@ class _Honest:
         if any(self._machine.home(key, PARTITIONS) != entry.partition for key, _ in found if self._machine.home):
             self._refuse(entry, DeadLetterReason.MISPLACED)
             return
+        again = False
         for key, fact in found:
-            self._write(key, self._machine.fold(key, self._table.get(key), [fact]))
+            old = self._table.get(key)
+            new = self._machine.fold(key, old, [fact])
+            assert self._machine.reuse is not None
+            again |= self._machine.reuse(old, new, [fact]) is not None
+            self._write(key, new)
+        if again:
+            self._refuse(entry, DeadLetterReason.EVENT_ID_REUSED)
 
     def sweep(self, until: int) -> None:
         """Announce everything that comes due by then, each at its time."""

@@ -4,9 +4,10 @@ It shares the protobuf classes with the services, and no line of code with the e
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import unified_diff
+from typing import Any
 from urllib.parse import unquote
 
 from tests.chaos.chain import Chain, Circumstances, Told
@@ -30,6 +31,10 @@ class Published:
     told: defaultdict[bytes, list[Told]] = field(default_factory=lambda: defaultdict(list))
     #: The unusable messages, by where they stand, each with the reason.
     refused: dict[_Place, tuple[Entry, str]] = field(default_factory=dict)
+    #: By record and id: the messages that give it to an event, by what they say.
+    said: defaultdict[tuple[bytes, str, str], defaultdict[Any, dict[_Place, Entry]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(dict))
+    )
 
     @classmethod
     def of(cls, judge: Judge, inputs: Mapping[str, Iterable[Entry]], partitions: int) -> "Published":
@@ -41,9 +46,16 @@ class Published:
                 try:
                     for key, said in judge.facts_of(name, entry, partitions):
                         all_of_it.told[key].append(Told(entry.at, said))
+                        all_of_it.said[key, said.source, said.event_id][said][_place(entry)] = entry
                 except Refused as refused:
                     all_of_it.refused[_place(entry)] = entry, str(refused)
         return all_of_it
+
+    def reused(self) -> Iterator[Mapping[_Place, Entry]]:
+        """Of each id that was given to different events, the messages: whichever came second is set aside."""
+        for ways in self.said.values():
+            if len(ways) > 1:
+                yield {place: entry for places in ways.values() for place, entry in places.items()}
 
     def expected(self, now: int) -> Mapping[bytes, bytes]:
         """The table of records as of an instant."""
@@ -67,7 +79,12 @@ def is_complete(
     expected: Mapping[bytes, bytes], published: Published, records: Iterable[Entry], dead: Iterable[Entry]
 ) -> bool:
     """Whether all that must come is there."""
-    return table_of(records) == expected and published.refused.keys() <= {_origin(letter) for letter in dead}
+    aside = {_origin(letter) for letter in dead}
+    return (
+        table_of(records) == expected
+        and published.refused.keys() <= aside
+        and all(not aside.isdisjoint(places) for places in published.reused())
+    )
 
 
 def examine(
@@ -84,7 +101,7 @@ def examine(
             report.findings.append(Finding("wrong", key.decode(), f"written to partition {entry.partition}"))
     for key, told in published.told.items():
         Chain(published.judge, key, told, chains[key], run, report).check()
-    _check_dead_letters(published.refused, dead, report)
+    _check_dead_letters(published, dead, report)
     return report
 
 
@@ -104,20 +121,28 @@ def _difference(judge: Judge, expected: bytes, found: bytes) -> str:
     return f"not the final record: {' '.join(lines)}"
 
 
-def _check_dead_letters(refused: Mapping[_Place, tuple[Entry, str]], dead: Iterable[Entry], report: Report) -> None:
-    missing = set(refused)
+def _check_dead_letters(published: Published, dead: Iterable[Entry], report: Report) -> None:
+    refused, aside = published.refused, set[_Place]()
+    groups = list(published.reused())
+    reused = {place: (entry, "event_id_reused") for places in groups for place, entry in places.items()}
     for letter in dead:
         report.dead_letters += 1
         place = _origin(letter)
-        report.repeated_dead_letters += place in refused and place not in missing
-        missing.discard(place)
-        message, reason = refused.get(place, (None, ""))
-        if message is None:
+        report.repeated_dead_letters += place in aside
+        aside.add(place)
+        expected = refused.get(place) or reused.get(place)
+        if expected is None:
             report.findings.append(Finding("wrong", str(place), f"put aside as {letter.header('reason')}, but usable"))
-        elif wrong := _letter_problem(message, reason, letter):
+        elif wrong := _letter_problem(*expected, letter):
             report.findings.append(Finding("wrong", str(place), wrong))
     report.findings += [
-        Finding("lost", str(place), f"{refused[place][1]}, but no dead letter") for place in sorted(missing)
+        Finding("lost", str(place), f"{refused[place][1]}, but no dead letter")
+        for place in sorted(refused.keys() - aside)
+    ]
+    report.findings += [
+        Finding("lost", str(min(places)), "its id was used again, but no dead letter")
+        for places in groups
+        if aside.isdisjoint(places)
     ]
 
 

@@ -176,9 +176,13 @@ class Keeper(Generic[R, F]):
             except Exception as error:  # noqa: BLE001 - what it says may hang on the time
                 problem = error
             if problem:
+                letter = self._dead_letters.refuse(origin, message, problem, self._meter)
                 if isinstance(problem, Reused):
                     self._meter.reused(problem.source)
-                batch.writes.append(self._dead_letters.refuse(origin, message, problem, self._meter))
+                    # Once the record is written it may not show any more that there was another: the letter goes ahead.
+                    batch.ahead.append(letter)
+                else:
+                    batch.writes.append(letter)
                 count += 1
         return count
 
@@ -206,7 +210,7 @@ class _Batch(Generic[R, F]):
         self._now = now
         self._announced_at = ("announced-at", format_instant(now).encode())
         self.writes: list[Write] = []
-        self._ahead: list[Write] = []
+        self.ahead: list[Write] = []
         #: What is measured once for the batch: how many records went from which labels to which, and by what.
         self._steps: defaultdict[tuple[Labels | None, Labels | None, bytes], int] = defaultdict(int)
         self._settled: defaultdict[Labels, list[float]] = defaultdict(list)
@@ -337,7 +341,7 @@ class _Batch(Generic[R, F]):
     def _commit(self, key: bytes, change: "_Change") -> None:
         """Keep what was prepared. Nothing here depends on what a message or a record holds."""
         step, write, data, deadline, entries = change
-        self._ahead += entries
+        self.ahead += entries
         if step is None or write is None:
             return
         store = self._store
@@ -360,7 +364,7 @@ class _Batch(Generic[R, F]):
     def result(self, event_time: Instant | None, looked: int = 0) -> Result:
         """All of it, measured."""
         self._measure()
-        return Result(self.writes, event_time, looked, self._ahead)
+        return Result(self.writes, event_time, looked, self.ahead)
 
     def _measure(self) -> None:
         meter, counts = self._meter, self._store.counts

@@ -39,7 +39,7 @@ def process(keeper: "Keeper[Any, Any]", *messages: FakeMessage) -> Result:
 
 def refused(result: Result) -> dict[int, str]:
     """Offset → reason."""
-    letters = [dict(write.headers) for write in result.writes if write.topic == "dead"]
+    letters = [dict(write.headers) for write in result.ahead if write.topic == "dead"]
     return {int(letter["offset"]): letter["reason"].decode() for letter in letters}
 
 
@@ -52,7 +52,7 @@ def test_an_order_number_for_an_id_is_refused_at_its_second_event() -> None:
     assert refused(result) == {1: "event_id_reused"}
     assert (tally.reusing, tally.refused) == ({"till": 1}, {"event_id_reused": 1})
     assert tally.outcomes == {"used": 1, "dead": 1}
-    (letter,) = (write for write in result.writes if write.topic == "dead")
+    (letter,) = (write for write in result.ahead if write.topic == "dead")
     assert b"give each event an id of its own" in dict(letter.headers)["detail"]
     assert b"o-9" not in dict(letter.headers)["detail"]
 

@@ -12,7 +12,7 @@ A word given again is a word: what is promised after the promise had ended begin
 the one before stays. `words` says which facts are of which.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Final
 
@@ -59,8 +59,8 @@ def fold(old: Promise, facts: Sequence[Fact], rules: Rules) -> Promise:
     if merged == old.facts:
         return old
     new = judge(_identity(old), merged, rules, _implied_now(old))
-    if new.reason == _DUE_PASSED != old.reason or new.earlier:
-        return _left_to_the_clock(old, new)
+    if new.reason == _DUE_PASSED != old.reason or new.earlier or old.earlier:
+        return _as_time_told(old, new)
     return new
 
 
@@ -235,32 +235,46 @@ def _implied(one: Promise | Cycle) -> Instant:
     return one.warn_at if one.state == _AT_RISK else _LONG_AGO
 
 
-def _left_to_the_clock(old: Promise, new: Promise) -> Promise:
-    """The record without a break by time that more facts have brought about.
+def _as_time_told(old: Promise, new: Promise) -> Promise:
+    """The record with no more said of any cycle because time passed than was said of it before.
 
-    They put a word into the past. Its fulfilment may be unread: `due` decides, once all is read.
+    More facts may put a word into the past, and what keeps it may be unread: `due` decides, once all is read.
     """
-    before = cycles_of(old)
-    said = {each.breach_at for each in before if each.reason == _DUE_PASSED}
+    told = _told(cycles_of(old), cycles_of(new))
     earlier = list(new.earlier)
     for index, past in enumerate(earlier):
-        if _is_news(past, index, before, said):
-            earlier[index] = replace(past, state=_waiting(past), reason=0, settled_at=NONE)
-    if _is_news(new, len(earlier), before, said):
-        return replace(new, state=_waiting(new), reason=0, settled_at=NONE, earlier=tuple(earlier))
+        if _told_by_time(past) > told.get(past.breach_at, _OPEN):
+            earlier[index] = replace(past, state=_waiting(past, told), reason=0, settled_at=NONE)
+    if _told_by_time(new) > told.get(new.breach_at, _OPEN):
+        return replace(new, state=_waiting(new, told), reason=0, settled_at=NONE, earlier=tuple(earlier))
     return replace(new, earlier=tuple(earlier))
 
 
-def _is_news(one: Promise | Cycle, index: int, before: Sequence[Promise | Cycle], said: Container[Instant]) -> bool:
-    """Whether nobody has said yet that time broke this one."""
-    if one.reason != _DUE_PASSED or one.breach_at in said:
-        return False
-    return index >= len(before) or before[index].reason != _DUE_PASSED
+def _told(before: Sequence[Promise | Cycle], after: Sequence[Promise | Cycle]) -> dict[Instant, int]:
+    """When a cycle breaks → what was told of it because time passed.
+
+    A cycle is known by its time or, where no other has that time now, by its place.
+    """
+    times = {each.breach_at for each in after}
+    told = dict[Instant, int]()
+    for index, was in enumerate(before):
+        at = was.breach_at
+        if at not in times and index < len(after):
+            at = after[index].breach_at
+        told[at] = max(told.get(at, _OPEN), _told_by_time(was))
+    return told
 
 
-def _waiting(one: Promise | Cycle) -> int:
-    """How it stands at the last instant of its grace."""
-    return _AT_RISK if one.warn_at else _OPEN
+def _waiting(one: Promise | Cycle, told: Mapping[Instant, int]) -> int:
+    """How it stands until the clock says more."""
+    return told.get(one.breach_at, _OPEN) if one.warn_at else _OPEN
+
+
+def _told_by_time(one: Promise | Cycle) -> int:
+    """What it is because time passed: AT_RISK or BROKEN, the greater; OPEN: it is not."""
+    if one.reason == _DUE_PASSED:
+        return _BROKEN
+    return _AT_RISK if one.state == _AT_RISK else _OPEN
 
 
 def _forget_at(promise: Promise, rules: Rules) -> Instant | None:

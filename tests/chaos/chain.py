@@ -1,6 +1,6 @@
 """The writes of one record in their order: whether each follows from the last, and was right when it was said."""
 
-from collections.abc import Iterator, Sequence, Set as AbstractSet
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -73,7 +73,7 @@ class Chain:
                 self._check_step(old, new)
         self._check_repetition()
         for stage in self._stages():
-            stood = any(write.account.place == stage.place for write in self._writes)
+            stood = any(stage.claim in write.account.claims for write in self._writes)
             if stage.end - stage.start > self._run.patience and not stood:
                 self._find("lost", f"{stage.name} was never announced for {stage.due}", None)
 
@@ -102,7 +102,7 @@ class Chain:
         if old and old.entry.value == entry.value:
             self._find("double", f"written again as it was, as {new.transition!r}", entry)
             return
-        if entry.value not in self._judge.possible(self._key, now.said, now.moment, new.announced_at):
+        if entry.value not in self._judge.possible(self._key, now.said, now, new.announced_at):
             self._find("wrong", "the record is not what its own facts come to", entry)
         known = {told.said for told in self._told if told.at <= new.announced_at}
         if now.said - known:
@@ -111,8 +111,8 @@ class Chain:
             self._find("lost", f"overwritten by what was known before: without {gone}", entry)
         if not self._unseen(old, new):
             self._check_words(old, new)
-        if now.speaks_by_clock and (was is None or was.place != now.place or not was.speaks_by_clock):
-            self._check_ground(new)
+        if claims := {claim: at for claim, at in now.claims.items() if not was or claim not in was.claims}:
+            self._check_ground(new, claims)
 
     def _unseen(self, old: _Write | None, new: _Write) -> bool:
         """Whether there may have been another write between the two, compacted before it was seen."""
@@ -129,27 +129,28 @@ class Chain:
         if (found := new.entry.header("transition-id")) != expected:
             self._find("wrong", f"its transition-id is {found!r}, expected {expected!r}", new.entry)
 
-    def _check_ground(self, new: _Write) -> None:
+    def _check_ground(self, new: _Write, claims: Mapping[Any, int]) -> None:
         """Whether the clock could say so when it did."""
-        said_at, moment = new.announced_at, new.account.moment
+        said_at, moment = new.announced_at, max(claims.values())
         if said_at < moment:
             self._find("false", f"{new.transition} {(moment - said_at) / SECOND:.3f} s early", new.entry)
-        if forbidding := self._forbidding(new, said_at - FRESH):
+        if forbidding := self._forbidding(new, claims, said_at - FRESH):
             ages = (said_at - forbidding.at) / SECOND, (forbidding.at - moment) / SECOND
             what = f"for {ages[0]:.1f} s a fact had forbidden it, since {ages[1]:.1f} s after it was so"
             self._find("false", f"{new.transition}, but {what}: {'/'.join(_id(forbidding.said))}", new.entry)
-        elif self._forbidding(new, said_at):
+        elif self._forbidding(new, claims, said_at):
             self._report.hasty += 1
         heard_at = max((told.at for told in self._told if told.said in new.account.said), default=0)
         self._report.lateness.append(max(0.0, (new.entry.at - max(moment, heard_at)) / SECOND))
 
-    def _forbidding(self, new: _Write, heard: int) -> Told | None:
+    def _forbidding(self, new: _Write, claims: Iterable[Any], heard: int) -> Told | None:
         """The first fact, of those in Kafka by then, with which it is not so; None: it is so by all of them."""
         known, judge = set(new.account.said), self._judge
         for told in self._told:
             if self._readable(told) < heard:
                 known.add(told.said)
-                if judge.forbids(judge.record(self._key, known, new.announced_at), new.account.record):
+                truth = judge.record(self._key, known, new.announced_at)
+                if any(judge.forbids(truth, claim) for claim in claims):
                     return told
         return None
 

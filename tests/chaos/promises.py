@@ -1,6 +1,6 @@
 """The promise service as a subject of the fault suite."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 
 from puntual.promises.v1 import promise_pb2 as pb
@@ -19,6 +19,8 @@ _ENTERED = {
 }  # fmt: skip
 #: The weightiest last.
 _WEIGHTS = ["noted", "made", "renegotiated", "withdrawn", "kept", "at_risk", "kept_late", "broken", "retracted"]
+#: Of which cycle, counted from 0, what is said to be so by the time of day, and for which due time.
+_Claim = tuple[int, int, int]
 _ALERTED, _ALL_WELL = {_BROKEN, _KEPT_LATE}, {_OPEN, _AT_RISK, _KEPT}
 
 
@@ -31,12 +33,14 @@ class _Judge:
     def record(self, key: bytes, said: Iterable[Said], now: int) -> pb.Promise:
         return record(key, said, now)
 
-    def possible(self, key: bytes, said: Iterable[Said], moment: int, _at: int) -> Collection[bytes]:
-        return [packed(record(key, said, moment))]
+    def possible(self, key: bytes, said: Iterable[Said], account: Account, _at: int) -> Collection[bytes]:
+        """Every cycle may have been judged at an instant of its own."""
+        *before, last = map(_since, _cycles(account.record))
+        return [packed(record(key, said, last, before))]
 
     def account(self, value: bytes) -> Account:
         promise = pb.Promise.FromString(value)
-        return Account(promise, frozenset(said_in(promise)), _place(promise), _moment(promise))
+        return Account(promise, frozenset(said_in(promise)), _place(promise), _claims(promise))
 
     def step(self, key: bytes, old: pb.Promise | None, new: pb.Promise) -> tuple[str, str]:
         """Of the weightiest change, and of equal ones of the last cycle."""
@@ -49,20 +53,20 @@ class _Judge:
         name = f"{key.decode()}:{_WEIGHTS[weight]}:{micros(after[number - 1].due_at)}"
         return _WEIGHTS[weight], name + (f":{number}" if number > 1 else "")
 
-    def forbids(self, truth: pb.Promise, said: pb.Promise) -> bool:
+    def forbids(self, truth: pb.Promise, claim: _Claim) -> bool:
         """What was fulfilled late had been broken."""
-        cycles, number = _cycles(truth), len(said.earlier)
-        return len(cycles) <= number or cycles[number].state not in {_BROKEN, _KEPT_LATE, said.state}
+        number, state, _ = claim
+        cycles = _cycles(truth)
+        return len(cycles) <= number or cycles[number].state not in {_BROKEN, _KEPT_LATE, state}
 
     def stages(self, key: bytes, said: Iterable[Said], since: int, until: int) -> Iterator[Stage]:
-        promise = record(key, said, until)
-        number = len(promise.earlier)
-        due, warn_at, breach_at = micros(promise.due_at), micros(promise.warn_at), micros(promise.breach_at)
-        if promise.reason == pb.PROMISE_REASON_DUE_PASSED:
-            yield Stage("broken", due, (number, _BROKEN, due), max(since, breach_at), until)
-        unsettled = promise.state == _AT_RISK or promise.reason == pb.PROMISE_REASON_DUE_PASSED
-        if unsettled and warn_at:
-            yield Stage("at_risk", due, (number, _AT_RISK, due), max(since, warn_at), min(until, breach_at))
+        for number, cycle in enumerate(_cycles(record(key, said, until))):
+            due, warn_at, breach_at = micros(cycle.due_at), micros(cycle.warn_at), micros(cycle.breach_at)
+            broken = cycle.reason == pb.PROMISE_REASON_DUE_PASSED
+            if broken:
+                yield Stage("broken", due, (number, _BROKEN, due), max(since, breach_at), until)
+            if warn_at and (broken or cycle.state == _AT_RISK):
+                yield Stage("at_risk", due, (number, _AT_RISK, due), max(since, warn_at), min(until, breach_at))
 
 
 _Cycle = pb.Promise | pb.Cycle
@@ -76,8 +80,12 @@ def _place(promise: pb.Promise) -> tuple[int, int, int]:
     return len(promise.earlier), promise.state, micros(promise.due_at)
 
 
-def _moment(promise: pb.Promise) -> int:
-    return max(map(_since, _cycles(promise)))
+def _claims(promise: pb.Promise) -> Mapping[_Claim, int]:
+    return {
+        (number, cycle.state, micros(cycle.due_at)): since
+        for number, cycle in enumerate(_cycles(promise))
+        if (since := _since(cycle)) != LONG_AGO
+    }
 
 
 def _since(cycle: _Cycle) -> int:

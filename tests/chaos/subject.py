@@ -20,13 +20,8 @@ class Account(NamedTuple):
     said: frozenset[Any]
     #: Where it stands, and for when.
     place: Hashable
-    #: The instant from which on it stands there because time passed; LONG_AGO: time has no part in it.
-    moment: int
-
-    @property
-    def speaks_by_clock(self) -> bool:
-        """Whether it stands there because time passed."""
-        return self.moment != LONG_AGO
+    #: What it says only because time passed, and from which instant on that is so.
+    claims: Mapping[Any, int]
 
 
 class Stage(NamedTuple):
@@ -34,7 +29,8 @@ class Stage(NamedTuple):
 
     name: str
     due: int
-    place: Hashable
+    #: What a record claims that says so.
+    claim: Hashable
     start: int
     end: int
 
@@ -48,8 +44,8 @@ class Judge(Protocol):
     def record(self, key: bytes, said: Iterable[Any], now: int) -> Any:
         """The record as of an instant."""
 
-    def possible(self, key: bytes, said: Iterable[Any], moment: int, at: int) -> Collection[bytes]:
-        """What may have been written of it at `at`, when `moment` was the last that counted."""
+    def possible(self, key: bytes, said: Iterable[Any], account: Account, at: int) -> Collection[bytes]:
+        """What may have been written at `at` of what was said, if what the account claims was so."""
 
     def account(self, value: bytes) -> Account:
         """A record that was written. Raises DecodeError."""
@@ -57,8 +53,8 @@ class Judge(Protocol):
     def step(self, key: bytes, old: Any, new: Any) -> tuple[str, str]:
         """What the step from one record (None: there was none) to the next announces, and the id of that."""
 
-    def forbids(self, truth: Any, said: Any) -> bool:
-        """Whether `said`, by the clock, is not so if `truth` is."""
+    def forbids(self, truth: Any, claim: Any) -> bool:
+        """Whether what is claimed was not so if `truth` is the record."""
 
     def stages(self, key: bytes, said: Iterable[Any], since: int, until: int) -> Iterator[Stage]:
         """What time brought about from one instant to another while just this had been said."""

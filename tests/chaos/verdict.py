@@ -36,8 +36,8 @@ class _Word(NamedTuple):
     stands_from: int = 0
 
 
-def record(key: bytes, told: Iterable[Said], now: int) -> pb.Promise:
-    """The record of a promise, as of an instant."""
+def record(key: bytes, told: Iterable[Said], now: int, before: Sequence[int] = ()) -> pb.Promise:
+    """The record of a promise, as of an instant; `before`: its earlier cycles as of others."""
     routing, kind, subject = key.decode().split("/")
     facts = once_each(told)
     promise = pb.Promise(
@@ -53,7 +53,8 @@ def record(key: bytes, told: Iterable[Said], now: int) -> pb.Promise:
     set_context(promise.context, latest([fact.context for fact in ordered if fact.context]))
     *earlier, last = list(cycles(ordered))
     for number, cycle in enumerate(earlier):
-        _judge(promise.earlier.add(), cycle, word_of(cycle, number), KINDS[kind], now)
+        at = before[number] if number < len(before) else now
+        _judge(promise.earlier.add(), cycle, word_of(cycle, number), KINDS[kind], at)
     if _begins(last, len(earlier)):
         _judge(promise, last, word_of(last, len(earlier)), KINDS[kind], now)
     return promise

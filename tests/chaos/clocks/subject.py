@@ -1,6 +1,6 @@
 """The sla service as a subject of the fault suite."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -19,6 +19,8 @@ _AT_RISK, _FAILED = pb.CLOCK_STATE_AT_RISK, {pb.CLOCK_STATE_BREACHED, pb.CLOCK_S
 _WEIGHTS: Sequence[str] = (
     "noted", "resumed", "started", "paused", "cancelled", "met", "at_risk", "missed", "breached", "retracted",
 )  # fmt: skip
+#: Where the whole record stands, how its last cycle does, and the number of that, from 0.
+_Claim = tuple[Hashable, int, int]
 _ENTERED: Mapping[int, str] = {
     number: "started" if number == _RUNNING else name.removeprefix("CLOCK_STATE_").lower()
     for name, number in pb.ClockState.items()
@@ -37,19 +39,21 @@ class _Judge:
     def record(self, key: bytes, said: Iterable[Said], now: int) -> pb.Clock:
         return record(key, said, self._versions, now)
 
-    def possible(self, key: bytes, said: Iterable[Said], moment: int, at: int) -> Collection[bytes]:
+    def possible(self, key: bytes, said: Iterable[Said], account: Account, at: int) -> Collection[bytes]:
         """A version may be known from when it is published, and must be before it is in force."""
         facts = list(said)
         unsure = {version.name for version in self._versions if version.published_at <= at < version.since}
         known = [version for version in self._versions if version.published_at <= at or not version.since]
         choices = [known, *(_without(known, unsure, version) for version in known if version.name in unsure)]
+        moment = max(account.claims.values(), default=LONG_AGO)
         return {packed(record(key, facts, choice, moment)) for choice in choices}
 
     def account(self, value: bytes) -> Account:
         clock = pb.Clock.FromString(value)
         changed_at = micros(clock.changed_at)
         place = tuple((cycle.state, micros(cycle.due_at)) for cycle in _cycles(clock)), changed_at
-        return Account(clock, frozenset(said_in(clock)), place, changed_at or LONG_AGO)
+        claims = {(place, clock.state, len(clock.earlier)): changed_at} if changed_at else {}
+        return Account(clock, frozenset(said_in(clock)), place, claims)
 
     def step(self, key: bytes, old: pb.Clock | None, new: pb.Clock) -> tuple[str, str]:
         """Of the weightiest change, and of equal ones of the last cycle."""
@@ -64,21 +68,22 @@ class _Judge:
         about = micros(new.changed_at) if name == "at_risk" else micros(after[number - 1].due_at)
         return name, f"{key.decode()}:{name}:{about}" + (f":{number}" if number > 1 else "")
 
-    def forbids(self, truth: pb.Clock, said: pb.Clock) -> bool:
+    def forbids(self, truth: pb.Clock, claim: _Claim) -> bool:
         """What was stopped late had been breached."""
-        if said.state not in {_AT_RISK, pb.CLOCK_STATE_BREACHED}:
+        _, state, number = claim
+        if state not in {_AT_RISK, pb.CLOCK_STATE_BREACHED}:
             return False
-        cycles, number = _cycles(truth), len(said.earlier)
-        return len(cycles) <= number or cycles[number].state not in {*_FAILED, said.state}
+        cycles = _cycles(truth)
+        return len(cycles) <= number or cycles[number].state not in {*_FAILED, state}
 
     def stages(self, key: bytes, said: Iterable[Said], since: int, until: int) -> Iterator[Stage]:
         facts, start = list(said), since
         while start <= until:
             clock = self.record(key, facts, start)
-            place, changes_at = self.account(packed(clock)).place, micros(clock.changes_at)
+            changes_at = micros(clock.changes_at)
             end = min(until, changes_at or until)
-            if clock.HasField("changed_at"):
-                yield Stage(_ENTERED[clock.state], micros(clock.due_at), place, start, end)
+            for claim in self.account(packed(clock)).claims:
+                yield Stage(_ENTERED[clock.state], micros(clock.due_at), claim, start, end)
             if not changes_at:
                 break
             start = changes_at

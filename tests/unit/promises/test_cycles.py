@@ -175,6 +175,14 @@ def test_more_facts_break_no_cycle_by_time() -> None:
     assert cycles(judged(*folded.facts, minutes=101))[1] == (BROKEN, Reason.DUE_PASSED, at(50))
 
 
+def test_more_facts_warn_of_no_cycle_by_time() -> None:
+    """A word that comes late and lies in the past, before one that is at risk, waits for the clock as well."""
+    record = judged(promised(80, 200), minutes=195)
+    assert record.state == State.AT_RISK
+    folded = fold(record, [WORD, cancelled(70, CUSTOMER)], RULES)
+    assert cycles(folded) == [(OPEN, Reason.NONE, at(60)), (State.AT_RISK, Reason.NONE, at(200))]
+
+
 def test_a_cycle_that_never_was_is_taken_back() -> None:
     """Where an agreement becomes known that the later word was made by."""
     word = promised(0, 45)

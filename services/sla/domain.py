@@ -80,12 +80,12 @@ def _was_over(clock: Clock, at: Instant) -> bool:
     cycle = clock.cycle
     if NONE < cycle.stopped_at <= at or NONE < cycle.breach_at < at:
         return True
-    return NONE < case_of(clock.facts).runs[-1].over_at <= at
+    return NONE < case_of(clock.facts, clock.metric).runs[-1].over_at <= at
 
 
 def judge(identity: Identity, facts: tuple[Fact, ...], standards: Standards, now: Instant) -> Clock:
     """The verdict on a set of facts (sorted) as of an instant."""
-    case = case_of(facts)
+    case = case_of(facts, identity[1])
     judged = [_cycle(identity[1], run, case, standards, now) for run in case.runs] or [(Cycle(_NOTED), NONE, NONE)]
     earlier = tuple([cycle for cycle, _, _ in judged[:-1]])
     last, changed_at, changes_at = judged[-1]

@@ -11,17 +11,21 @@ on how the case stood before the instant:
 What a source numbers at one instant happened in its order, whatever the ranks say.
 
 What was stopped before it first started is no run at all: it was settled elsewhere, or two clocks differ.
+
+What is agreed again after it was called off is a run of its own: another window, a callback asked for once more, an
+order that is ready after all. So is another window that is booked once the last was attended; the same one only tells
+that once more. A contact has its own word for it: it is reopened.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from services.shared.facts import NO_CONTEXT, Stated, numbered, restated
 from services.shared.instant import Instant
-from services.sla.model import NONE, Fact, FactKind
+from services.sla.model import NONE, Fact, FactKind, Metric
 
 
 class Run(NamedTuple):
@@ -98,10 +102,10 @@ class Case:
         return found
 
 
-def case_of(facts: Sequence[Fact]) -> Case:
-    """What facts, in any order, come to."""
+def case_of(facts: Sequence[Fact], metric: int) -> Case:
+    """What facts, in any order, come to for the clock of a metric."""
     ordered = numbered(_in_order(facts))
-    clock = _Clock()
+    clock = _Clock(may_start_again=metric in _ASKED_FOR)
     for fact in ordered:
         step = _STEPS.get(fact.kind)
         if step is not None:
@@ -122,6 +126,10 @@ def _unbroken(held: Sequence[Hold], reasons: frozenset[str] | None) -> list[list
     return found
 
 
+#: What an event calls a window that is no change of another.
+BOOKED: Final = "booked"
+#: What may be asked for again after it was called off. An appointment is booked again, a contact reopened.
+_ASKED_FOR = frozenset({Metric.CALLBACK_RETURNED, Metric.CUSTOMER_TOLD})
 #: Of facts of one instant, which comes first.
 _RANKS: Mapping[int, int] = {
     FactKind.SCHEDULED: 0,
@@ -184,12 +192,16 @@ def _tied(one: Fact | None, other: Fact) -> bool:
 class _Clock:
     """A clock that runs through the facts."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_start_again: bool) -> None:
+        #: What was called off and begins once more is meant.
+        self.may_start_again = may_start_again
         self.past: list[Run] = []
         self.run: Run | None = None
         # Since the case was last opened; where either is set it is closed.
         self.stopped_at = self.cancelled_at = NONE
         self.began = self.answered = False
+        #: What was booked last.
+        self.window = NONE, NONE
         #: Something came while the case was closed.
         self.waits = False
         self.holds: list[Hold] = []
@@ -203,18 +215,26 @@ class _Clock:
 
     def start(self, fact: Fact) -> None:
         """What is closed since it first started begins nothing by being told once more."""
+        if self.may_start_again and self.began and self.cancelled_at and not self.stopped_at:
+            self._shelve()
         if self.run is None and not (self.is_closed and self.began):
             self._begin(fact.occurred_at)
 
     def schedule(self, fact: Fact) -> None:
         """A new time does not undo that the old one was missed."""
-        run = self.run
-        if run is not None and not self.is_closed:
-            if fact.occurred_at > run.window_end:
+        window, known = (fact.window_start, fact.window_end), self.window
+        if self.is_closed and self.began:
+            is_told_again = fact.what != BOOKED or (window == known and not self.cancelled_at)
+            if self.stopped_at and is_told_again:
+                return
+            self._release(fact.occurred_at)
+            self._shelve()
+        elif self.run is not None:
+            if fact.occurred_at > self.run.window_end:
                 self._end(fact.occurred_at)
             self.run = None
-        if self.run is None and not (self.is_closed and self.began):
-            self._begin(fact.window_start, fact.window_end)
+        self.window = window
+        self._begin(*window)
 
     def follow_up(self, fact: Fact) -> None:
         self.waits = self.is_closed

@@ -14,12 +14,11 @@ What was stopped before it first started is no run at all: it was settled elsewh
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from services.shared.facts import NO_CONTEXT, Stated, numbered, restated
+from services.shared.facts import NO_CONTEXT, Stated, are_apart, numbered, restated
 from services.shared.instant import Instant
 from services.sla.model import NONE, Fact, FactKind
 
@@ -72,6 +71,7 @@ class Case:
         #: When the customer made contact.
         self.contacts = contacts
         self._stretches: dict[frozenset[str] | None, Sequence[Sequence[Hold]]] = {}
+        self._stated: Sequence[Known] | None = None
 
     def stretches(self, reasons: frozenset[str] | None) -> Sequence[Sequence[Hold]]:
         """The holds for these reasons, those together between which it was not resumed; None: for any."""
@@ -79,28 +79,17 @@ class Case:
             self._stretches[reasons] = _unbroken(self.holds, reasons)
         return self._stretches[reasons]
 
-    @cached_property
+    @property
     def stated(self) -> Sequence[Known]:
         """With each fact that states anything, all that is stated by then: field by field the last that is there."""
-        found: list[Known] = []
-        # Facts state the same few things again and again, and to put two together takes longer than to look that up.
-        made: dict[tuple[Stated, ...], tuple[Stated, Stated]] = {}
-        context, case = last = NO_CONTEXT, NO_CONTEXT
-        for fact in self.facts:
-            said = fact.context, fact.case
-            if said != last and any(said):
-                last = said
-                pair = context, fact.context, case, fact.case
-                if pair not in made:
-                    made[pair] = restated(context, fact.context), restated(case, fact.case)
-                context, case = made[pair]
-                found.append(Known(fact.occurred_at, context, case))
-        return found
+        if self._stated is None:
+            self._stated = _stated_by(self.facts)
+        return self._stated
 
 
 def case_of(facts: Sequence[Fact]) -> Case:
     """What facts, in any order, come to."""
-    ordered = numbered(_in_order(facts))
+    ordered = facts if are_apart(facts) else numbered(_in_order(facts))
     clock = _Clock()
     for fact in ordered:
         step = _STEPS.get(fact.kind)
@@ -108,6 +97,23 @@ def case_of(facts: Sequence[Fact]) -> Case:
             step(clock, fact)
     contacts = [fact.occurred_at for fact in ordered if fact.kind in _CONTACTS]
     return Case(ordered, clock.runs(), clock.all_holds(), contacts)
+
+
+def _stated_by(facts: Sequence[Fact]) -> list[Known]:
+    found: list[Known] = []
+    # Facts state the same few things again and again, and to put two together takes longer than to look that up.
+    made: dict[tuple[Stated, ...], tuple[Stated, Stated]] = {}
+    context, case = last = NO_CONTEXT, NO_CONTEXT
+    for fact in facts:
+        said = fact.context, fact.case
+        if said != last and any(said):
+            last = said
+            pair = context, fact.context, case, fact.case
+            if pair not in made:
+                made[pair] = restated(context, fact.context), restated(case, fact.case)
+            context, case = made[pair]
+            found.append(Known(fact.occurred_at, context, case))
+    return found
 
 
 def _unbroken(held: Sequence[Hold], reasons: frozenset[str] | None) -> list[list[Hold]]:

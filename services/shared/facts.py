@@ -223,4 +223,4 @@ def restated(known: Stated, new: Stated) -> Stated:
     """What is known once more is stated: field by field the last that is not empty."""
     if not known or not new:
         return new or known
-    return tuple([text or before for before, text in zip(known, new, strict=True)])
+    return tuple([new[index] or known[index] for index in range(len(known))])

@@ -51,12 +51,8 @@ class Hold(NamedTuple):
     reason: str
 
 
-class Known(NamedTuple):
-    """What is stated of a case from an instant on, until more is."""
-
-    at: Instant
-    context: Stated
-    case: Stated
+#: What is stated of a case from an instant on, until more is: when, the context, and what the case is.
+Known = tuple[Instant, Stated, Stated]
 
 
 class Case:
@@ -101,18 +97,17 @@ def case_of(facts: Sequence[Fact]) -> Case:
 
 def _stated_by(facts: Sequence[Fact]) -> list[Known]:
     found: list[Known] = []
-    # Facts state the same few things again and again, and to put two together takes longer than to look that up.
-    made: dict[tuple[Stated, ...], tuple[Stated, Stated]] = {}
-    context, case = last = NO_CONTEXT, NO_CONTEXT
+    context, case = said_context, said_case = NO_CONTEXT, NO_CONTEXT
     for fact in facts:
-        said = fact.context, fact.case
-        if said != last and any(said):
-            last = said
-            pair = context, fact.context, case, fact.case
-            if pair not in made:
-                made[pair] = restated(context, fact.context), restated(case, fact.case)
-            context, case = made[pair]
-            found.append(Known(fact.occurred_at, context, case))
+        of_context, of_case = fact.context, fact.case
+        # What is said once more adds nothing.
+        is_context, is_case = of_context and of_context != said_context, of_case and of_case != said_case
+        if is_context:
+            context, said_context = restated(context, of_context), of_context
+        if is_case:
+            case, said_case = restated(case, of_case), of_case
+        if is_context or is_case:
+            found.append((fact.occurred_at, context, case))
     return found
 
 
@@ -243,9 +238,11 @@ class _Clock:
 
     def cancel(self, fact: Fact) -> None:
         self._release(fact.occurred_at)
-        self.cancelled_at = self.cancelled_at or fact.occurred_at
-        if self.run is not None:
-            self.run = self.run._replace(cancelled_at=self.cancelled_at)
+        if self.cancelled_at:
+            return
+        self.cancelled_at, run = fact.occurred_at, self.run
+        if run is not None:
+            self.run = Run(run.started_at, run.ended_at, self.cancelled_at, run.window_end)
 
     def open(self, fact: Fact) -> None:
         if self.waits:
@@ -279,7 +276,7 @@ class _Clock:
         if last is None:
             return []
         earlier = self.past if self.run else self.past[:-1]
-        return [*(run._replace(is_past=True) for run in earlier), last]
+        return [*[Run(run.started_at, run.ended_at, run.cancelled_at, run.window_end, True) for run in earlier], last]
 
     def all_holds(self) -> list[Hold]:
         """Also the one that lasts."""
@@ -292,8 +289,9 @@ class _Clock:
             self.run = Run(at, NONE, self.cancelled_at, window_end)
 
     def _end(self, at: Instant) -> None:
-        if self.run is not None:
-            self.past.append(self.run._replace(ended_at=at))
+        run = self.run
+        if run is not None:
+            self.past.append(Run(run.started_at, at, run.cancelled_at, run.window_end))
             self.run = None
 
     def _shelve(self) -> None:

@@ -18,12 +18,11 @@ that once more. A contact has its own word for it: it is reopened.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from services.shared.facts import NO_CONTEXT, Stated, numbered, restated
+from services.shared.facts import NO_CONTEXT, Stated, are_apart, numbered, restated
 from services.shared.instant import Instant
 from services.sla.model import NONE, Fact, FactKind, Metric
 
@@ -56,12 +55,8 @@ class Hold(NamedTuple):
     reason: str
 
 
-class Known(NamedTuple):
-    """What is stated of a case from an instant on, until more is."""
-
-    at: Instant
-    context: Stated
-    case: Stated
+#: What is stated of a case from an instant on, until more is: when, the context, and what the case is.
+Known = tuple[Instant, Stated, Stated]
 
 
 class Case:
@@ -76,6 +71,7 @@ class Case:
         #: When the customer made contact.
         self.contacts = contacts
         self._stretches: dict[frozenset[str] | None, Sequence[Sequence[Hold]]] = {}
+        self._stated: Sequence[Known] | None = None
 
     def stretches(self, reasons: frozenset[str] | None) -> Sequence[Sequence[Hold]]:
         """The holds for these reasons, those together between which it was not resumed; None: for any."""
@@ -83,28 +79,17 @@ class Case:
             self._stretches[reasons] = _unbroken(self.holds, reasons)
         return self._stretches[reasons]
 
-    @cached_property
+    @property
     def stated(self) -> Sequence[Known]:
         """With each fact that states anything, all that is stated by then: field by field the last that is there."""
-        found: list[Known] = []
-        # Facts state the same few things again and again, and to put two together takes longer than to look that up.
-        made: dict[tuple[Stated, ...], tuple[Stated, Stated]] = {}
-        context, case = last = NO_CONTEXT, NO_CONTEXT
-        for fact in self.facts:
-            said = fact.context, fact.case
-            if said != last and any(said):
-                last = said
-                pair = context, fact.context, case, fact.case
-                if pair not in made:
-                    made[pair] = restated(context, fact.context), restated(case, fact.case)
-                context, case = made[pair]
-                found.append(Known(fact.occurred_at, context, case))
-        return found
+        if self._stated is None:
+            self._stated = _stated_by(self.facts)
+        return self._stated
 
 
 def case_of(facts: Sequence[Fact], metric: int) -> Case:
     """What facts, in any order, come to for the clock of a metric."""
-    ordered = numbered(_in_order(facts))
+    ordered = facts if are_apart(facts) else numbered(_in_order(facts))
     clock = _Clock(may_start_again=metric in _ASKED_FOR)
     for fact in ordered:
         step = _STEPS.get(fact.kind)
@@ -112,6 +97,22 @@ def case_of(facts: Sequence[Fact], metric: int) -> Case:
             step(clock, fact)
     contacts = [fact.occurred_at for fact in ordered if fact.kind in _CONTACTS]
     return Case(ordered, clock.runs(), clock.all_holds(), contacts)
+
+
+def _stated_by(facts: Sequence[Fact]) -> list[Known]:
+    found: list[Known] = []
+    context, case = said_context, said_case = NO_CONTEXT, NO_CONTEXT
+    for fact in facts:
+        of_context, of_case = fact.context, fact.case
+        # What is said once more adds nothing.
+        is_context, is_case = of_context and of_context != said_context, of_case and of_case != said_case
+        if is_context:
+            context, said_context = restated(context, of_context), of_context
+        if is_case:
+            case, said_case = restated(case, of_case), of_case
+        if is_context or is_case:
+            found.append((fact.occurred_at, context, case))
+    return found
 
 
 def _unbroken(held: Sequence[Hold], reasons: frozenset[str] | None) -> list[list[Hold]]:
@@ -257,9 +258,11 @@ class _Clock:
 
     def cancel(self, fact: Fact) -> None:
         self._release(fact.occurred_at)
-        self.cancelled_at = self.cancelled_at or fact.occurred_at
-        if self.run is not None:
-            self.run = self.run._replace(cancelled_at=self.cancelled_at)
+        if self.cancelled_at:
+            return
+        self.cancelled_at, run = fact.occurred_at, self.run
+        if run is not None:
+            self.run = Run(run.started_at, run.ended_at, self.cancelled_at, run.window_end)
 
     def open(self, fact: Fact) -> None:
         if self.waits:
@@ -293,7 +296,7 @@ class _Clock:
         if last is None:
             return []
         earlier = self.past if self.run else self.past[:-1]
-        return [*(run._replace(is_past=True) for run in earlier), last]
+        return [*[Run(run.started_at, run.ended_at, run.cancelled_at, run.window_end, True) for run in earlier], last]
 
     def all_holds(self) -> list[Hold]:
         """Also the one that lasts."""
@@ -306,8 +309,9 @@ class _Clock:
             self.run = Run(at, NONE, self.cancelled_at, window_end)
 
     def _end(self, at: Instant) -> None:
-        if self.run is not None:
-            self.past.append(self.run._replace(ended_at=at))
+        run = self.run
+        if run is not None:
+            self.past.append(Run(run.started_at, at, run.cancelled_at, run.window_end))
             self.run = None
 
     def _shelve(self) -> None:

@@ -26,6 +26,7 @@ from services.notifier.rpc import notifier_service
 from services.notifier.schedules import Feed
 from services.notifier.silences_log import SilencesLog
 from services.promises import codec as promises, rules
+from services.promises.orphans import TOPIC_OF, orphan_of
 from services.promises.rpc import promise_service
 from services.shared import public_holidays
 from services.shared.documents import DocumentError
@@ -39,8 +40,10 @@ from services.shared.envelope import Limits
 from services.shared.errors import PuntualError
 from services.shared.ingress import Ingress, Link, Outgoing, event_service
 from services.shared.instant import SECOND, Instant, parse_instant
+from services.shared.metrics import Registry, SourceMeter
 from services.shared.rpc import Service
 from services.shared.sources import codec as sources
+from services.shared.sources.orphans import Orphans
 from services.shared.topics import INPUTS, TOPICS
 from services.sla import codec as clocks, policies
 from services.sla.chronicle import Chronicle, pack_version
@@ -203,6 +206,7 @@ def _services() -> Sequence[Service]:
         sla_service(KNOWN, view),
         notifier_service(view, nowhere.send, "responses", office.desk),
         event_service(nowhere),
+        Orphans(view, orphan_of, TOPIC_OF, 12, SourceMeter(Registry(), "promises"), lambda: NOW).service,
     )
 
 

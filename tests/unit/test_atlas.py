@@ -101,6 +101,7 @@ ATLAS: Mapping[str, str] = {
     "shared/service.py:main": "handed to settings.read",
     "shared/settings.py:read": "settings of the operator; every bad one is said, and the start ends",
     "shared/sources/codec.py:unpack": LOG,
+    "shared/sources/orphans.py:_Answers.ListOrphans": CALL,
     "shared/topic_log.py:TopicLog.read": LOG,
     "shared/topic_log.py:TopicLog.read_to_end": LOG,
     "shared/topic_log.py:read_all": LOG,

@@ -65,8 +65,6 @@ def _print(orphans: Sequence[Orphan], now: Instant) -> None:
         table.add_column(heading, overflow="fold", no_wrap=heading == "ago")
     for each in orphans:
         at = from_timestamp(each.occurred_at)
-        table.add_row(
-            each.customer_id, each.subject_id, each.kind.replace("_", " "), each.source, format_instant(Instant(at - at % SECOND)),
-            format_duration(max(now - at, 0)),
-        )  # fmt: skip
+        happened, ago = format_instant(Instant(at - at % SECOND)), format_duration(max(now - at, 0))
+        table.add_row(each.customer_id, each.subject_id, each.kind.replace("_", " "), each.source, happened, ago)
     console().print(table)

@@ -51,6 +51,7 @@ from services.sla.closing_days import closing_days
 from services.sla.rpc import sla_service
 from services.sla.standards import InForce, Standards
 from services.sla.targets import parse_target
+from tests.fuzz.answering import into_page
 from tests.fuzz.mutation import INTEGERS, TEXTS, headers, mutated, mutated_json, mutated_text
 from tests.unit.engine.fakes import FakeMessage, Tally
 from tests.unit.notifier.builders import MAIL
@@ -351,5 +352,6 @@ def doors(folder: Path) -> Mapping[str, Door]:
         "calendars": Door(_into_text(_read_ical, [CALENDAR]), (), 2_000),
         "durations": Door(_into_text(parse_duration, ["1h 30min", "90s"]), (ValueError,)),
         "targets": Door(_into_text(parse_target, ["3 business days, end of day", "2 contacts"]), (ValueError,)),
+        "the page": Door(into_page),
         "links": Door(_into_text(_open_token, ["AaySz_-0" * 12]), (NotOurs, Expired)),
     }

@@ -13,13 +13,14 @@ from puntual.events.v1.order_event_pb2 import MILESTONE_DELIVERED, MILESTONE_REA
 from services.promises import codec as promises, orphans as of_promises, rules
 from services.shared.clock import set_timestamp
 from services.shared.engine.keeper import Keeper
+from services.shared.engine.machine import Machine
 from services.shared.engine.store import PartitionStore
 from services.shared.envelope import Limits
 from services.shared.errors import PuntualError
 from services.shared.instant import Instant, parse_instant
 from services.shared.metrics import Registry, SourceMeter
 from services.shared.partitioner import partition_of
-from services.shared.sources.orphans import GRACE, MOST, NotLookedYet, Orphans
+from services.shared.sources.orphans import GRACE, MOST, Judge, NotLookedYet, Orphans
 from services.sla import codec as clocks, orphans as of_clocks, policies
 from services.sla.standards import InForce, Standards
 from tests.unit.engine.fakes import Tally, raw
@@ -30,7 +31,7 @@ LIMITS = Limits(now=lambda: NOON)
 KNOWN = InForce(Standards.of(policies.load_policies(policies.BUILT_IN)))
 Event = OrderEvent | CallbackEvent | ContactEvent
 KINDS: Mapping[str, type[Event]] = {"orders": OrderEvent, "callbacks": CallbackEvent, "contacts": ContactEvent}
-MACHINES = {
+MACHINES: Mapping[str, tuple[Machine[Any, Any], Judge, Mapping[str, str]]] = {
     "promises": (promises.machine(rules.read_rules(), LIMITS), of_promises.orphan_of, of_promises.TOPIC_OF),
     "sla": (clocks.machine(KNOWN, LIMITS), of_clocks.orphan_of, of_clocks.TOPIC_OF),
 }
@@ -68,7 +69,7 @@ class Site(MemoryView):
         result = keeper.process(f"puntual.{topic}.v1", partition, [raw(1, event.SerializeToString())], NOON)
         for write in result.writes:
             assert write.topic != "dead"
-            self.records[partition][write.key] = write.value or b""
+            self.records[partition][write.key or b""] = write.value or b""
 
     def listed(self, limit: int = 0) -> list[str]:
         """As a look finds them."""

@@ -202,6 +202,16 @@ class Cluster:
                 raise TimeoutError(f"not within {seconds} s: {lacks}")
             time.sleep(0.2)
 
+    def is_given_up(self, number: int, seconds: float) -> bool:
+        """Whether, within this time, all other nodes do without it: what it had not copied can be read."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with contextlib.suppress(KafkaError):
+                if all(number not in _view(self.address(other))[0] for other in self._nodes if other != number):
+                    return True
+            time.sleep(0.1)
+        return False
+
     def _lacks(self) -> str:
         """What a whole cluster would have; empty: it is whole."""
         if gone := {node.number for node in self._nodes.values() if node.pid is None}:

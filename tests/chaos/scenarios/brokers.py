@@ -35,9 +35,17 @@ def broker_silent(run: Run) -> None:
 def node_lost(run: Run) -> None:
     """One of three nodes is killed; the others lead on, and it catches up when it returns."""
     for _ in _rounds(run, 2):
-        lost_at = time.time()
-        _kill(run, run.random.sample(run.broker.nodes, 1))
-        _hide(run, lost_at, lost_at + SESSION_SECONDS)
+        lost_at, node = time.time(), run.random.choice(run.broker.nodes)
+        back_at = lost_at + run.random.uniform(0.0, _AWAY + SESSION_SECONDS)
+        run.broker.kill(node)
+        run.fault("kill -9 a broker")
+        # Whoever controls the others may have been it: then they take longer to see that it is gone.
+        given_up = run.broker.is_given_up(node, back_at - time.time())
+        given_up_at = time.time()
+        time.sleep(max(0.0, back_at - given_up_at))
+        run.broker.start(node)
+        run.broker.wait_whole()
+        _hide(run, lost_at, given_up_at if given_up else time.time())
 
 
 def nodes_lost(run: Run) -> None:

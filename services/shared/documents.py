@@ -67,9 +67,10 @@ def parse_document(text: str, file: str, *, as_text: bool = False) -> Document:
     except _Misfit as misfit:
         problem = f"{_place(misfit.problem_mark)}: {misfit.problem}"
     except yaml.MarkedYAMLError as error:
-        problem = (
-            f"{_place(error.problem_mark)}: is no YAML; look there for a missing quote, bracket or colon, or a tab"
-        )
+        mark = error.problem_mark
+        # The library counts a line more where the text ends too early.
+        place = _end_of(text) if mark and mark.line > text.count("\n") else _place(mark)
+        problem = f"{place}: is no YAML; look there for a missing quote, bracket or colon, or a tab"
     except (ReaderError, UnicodeEncodeError) as error:
         # One counts bytes, the other characters.
         before = text[: error.start] if isinstance(error, UnicodeEncodeError) else _before(text, error.position)

@@ -129,7 +129,7 @@ def test_a_switch_may_be_written_as_people_write_it(word: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "place"),
-    [("ñ: \x01b", 4), ("ñ: \ud83d", 4), ("ñ: *a", 4), ("ñ: {a: 1, a: 2}", 11), ("ñ: @b", 4)],
+    [("ñ: \x01b", 4), ("ñ: \ud83d", 4), ("ñ: *a", 4), ("ñ: {a: 1, a: 2}", 11), ("ñ: @b", 4), ("ñ: 'b", 6)],
 )
 def test_a_place_counts_characters(text: str, place: int) -> None:
     """As editors do, not bytes."""

@@ -98,6 +98,14 @@ def union(known: Sequence[F], new: Sequence[F]) -> tuple[F, ...]:
     return tuple(sorted(by_id.values()))
 
 
+def displaced(known: Sequence[F], merged: Sequence[F]) -> list[tuple[str, str]]:
+    """Source and id of those known that had to make room for earlier ones when facts were merged into them."""
+    if len(merged) < MOST_FACTS:
+        return []
+    kept = {(fact.source, fact.event_id) for fact in merged}
+    return [place for fact in known if (place := (fact.source, fact.event_id)) not in kept]
+
+
 def _crowded() -> Unusable:
     return Unusable(
         DeadLetterReason.TOO_MANY_FACTS,

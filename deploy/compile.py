@@ -22,10 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"services": ROOT / "services", "puntual": ROOT / "protos" / "puntual"}
 #: What runs for every event. Modules that define msgspec's structs stay interpreted: their classes are made by msgspec.
 _NAMES = {
-    "shared": ("clock", "contexts", "facts", "instant", "keys", "opener", "text", "wire"),
+    "shared": ("clock", "contexts", "facts", "instant", "keys", "opener", "packing", "text", "wire"),
     "shared/engine": ("deadlines", "keeper", "store"),
     "promises": ("codec", "domain", "words"),
-    "sla": ("codec", "domain"),
+    "sla": ("codec", "domain", "runs", "standards", "verdicts"),
     "notifier": (
         "beliefs", "codec", "domain", "fallbacks", "journal", "pace", "relay", "rising", "routing", "sightings",
         "telling", "turns", "wording",

@@ -78,13 +78,13 @@ def explain(record_id: str, promises: str, sla: str, picture: Path | None, as_js
 
 
 def _promise(address: str, record_id: str) -> tuple[dict[str, Any], Explanation]:
-    answer = _ask(address, PromiseServiceStub, "GetPromise", GetPromiseRequest(promise_id=record_id)).promise
+    answer = ask(address, PromiseServiceStub, "GetPromise", GetPromiseRequest(promise_id=record_id)).promise
     return MessageToDict(answer), promises_explain.explain(promises_codec.unpack(answer.SerializeToString()))
 
 
 def _clock(address: str, record_id: str) -> tuple[dict[str, Any], Explanation, str]:
     """The record, its explanation and its picture: the service has the standards it is judged by."""
-    answer = _ask(address, SlaServiceStub, "ExplainClock", ExplainClockRequest(clock_id=record_id))
+    answer = ask(address, SlaServiceStub, "ExplainClock", ExplainClockRequest(clock_id=record_id))
     explanation = Explanation(
         answer.headline,
         tuple(Step(step.at, step.what, step.effect, step.event) for step in answer.timeline),
@@ -96,7 +96,7 @@ def _clock(address: str, record_id: str) -> tuple[dict[str, Any], Explanation, s
     return MessageToDict(answer.clock), explanation, answer.picture
 
 
-def _ask(address: str, stub: Any, method: str, request: object, *, elsewhere: bool = True) -> Any:  # noqa: ANN401
+def ask(address: str, stub: Any, method: str, request: object, *, elsewhere: bool = True) -> Any:  # noqa: ANN401
     """Ask a worker and, where it names the one that can answer, that one."""
     try:
         with grpc.insecure_channel(address) as channel:
@@ -106,7 +106,7 @@ def _ask(address: str, stub: Any, method: str, request: object, *, elsewhere: bo
         metadata: Any = error.trailing_metadata() or ()  # pairs; the library's types do not say so
         owner = next((value for name, value in metadata if name == OWNER), "")
         if owner and elsewhere:
-            return _ask(owner, stub, method, request, elsewhere=False)
+            return ask(owner, stub, method, request, elsewhere=False)
         if error.code() == grpc.StatusCode.NOT_FOUND:
             raise NotFound(f"{details.removesuffix('.')} {_WHY_ABSENT}.") from error
         if error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from services.cli.exits import EXIT_CODES, FAILED, Group
 from services.cli.options import FILE, json_option, kafka_option, prefix_option
+from services.cli.orphans import show_orphans
 from services.cli.reading import Entry, read_to_end
 from services.cli.words import counted
 from services.shared.clock import wall_clock
@@ -20,6 +21,7 @@ from services.shared.sources.book import WAITING_COUNTS
 from services.shared.sources.codec import ARMS, is_record, stream_of, unpack
 from services.shared.sources.declared import read_declared
 from services.shared.sources.model import EVERY, NONE, Record, State, Stream, Word
+from services.shared.sources.orphans import MOST
 from services.shared.terminal import console, say, write
 from services.shared.topics import SOURCES
 
@@ -40,25 +42,47 @@ class Row(NamedTuple):
     invoke_without_command=True,
     short_help="Show when each source was last heard, and which are silent.",
     epilog="""\b
-Exit codes: 0 all are heard; 1 one is silent, or something failed; 2 wrong usage; 3 not found;
+Exit codes: 0 all are heard, no orphan; 1 one is silent, an orphan, or something failed; 2 wrong usage; 3 not found;
 4 Kafka or the service cannot be reached.
 
 \b
 Examples:
   puntual sources
+  puntual sources --orphans --limit 100            # what was fulfilled and never promised
   puntual sources --json | jq -r 'select(.state == "silent") | .source'
   puntual sources check sources.yaml""",
 )
 @kafka_option
 @prefix_option
+@click.option(
+    "--orphans",
+    is_flag=True,
+    help="List what was fulfilled although nothing known promises or starts it, 15 minutes later; asks the services.",
+)
+@click.option("--limit", type=click.IntRange(1, MOST), default=20, show_default=True, help="Of orphans, the latest.")
+@click.option("--promises", default="127.0.0.1:9111", show_default=True, help="gRPC address of the promises service.")
+@click.option("--sla", default="127.0.0.1:9112", show_default=True, help="gRPC address of the sla service.")
 @json_option
 @click.pass_context
-def sources(context: click.Context, kafka: str, prefix: str, as_json: bool) -> None:
+def sources(
+    context: click.Context,
+    kafka: str,
+    prefix: str,
+    orphans: bool,
+    limit: int,
+    promises: str,
+    sla: str,
+    as_json: bool,
+) -> None:
     """List every stream of events: its source, topic and site, when it was last heard, and what waits for it.
 
     A stream that is `learning` is not known well enough to be called silent; nothing waits for it.
     """
     if context.invoked_subcommand:
+        return
+    if orphans:
+        if show_orphans((promises, sla), limit, _NOW(), as_json=as_json):
+            context.exit(FAILED)
         return
     rows = rows_of(read_to_end(kafka, SOURCES.under(prefix)), _NOW())
     if as_json:

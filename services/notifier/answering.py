@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from shlex import quote
 from typing import NamedTuple, cast
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -39,6 +40,9 @@ _strangers = bounded(__name__)
 
 #: Bytes of what the form posts; a comment in Chinese, encoded, has some 4,500.
 LARGEST = 8192
+_FORM = "application/x-www-form-urlencoded"
+#: Of a form; ours has three.
+_FIELDS = 20
 #: Seconds that a request may take, with what Kafka and another worker take; and that a connection takes requests.
 REQUEST, CONNECTION = 20.0, 60.0
 _GRACE = 2.0  # seconds that requests get to end
@@ -78,6 +82,8 @@ _TROUBLES: Mapping[type[Exception], _Trouble] = {
     Moving: _Trouble(503, "moving", again=True),
     PublishFailed: _Trouble(503, "not_taken", again=True),
     TimeoutError: _Trouble(503, "moving", again=True),
+    # Nobody is there to read it.
+    ConnectionResetError: _Trouble(400, "wrong"),
 }
 _PASSING = _Trouble(500, "moving", again=True)
 
@@ -261,9 +267,14 @@ async def _guarded(request: web.Request, handler: _Handler) -> web.StreamRespons
 
 
 async def _posted(request: web.Request) -> Mapping[str, str]:
-    if request.content_type != "application/x-www-form-urlencoded":
+    """A form, in UTF-8: by which codec it is read is not for whoever sends it to say."""
+    if request.content_type != _FORM or (request.charset or "utf-8").lower() != "utf-8":
         raise web.HTTPUnsupportedMediaType
-    return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    body = await request.read()
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_FIELDS))
+    except ValueError as error:
+        raise web.HTTPBadRequest from error
 
 
 def _html(page: Page, status: int, headers: Mapping[str, str] | None = None) -> web.Response:

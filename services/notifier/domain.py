@@ -19,7 +19,7 @@ from services.notifier import beliefs, fallbacks, pace
 from services.notifier.beliefs import Items, Receivers, is_live
 from services.notifier.holds import Scene
 from services.notifier.incident import Fact, Incident, IncidentState, ItemSeen, Plan, Transition
-from services.notifier.items import AT_ONCE, NONE, Handling, Item, identity
+from services.notifier.items import AT_ONCE, NONE, Handling, Item, identity, waiting_for
 from services.notifier.outbox import (
     FALLBACK_CHANNEL,
     UNSETTLED,
@@ -172,7 +172,7 @@ def _see(items: Items, fact: ItemSeen, receivers: Receivers, *, lost: bool) -> b
         handling = known.handling if same else Handling.UNSPECIFIED
         told = beliefs.kept(known, seen.severity, receivers)
         items[key] = pace.flipped(known, seen, fact.heard_at)._replace(told=told, handling=handling)
-    elif seen.offset > known.offset and known.details and seen.details and seen.details.waiting:
+    elif seen.offset > known.offset and waiting_for(seen) != waiting_for(known):
         # Whoever is told later hears how many wait by then.
         items[key] = known._replace(details=seen.details, offset=seen.offset)
     return False

@@ -144,8 +144,13 @@ TROUBLE: frozenset[int] = frozenset({Standing.AT_RISK, Standing.BROKEN})
 
 
 def slim(item: Item) -> Item:
-    """The item without what only a message needs."""
-    return item._replace(details=None) if item.details else item
+    """The item without what only a message needs; how many breaches wait may be told later."""
+    return item._replace(details=None) if item.details and not item.details.waiting else item
+
+
+def waiting_for(item: Item) -> int:
+    """How many breaches wait for a silent source; 0 of whatever is none."""
+    return item.details.waiting if item.details else 0
 
 
 def identity(item: Item) -> tuple[str, str, int]:

@@ -37,7 +37,7 @@ from services.shared.contexts import put_context, stated_in, unpack_context
 from services.shared.engine.machine import Labels, Machine, Step
 from services.shared.envelope import Hearing, Limits
 from services.shared.errors import DeadLetterReason, NewerVersion, Unusable
-from services.shared.facts import reuse, site_of
+from services.shared.facts import displaced, reuse, site_of
 from services.shared.instant import Instant
 from services.shared.keys import ids_of, record_key
 from services.shared.opener import Opener, blank_arm, checked_instant
@@ -92,6 +92,7 @@ def machine(
         labels=_labels,
         home=home_of,
         reuse=lambda old, new, facts: reuse(old.facts if old else (), new.facts, facts),
+        displaced=lambda old, new: displaced(old.facts, new.facts),
     )
 
 

@@ -25,6 +25,9 @@ _KEPT_LATE: Final[int] = State.KEPT_LATE
 _WITHDRAWN: Final[int] = State.WITHDRAWN
 _BY_FULFILMENT: Final[int] = Reason.FULFILLED
 _BY_WAIVER: Final[int] = Reason.WAIVED
+_CUSTOMER: Final[int] = Party.CUSTOMER
+_UNSPECIFIED: Final[int] = Consent.UNSPECIFIED
+_ACCEPTED: Final[int] = Consent.ACCEPTED
 
 #: Of facts of one instant, which comes first.
 _WHERE_FULFILLED: Final[dict[int, int]] = {
@@ -198,19 +201,19 @@ def _told(facts: tuple[Fact, ...], first: int, number: int) -> Iterator[Told]:
 
 
 def _accepted(fact: Fact) -> bool:
-    asked_for_it = fact.by == Party.CUSTOMER and fact.consent == Consent.UNSPECIFIED
-    return fact.consent == Consent.ACCEPTED or asked_for_it
+    asked_for_it = fact.by == _CUSTOMER and fact.consent == _UNSPECIFIED
+    return fact.consent == _ACCEPTED or asked_for_it
 
 
 def _ending(fact: Fact) -> tuple[int, int]:
     """What a cancellation or a no-show means: state and reason."""
-    by_customer = fact.by == Party.CUSTOMER
+    by_customer = fact.by == _CUSTOMER
     if fact.kind == _NO_SHOW:
         if by_customer:
             return _WITHDRAWN, Reason.CUSTOMER_NO_SHOW
         return _BROKEN, Reason.NO_SHOW_BY_US
     if by_customer:
         return _WITHDRAWN, Reason.CANCELLED_BY_CUSTOMER
-    if fact.consent == Consent.ACCEPTED:
+    if fact.consent == _ACCEPTED:
         return _WITHDRAWN, Reason.CANCELLED_BY_AGREEMENT
     return _BROKEN, Reason.CANCELLED_BY_US

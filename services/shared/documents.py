@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from yaml.composer import Composer
 from yaml.reader import ReaderError
 
 from services.shared.errors import PuntualError
@@ -66,11 +67,14 @@ def parse_document(text: str, file: str, *, as_text: bool = False) -> Document:
     except _Misfit as misfit:
         problem = f"{_place(misfit.problem_mark)}: {misfit.problem}"
     except yaml.MarkedYAMLError as error:
-        problem = (
-            f"{_place(error.problem_mark)}: is no YAML; look there for a missing quote, bracket or colon, or a tab"
-        )
-    except ReaderError as error:
-        problem = f"{_end_of(text[: error.position])}: is a character that YAML does not allow; remove it"
+        mark = error.problem_mark
+        # The library counts a line more where the text ends too early.
+        place = _end_of(text) if mark and mark.line > text.count("\n") else _place(mark)
+        problem = f"{place}: is no YAML; look there for a missing quote, bracket or colon, or a tab"
+    except (ReaderError, UnicodeEncodeError) as error:
+        # One counts bytes, the other characters.
+        before = text[: error.start] if isinstance(error, UnicodeEncodeError) else _before(text, error.position)
+        problem = f"{_end_of(before)}: is a character that YAML does not allow; remove it"
     except (RecursionError, _TooLong):
         problem = "is nested too deeply; make it flatter"
     raise DocumentError(f"{file}: {problem}")  # not inside `except`, so that the cause is not shown either
@@ -83,11 +87,18 @@ class _Misfit(yaml.MarkedYAMLError):
         super().__init__(problem=problem, problem_mark=node.start_mark)
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(Composer, yaml.CSafeLoader):
+    """Reads by libyaml, a few times faster; what it reads is put together here, where it can be refused."""
+
+    def __init__(self, text: str) -> None:
+        yaml.CSafeLoader.__init__(self, text)
+        Composer.__init__(self)
+
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401 - as it is
         """Refuse aliases: a few bytes of them can mean any amount."""
         if self.check_event(yaml.AliasEvent):
-            alias = yaml.ScalarNode("", "", self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+            event: Any = self.peek_event()
+            alias = yaml.ScalarNode("", "", event.start_mark)
             raise _Misfit("stands for something else (*name); write out what it stands for", alias)
         return super().compose_node(parent, index)
 
@@ -162,6 +173,10 @@ def _note_lines(node: yaml.Node | None, path: str, lines: _Lines) -> None:
 
 def _place(mark: yaml.Mark | None) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}" if mark else "all of it"
+
+
+def _before(text: str, position: int) -> str:
+    return text.encode()[:position].decode(errors="ignore")
 
 
 def _end_of(text: str) -> str:

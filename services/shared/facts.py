@@ -98,6 +98,14 @@ def union(known: Sequence[F], new: Sequence[F]) -> tuple[F, ...]:
     return tuple(sorted(by_id.values()))
 
 
+def displaced(known: Sequence[F], merged: Sequence[F]) -> list[tuple[str, str]]:
+    """Source and id of those known that had to make room for earlier ones when facts were merged into them."""
+    if len(merged) < MOST_FACTS:
+        return []
+    kept = {(fact.source, fact.event_id) for fact in merged}
+    return [place for fact in known if (place := (fact.source, fact.event_id)) not in kept]
+
+
 def _crowded() -> Unusable:
     return Unusable(
         DeadLetterReason.TOO_MANY_FACTS,
@@ -144,15 +152,20 @@ def in_order(facts: tuple[F, ...], ranks: Ranks) -> tuple[F, ...]:
 
     Of what is alike in rank, what it says decides, such as the earlier date.
     """
+    if are_apart(facts):
+        return facts
+    return tuple(numbered([each for _, together in groupby(facts, _AT) for each in _ranked([*together], ranks)]))
+
+
+def are_apart(facts: Sequence[Fact]) -> bool:
+    """Whether each fact is later than the one before it, as nearly always: then nothing else orders them."""
     before = _LONG_AGO
     for fact in facts:
         at = fact.occurred_at
-        if at == before:  # rare but for exports that have days only
-            return tuple(
-                numbered([each for _, together in groupby(facts, _AT) for each in _ranked([*together], ranks)])
-            )
+        if at <= before:
+            return False
         before = at
-    return facts
+    return True
 
 
 _LONG_AGO: Final = Instant(-(2**62))
@@ -218,4 +231,4 @@ def restated(known: Stated, new: Stated) -> Stated:
     """What is known once more is stated: field by field the last that is not empty."""
     if not known or not new:
         return new or known
-    return tuple([text or before for before, text in zip(known, new, strict=True)])
+    return tuple([new[index] or known[index] for index in range(len(known))])

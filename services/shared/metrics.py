@@ -168,6 +168,12 @@ METRICS: Mapping[str, Spec] = {
         "What the gaps of a source usually do not exceed, at this hour of the week (p99); 0: not known.",
         {"source": GIVEN, "topic": GIVEN},
     ),
+    "puntual_orphans": Spec(
+        Gauge,
+        "Fulfilments, by the source that published them, of what nothing known had promised or started 15 minutes after"
+        " they happened.",
+        {"source": GIVEN, "topic": GIVEN},
+    ),
     "puntual_unheard": Spec(
         Gauge,
         "Breaches that are not announced because the source that could say otherwise is not heard.",
@@ -451,7 +457,8 @@ class SourceMeter:
         names = ("last_event_timestamp_seconds", "silent", "usual_gap_seconds")
         self._gauges = [registry.open(Gauge, f"puntual_source_{name}") for name in names]
         self._unheard = registry.series(Gauge, "puntual_unheard")[service,]
-        self._known: set[tuple[str, str]] = set()
+        self._orphans = registry.open(Gauge, "puntual_orphans")
+        self._known, self._orphaned = set[tuple[str, str]](), set[tuple[str, str]]()
 
     def unheard(self, breaches: int) -> None:
         self._unheard.set(breaches)
@@ -460,8 +467,7 @@ class SourceMeter:
         """Source and topic → when the last event was, whether it is silent, its usual gap: all there are now."""
         shown: dict[tuple[str, str], tuple[float, ...]] = {}
         for labels, values in found.items():
-            place = labels if labels in self._known or len(self._known) < self.MOST else ("other", "other")
-            self._known.add(place)
+            place = self._place(labels, self._known)
             shown[place] = tuple(map(max, values, shown.get(place, values)))
         for labels in self._known - shown.keys():
             for gauge in self._gauges:
@@ -470,6 +476,20 @@ class SourceMeter:
         for labels, each in shown.items():
             for gauge, value in zip(self._gauges, each, strict=True):
                 gauge.labels(*labels).set(value)
+
+    def orphans(self, found: Mapping[tuple[str, str], int]) -> None:
+        """Source and topic → how many: all there are now. One that had some shows 0."""
+        counts = Counts(dict.fromkeys(self._orphaned, 0))
+        for labels, count in found.items():
+            counts[self._place(labels, self._orphaned)] += count
+        for labels, count in counts.items():
+            self._orphans.labels(*labels).set(count)
+
+    def _place(self, labels: tuple[str, str], known: set[tuple[str, str]]) -> tuple[str, str]:
+        """The series of a source and topic, among those that are known; from then on it is."""
+        place = labels if labels in known or len(known) < self.MOST else ("other", "other")
+        known.add(place)
+        return place
 
 
 def _observe_all(histogram: Histogram, values: Sequence[float]) -> None:

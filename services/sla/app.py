@@ -6,17 +6,20 @@ from functools import partial
 from prometheus_client import Counter, Gauge
 
 from services.shared.clock import wall_clock
+from services.shared.engine.authority import AuthoritativeView
 from services.shared.engine.skew import Skew
 from services.shared.engine.worker import Worker
 from services.shared.envelope import Limits
 from services.shared.metrics import PrometheusMeter, Registry, SourceMeter, Vocabulary
 from services.shared.public_holidays import public_holidays
 from services.shared.service import horizon, serve, worker_settings
+from services.shared.sources.orphans import Orphans
 from services.shared.sources.watch import Sources
 from services.shared.topics import STANDARDS
 from services.sla.chronicle import Chronicle
 from services.sla.codec import INPUTS, asked, machine
 from services.sla.model import Metric, State, Transition
+from services.sla.orphans import TOPIC_OF, orphan_of
 from services.sla.rpc import sla_service
 from services.sla.settings import SlaSettings
 from services.sla.standards import InForce, Standards
@@ -43,11 +46,14 @@ async def app(settings: SlaSettings) -> None:
         unusable=registry.single(Counter, "puntual_standards_messages_refused_total").inc,
     ) as published:
         known = InForce(published.standards)
-        sources, skew = Sources("sla", settings, INPUTS, asked(), SourceMeter(registry, "sla")), Skew()
+        heard, skew = SourceMeter(registry, "sla"), Skew()
+        sources = Sources("sla", settings, INPUTS, asked(), heard)
         limits = Limits(wall_clock, horizon=horizon(settings), between=skew.between)
         clocks = machine(known, limits, settings.topic_prefix, sources.hearing)
         meter = PrometheusMeter(registry, clocks.inputs, WORDS)
         worker = Worker(worker_settings("sla", settings), clocks, meter, skew=skew, hold=sources.hold)
+        view = AuthoritativeView(worker, worker.lost)
+        orphans = Orphans(view, orphan_of, TOPIC_OF, settings.partitions, heard)
 
         async def judge_by(standards: Standards) -> None:
             known.standards = standards
@@ -56,8 +62,8 @@ async def app(settings: SlaSettings) -> None:
         following = asyncio.create_task(published.follow(judge_by))
         following.add_done_callback(partial(_ended, worker))
         try:
-            async with sources.watching(worker):
-                await serve(worker, settings, registry, partial(sla_service, known))
+            async with sources.watching(worker), orphans.watching(worker):
+                await serve(worker, settings, registry, partial(sla_service, known), orphans.service)
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)

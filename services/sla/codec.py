@@ -37,7 +37,7 @@ from services.shared.contexts import put_context, stated_in, unpack_context
 from services.shared.engine.machine import Decoder, Labels, Machine, Step
 from services.shared.envelope import Envelope, Hearing, Limits
 from services.shared.errors import DeadLetterReason, NewerVersion, Unusable
-from services.shared.facts import NO_CONTEXT, reuse, site_of
+from services.shared.facts import NO_CONTEXT, displaced, reuse, site_of
 from services.shared.instant import Instant
 from services.shared.keys import ids_of, record_key
 from services.shared.opener import EARLIEST, LATEST, Opener, blank_arm
@@ -89,6 +89,7 @@ def machine(
         labels=_labels,
         home=home_of,
         reuse=lambda old, new, facts: reuse(old.facts if old else (), new.facts, facts),
+        displaced=lambda old, new: displaced(old.facts, new.facts),
     )
 
 

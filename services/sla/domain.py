@@ -25,7 +25,7 @@ from services.sla.verdicts import Verdict
 # Looking up a member of an enum costs more than comparing it, and these are asked of every event.
 _NOTED, _BREACHED, _AT_RISK, _PAUSED = State.NOTED, State.BREACHED, State.AT_RISK, State.PAUSED
 _FOREVER = Instant(2**62)
-_NOTHING_KNOWN = Known(NONE, NO_CONTEXT, NO_CONTEXT)
+_NOTHING_KNOWN: Known = (NONE, NO_CONTEXT, NO_CONTEXT)
 _AT = itemgetter(0)
 _SETTLED = frozenset({State.MET, State.MISSED, State.CANCELLED})
 
@@ -80,12 +80,12 @@ def _was_over(clock: Clock, at: Instant) -> bool:
     cycle = clock.cycle
     if NONE < cycle.stopped_at <= at or NONE < cycle.breach_at < at:
         return True
-    return NONE < case_of(clock.facts).runs[-1].over_at <= at
+    return NONE < case_of(clock.facts, clock.metric).runs[-1].over_at <= at
 
 
 def judge(identity: Identity, facts: tuple[Fact, ...], standards: Standards, now: Instant) -> Clock:
     """The verdict on a set of facts (sorted) as of an instant."""
-    case = case_of(facts)
+    case = case_of(facts, identity[1])
     judged = [_cycle(identity[1], run, case, standards, now) for run in case.runs] or [(Cycle(_NOTED), NONE, NONE)]
     earlier = tuple([cycle for cycle, _, _ in judged[:-1]])
     last, changed_at, changes_at = judged[-1]
@@ -177,9 +177,9 @@ def change(old: Clock | None, new: Clock) -> Change:
         return found._replace(transition=_transition(before[0] if before else None, new.cycle, old, new))
     for index, (was, now) in enumerate(zip_longest(before, after)):
         number = min(index, len(after) - 1) + 1
-        step = Change(_transition(was, now, old, new), number, after[number - 1])
-        if _WEIGHTS[step.transition] >= _WEIGHTS[found.transition]:
-            found = step
+        transition = _transition(was, now, old, new)
+        if transition != Transition.NOTED and _WEIGHTS[transition] >= _WEIGHTS[found.transition]:
+            found = Change(transition, number, after[number - 1])
     return found
 
 

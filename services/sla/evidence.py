@@ -32,7 +32,7 @@ class Evidence(NamedTuple):
 
 def evidence_of(clock: Clock, standards: Standards) -> list[Evidence | None]:
     """For each cycle: until it was stopped or is due, or as far as facts reach; None where no policy judges it."""
-    case = case_of(clock.facts)
+    case = case_of(clock.facts, clock.metric)
     found: list[Evidence | None] = []
     for run, cycle, ruling in _ruled(clock, case, standards):
         until = cycle.stopped_at or cycle.due_at or case.facts[-1].occurred_at
@@ -56,7 +56,7 @@ class Held(NamedTuple):
 
 def pauses_of(clock: Clock, standards: Standards, now: Instant) -> Iterator[Held]:
     """All that let its cycles stand still."""
-    case = case_of(clock.facts)
+    case = case_of(clock.facts, clock.metric)
     if not case.holds:
         return
     for run, _, ruling in _ruled(clock, case, standards):

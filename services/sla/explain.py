@@ -49,7 +49,7 @@ def explain(clock: Clock, standards: Standards | None = None) -> Explanation:
     here = local(time_zone(clock.context))
     state = _STATES.get(clock.cycle.state, "in a state that this version does not know")
     whom = f" for customer {clock.customer_id}" if clock.customer_id else ""
-    case = case_of(clock.facts)
+    case = case_of(clock.facts, clock.metric)
     steps = (
         Step(here.time(fact.occurred_at), _what(fact), _effect(clock, case, fact), f"{fact.source}/{fact.event_id}")
         for fact in clock.facts
@@ -89,7 +89,7 @@ def _effect(clock: Clock, case: Case, fact: Fact) -> str:
     for run, cycle in zip(case.runs, (*clock.earlier, clock.cycle), strict=False):
         if effect := _of_cancellation(run, cycle.state == State.CANCELLED, fact):
             return effect
-    without = case_of([other for other in clock.facts if other is not fact])
+    without = case_of([other for other in clock.facts if other is not fact], clock.metric)
     changes = (case.runs, case.holds) != (without.runs, without.holds)
     return _EFFECTS.get(fact.kind, _NOTHING) if changes else _NOTHING
 

@@ -11,17 +11,20 @@ on how the case stood before the instant:
 What a source numbers at one instant happened in its order, whatever the ranks say.
 
 What was stopped before it first started is no run at all: it was settled elsewhere, or two clocks differ.
+
+What is agreed again after it was called off is a run of its own: another window, a callback asked for once more, an
+order that is ready after all. So is another window that is booked once the last was attended; the same one only tells
+that once more. A contact has its own word for it: it is reopened.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from services.shared.facts import NO_CONTEXT, Stated, numbered, restated
+from services.shared.facts import NO_CONTEXT, Stated, are_apart, numbered, restated
 from services.shared.instant import Instant
-from services.sla.model import NONE, Fact, FactKind
+from services.sla.model import NONE, Fact, FactKind, Metric
 
 
 class Run(NamedTuple):
@@ -52,12 +55,8 @@ class Hold(NamedTuple):
     reason: str
 
 
-class Known(NamedTuple):
-    """What is stated of a case from an instant on, until more is."""
-
-    at: Instant
-    context: Stated
-    case: Stated
+#: What is stated of a case from an instant on, until more is: when, the context, and what the case is.
+Known = tuple[Instant, Stated, Stated]
 
 
 class Case:
@@ -72,6 +71,7 @@ class Case:
         #: When the customer made contact.
         self.contacts = contacts
         self._stretches: dict[frozenset[str] | None, Sequence[Sequence[Hold]]] = {}
+        self._stated: Sequence[Known] | None = None
 
     def stretches(self, reasons: frozenset[str] | None) -> Sequence[Sequence[Hold]]:
         """The holds for these reasons, those together between which it was not resumed; None: for any."""
@@ -79,35 +79,40 @@ class Case:
             self._stretches[reasons] = _unbroken(self.holds, reasons)
         return self._stretches[reasons]
 
-    @cached_property
+    @property
     def stated(self) -> Sequence[Known]:
         """With each fact that states anything, all that is stated by then: field by field the last that is there."""
-        found: list[Known] = []
-        # Facts state the same few things again and again, and to put two together takes longer than to look that up.
-        made: dict[tuple[Stated, ...], tuple[Stated, Stated]] = {}
-        context, case = last = NO_CONTEXT, NO_CONTEXT
-        for fact in self.facts:
-            said = fact.context, fact.case
-            if said != last and any(said):
-                last = said
-                pair = context, fact.context, case, fact.case
-                if pair not in made:
-                    made[pair] = restated(context, fact.context), restated(case, fact.case)
-                context, case = made[pair]
-                found.append(Known(fact.occurred_at, context, case))
-        return found
+        if self._stated is None:
+            self._stated = _stated_by(self.facts)
+        return self._stated
 
 
-def case_of(facts: Sequence[Fact]) -> Case:
-    """What facts, in any order, come to."""
-    ordered = numbered(_in_order(facts))
-    clock = _Clock()
+def case_of(facts: Sequence[Fact], metric: int) -> Case:
+    """What facts, in any order, come to for the clock of a metric."""
+    ordered = facts if are_apart(facts) else numbered(_in_order(facts))
+    clock = _Clock(may_start_again=metric in _ASKED_FOR)
     for fact in ordered:
         step = _STEPS.get(fact.kind)
         if step is not None:
             step(clock, fact)
     contacts = [fact.occurred_at for fact in ordered if fact.kind in _CONTACTS]
     return Case(ordered, clock.runs(), clock.all_holds(), contacts)
+
+
+def _stated_by(facts: Sequence[Fact]) -> list[Known]:
+    found: list[Known] = []
+    context, case = said_context, said_case = NO_CONTEXT, NO_CONTEXT
+    for fact in facts:
+        of_context, of_case = fact.context, fact.case
+        # What is said once more adds nothing.
+        is_context, is_case = of_context and of_context != said_context, of_case and of_case != said_case
+        if is_context:
+            context, said_context = restated(context, of_context), of_context
+        if is_case:
+            case, said_case = restated(case, of_case), of_case
+        if is_context or is_case:
+            found.append((fact.occurred_at, context, case))
+    return found
 
 
 def _unbroken(held: Sequence[Hold], reasons: frozenset[str] | None) -> list[list[Hold]]:
@@ -122,6 +127,10 @@ def _unbroken(held: Sequence[Hold], reasons: frozenset[str] | None) -> list[list
     return found
 
 
+#: What an event calls a window that is no change of another.
+BOOKED: Final = "booked"
+#: What may be asked for again after it was called off. An appointment is booked again, a contact reopened.
+_ASKED_FOR = frozenset({Metric.CALLBACK_RETURNED, Metric.CUSTOMER_TOLD})
 #: Of facts of one instant, which comes first.
 _RANKS: Mapping[int, int] = {
     FactKind.SCHEDULED: 0,
@@ -184,12 +193,16 @@ def _tied(one: Fact | None, other: Fact) -> bool:
 class _Clock:
     """A clock that runs through the facts."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_start_again: bool) -> None:
+        #: What was called off and begins once more is meant.
+        self.may_start_again = may_start_again
         self.past: list[Run] = []
         self.run: Run | None = None
         # Since the case was last opened; where either is set it is closed.
         self.stopped_at = self.cancelled_at = NONE
         self.began = self.answered = False
+        #: What was booked last.
+        self.window = NONE, NONE
         #: Something came while the case was closed.
         self.waits = False
         self.holds: list[Hold] = []
@@ -203,18 +216,26 @@ class _Clock:
 
     def start(self, fact: Fact) -> None:
         """What is closed since it first started begins nothing by being told once more."""
+        if self.may_start_again and self.began and self.cancelled_at and not self.stopped_at:
+            self._shelve()
         if self.run is None and not (self.is_closed and self.began):
             self._begin(fact.occurred_at)
 
     def schedule(self, fact: Fact) -> None:
         """A new time does not undo that the old one was missed."""
-        run = self.run
-        if run is not None and not self.is_closed:
-            if fact.occurred_at > run.window_end:
+        window, known = (fact.window_start, fact.window_end), self.window
+        if self.is_closed and self.began:
+            is_told_again = fact.what != BOOKED or (window == known and not self.cancelled_at)
+            if self.stopped_at and is_told_again:
+                return
+            self._release(fact.occurred_at)
+            self._shelve()
+        elif self.run is not None:
+            if fact.occurred_at > self.run.window_end:
                 self._end(fact.occurred_at)
             self.run = None
-        if self.run is None and not (self.is_closed and self.began):
-            self._begin(fact.window_start, fact.window_end)
+        self.window = window
+        self._begin(*window)
 
     def follow_up(self, fact: Fact) -> None:
         self.waits = self.is_closed
@@ -237,9 +258,11 @@ class _Clock:
 
     def cancel(self, fact: Fact) -> None:
         self._release(fact.occurred_at)
-        self.cancelled_at = self.cancelled_at or fact.occurred_at
-        if self.run is not None:
-            self.run = self.run._replace(cancelled_at=self.cancelled_at)
+        if self.cancelled_at:
+            return
+        self.cancelled_at, run = fact.occurred_at, self.run
+        if run is not None:
+            self.run = Run(run.started_at, run.ended_at, self.cancelled_at, run.window_end)
 
     def open(self, fact: Fact) -> None:
         if self.waits:
@@ -273,7 +296,7 @@ class _Clock:
         if last is None:
             return []
         earlier = self.past if self.run else self.past[:-1]
-        return [*(run._replace(is_past=True) for run in earlier), last]
+        return [*[Run(run.started_at, run.ended_at, run.cancelled_at, run.window_end, True) for run in earlier], last]
 
     def all_holds(self) -> list[Hold]:
         """Also the one that lasts."""
@@ -286,8 +309,9 @@ class _Clock:
             self.run = Run(at, NONE, self.cancelled_at, window_end)
 
     def _end(self, at: Instant) -> None:
-        if self.run is not None:
-            self.past.append(self.run._replace(ended_at=at))
+        run = self.run
+        if run is not None:
+            self.past.append(Run(run.started_at, at, run.cancelled_at, run.window_end))
             self.run = None
 
     def _shelve(self) -> None:

@@ -62,11 +62,13 @@ class Version:
     def ruling(self, metric: int, started_at: Instant, context: Stated, case: Stated) -> Ruling | None:
         """For a case of which so much is stated; None: no policy is for it."""
         key = (metric, started_at // _QUARTER if metric in self._by_day else 0, context[_TIER:], case)
-        if key not in self._rulings:
+        try:
+            return self._rulings[key]
+        except KeyError:
             if len(self._rulings) >= _MOST_RULINGS:
                 self._rulings.clear()
-            self._rulings[key] = self._find(metric, started_at, Context(*context), case)
-        return self._rulings[key]
+            found = self._rulings[key] = self._find(metric, started_at, Context(*context), case)
+            return found
 
     def _find(self, metric: int, started_at: Instant, context: Context, case: Stated) -> Ruling | None:
         kind, priority = case or ("", "")

@@ -3,17 +3,21 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 
 from tests.chaos.report import Finding, Kind, Report
 from tests.chaos.rules import SECOND
+from tests.chaos.silence import Silence
 from tests.chaos.subject import Account, Judge, Stage
 from tests.chaos.tape import Entry, Holes
 
 #: How long a fact may be in Kafka, in microseconds, before the clock must have heard of it.
 FRESH = 3 * SECOND
+#: What is announced of a breach.
+_BREACHES = frozenset({"broken", "breached"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -44,6 +48,8 @@ class Circumstances(NamedTuple):
     holes: Holes
     #: From when to when what was appended could be read by nobody, for want of replicas.
     hidden: Sequence[tuple[int, int]]
+    #: The source that fell silent, where one did.
+    silence: Silence | None = None
 
 
 class Chain:
@@ -141,7 +147,35 @@ class Chain:
         elif self._forbidding(new, claims, said_at):
             self._report.hasty += 1
         heard_at = max((told.at for told in self._told if told.said in new.account.said), default=0)
-        self._report.lateness.append(max(0.0, (new.entry.at - max(moment, heard_at)) / SECOND))
+        late = max(0, new.entry.at - max(moment, heard_at))
+        self._report.lateness.append(late / SECOND)
+        if self._run.silence and new.transition in _BREACHES:
+            self._check_silence(new, claims, self._run.silence, late)
+
+    def _check_silence(self, new: _Write, claims: Mapping[Any, int], silence: Silence, late: int) -> None:
+        """Whether a breach was told although only a source that was silent could say that there was none."""
+        said_at, (claim, moment) = new.announced_at, max(claims.items(), key=itemgetter(1))
+        if late > self._run.patience:
+            self._find("lost", f"{new.transition} is told {late / SECOND:.1f} s late", new.entry)
+        until = silence.heard_until(said_at)
+        if until is None or until >= moment:
+            return
+        source = silence.source
+        if said_at < moment + silence.after and (fact := self._disproof(new, claim, moment, source)):
+            what = f"{source} was silent for {(said_at - until) / SECOND:.1f} s, and then said otherwise"
+            self._find("false", f"{new.transition}, but {what}: {'/'.join(_id(fact.said))}", new.entry)
+        if said_at >= moment + silence.after and source not in new.entry.header("unheard"):
+            self._find("wrong", f"{new.transition} does not say that {source} is not heard", new.entry)
+
+    def _disproof(self, new: _Write, claim: Any, moment: int, source: str) -> Told | None:
+        """What the source had to say of before the breach, was heard only after it was told, and forbids it."""
+        known, judge = set(new.account.said), self._judge
+        for told in self._told:
+            if told.at > new.announced_at and told.said.source == source and told.said.occurred_at < moment:
+                known.add(told.said)
+                if judge.forbids(judge.record(self._key, known, new.announced_at), claim):
+                    return told
+        return None
 
     def _forbidding(self, new: _Write, claims: Iterable[Any], heard: int) -> Told | None:
         """The first fact, of those in Kafka by then, with which it is not so; None: it is so by all of them."""

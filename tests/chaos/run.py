@@ -1,7 +1,7 @@
 """One run of a scenario: its topics, its traffic, its workers; what a scenario is given to play with."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from threading import Event, Thread
@@ -10,6 +10,7 @@ from typing import Any, Literal
 from services.shared.topics import provision
 from tests.chaos.publication import Publication
 from tests.chaos.rules import SECOND
+from tests.chaos.silence import Silence
 from tests.chaos.subject import Judge, Subject
 from tests.chaos.tape import Entry, Tape
 from tests.chaos.traffic import Mix, Plan, Shot, plan
@@ -64,9 +65,12 @@ class Run:
         #: Half of the runs have static members, which come back without a rebalance.
         self.static = self.random.random() < 0.5
         self.mix = Mix() if scale == "short" else Mix(seconds=10.0, rate=800.0)
+        #: The source that falls silent, where one does.
+        self.silence: Silence | None = None
+        self.directory = directory
         self._code = code
         #: The files that workers judge by, by the setting that names them.
-        self.rules = subject.rules(directory)
+        self.rules: Mapping[str, Path] = subject.rules(directory)
         self._publications: list[Publication] = []
         self._quiet = 0.0
         self._threads: list[Thread] = []

@@ -4,7 +4,7 @@ import contextlib
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from tests.chaos.report import Finding, Report
 from tests.chaos.rules import SECOND
 from tests.chaos.run import PARTITIONS, Run, Scale
 from tests.chaos.subject import Subject
+from tests.chaos.tape import Entry
 
 #: Seconds after all is there in which nothing more may come.
 _STILL = 0.7
@@ -64,7 +65,7 @@ class Outcome(NamedTuple):
     def is_good(self) -> bool:
         """Whether it went as it must."""
         if self.must_fail:
-            return self.report.count("lost") + self.report.count("double") > 0
+            return any(self.report.count(kind) for kind in ("lost", "false", "double"))
         return not self.report.findings
 
 
@@ -123,7 +124,8 @@ def _verdict(run: Run, scenario: Scenario) -> tuple[Published, Report]:
     table = table_of(records_in(run.read_again()))
     dead = run.tape.of(run.dead_letters)
     holes = run.tape.holes(run.records)
-    circumstances = Circumstances(now, int(run.patience * SECOND), holes, run.hidden)
+    silence = run.silence and run.silence.with_events(_inputs(run))
+    circumstances = Circumstances(now, int(run.patience * SECOND), holes, run.hidden, silence)
     report = examine(published, run.tape.of(run.records), table, dead, circumstances)
     report.findings[:0] = complaints
     if holes and run.compacts:
@@ -134,8 +136,11 @@ def _verdict(run: Run, scenario: Scenario) -> tuple[Published, Report]:
 
 
 def _published(run: Run) -> Published:
-    inputs = {name: run.tape.of(run.prefix + name) for name in run.subject.inputs}
-    return Published.of(run.judge(), inputs, PARTITIONS)
+    return Published.of(run.judge(), _inputs(run), PARTITIONS)
+
+
+def _inputs(run: Run) -> Mapping[str, Sequence[Entry]]:
+    return {name: run.tape.of(run.prefix + name) for name in run.subject.inputs}
 
 
 def _settle(run: Run, published: Published, now: int) -> None:

@@ -53,7 +53,11 @@ routes:
 """
 
 #: Panels about what must not happen, and does not in a run that is well.
-EMPTY_WHERE_ALL_IS_WELL = {"is-our-word-kept: Offsets that jumped A", "is-our-word-kept: Sources silent A"}
+EMPTY_WHERE_ALL_IS_WELL = {
+    "is-our-word-kept: Offsets that jumped A",
+    "is-our-word-kept: Sources silent A",
+    "is-our-word-kept: Fulfilled, never promised A",
+}
 
 
 class Unfriendly(BaseHTTPRequestHandler):

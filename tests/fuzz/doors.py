@@ -26,6 +26,7 @@ from services.notifier.rpc import notifier_service
 from services.notifier.schedules import Feed
 from services.notifier.silences_log import SilencesLog
 from services.promises import codec as promises, rules
+from services.promises.orphans import TOPIC_OF, orphan_of
 from services.promises.rpc import promise_service
 from services.shared import public_holidays
 from services.shared.documents import DocumentError
@@ -39,8 +40,10 @@ from services.shared.envelope import Limits
 from services.shared.errors import PuntualError
 from services.shared.ingress import Ingress, Link, Outgoing, event_service
 from services.shared.instant import SECOND, Instant, parse_instant
+from services.shared.metrics import Registry, SourceMeter
 from services.shared.rpc import Service
 from services.shared.sources import codec as sources
+from services.shared.sources.orphans import Orphans
 from services.shared.topics import INPUTS, TOPICS
 from services.sla import codec as clocks, policies
 from services.sla.chronicle import Chronicle, pack_version
@@ -48,6 +51,7 @@ from services.sla.closing_days import closing_days
 from services.sla.rpc import sla_service
 from services.sla.standards import InForce, Standards
 from services.sla.targets import parse_target
+from tests.fuzz.answering import into_page
 from tests.fuzz.mutation import INTEGERS, TEXTS, headers, mutated, mutated_json, mutated_text
 from tests.unit.engine.fakes import FakeMessage, Tally
 from tests.unit.notifier.builders import MAIL
@@ -203,6 +207,7 @@ def _services() -> Sequence[Service]:
         sla_service(KNOWN, view),
         notifier_service(view, nowhere.send, "responses", office.desk),
         event_service(nowhere),
+        Orphans(view, orphan_of, TOPIC_OF, 12, SourceMeter(Registry(), "promises"), lambda: NOW).service,
     )
 
 
@@ -347,5 +352,6 @@ def doors(folder: Path) -> Mapping[str, Door]:
         "calendars": Door(_into_text(_read_ical, [CALENDAR]), (), 2_000),
         "durations": Door(_into_text(parse_duration, ["1h 30min", "90s"]), (ValueError,)),
         "targets": Door(_into_text(parse_target, ["3 business days, end of day", "2 contacts"]), (ValueError,)),
+        "the page": Door(into_page),
         "links": Door(_into_text(_open_token, ["AaySz_-0" * 12]), (NotOurs, Expired)),
     }

@@ -18,7 +18,7 @@ NAMES = frozenset({
 })  # fmt: skip
 #: Likewise, of names that mean other things elsewhere.
 PHRASES = frozenset({
-    "open", "gzip.open", "file.open", "csv.reader", "consumer.poll", "request.post", "content.read",
+    "open", "gzip.open", "file.open", "csv.reader", "consumer.poll", "request.post", "request.read", "content.read",
     "msgspec.json.Decoder",
 })  # fmt: skip
 
@@ -56,7 +56,7 @@ ATLAS: Mapping[str, str] = {
     "cli/standards.py:import_calendar": CLI,
     "cli/verdicts.py:labels": OWN,
     "notifier/acknowledging.py:Acknowledging._hear": OWN,
-    "notifier/answering.py:_posted": "aiohttp bounds the body and its fields, and a timeout the wait; 4xx",
+    "notifier/answering.py:_posted": "aiohttp bounds the body, parse_qsl its fields, a timeout the wait; 4xx",
     "notifier/audit_search.py:AuditSearch.take": LOG,
     "notifier/channels/web.py:Answer.json": "of the beginning of an answer; what is no JSON is none",
     "notifier/channels/web.py:_beginning": "only the first bytes of an answer are read",
@@ -101,6 +101,7 @@ ATLAS: Mapping[str, str] = {
     "shared/service.py:main": "handed to settings.read",
     "shared/settings.py:read": "settings of the operator; every bad one is said, and the start ends",
     "shared/sources/codec.py:unpack": LOG,
+    "shared/sources/orphans.py:_Answers.ListOrphans": CALL,
     "shared/topic_log.py:TopicLog.read": LOG,
     "shared/topic_log.py:TopicLog.read_to_end": LOG,
     "shared/topic_log.py:read_all": LOG,

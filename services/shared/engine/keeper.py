@@ -25,12 +25,13 @@ from services.shared.engine.stage import (
     count_outcomes,
     tick_of,
 )
-from services.shared.engine.store import PartitionStore
+from services.shared.engine.store import LARGE, PartitionStore
 from services.shared.errors import DeadLetterReason, Reused, Unusable
 from services.shared.instant import SECOND, Instant, format_instant
-from services.shared.log import place_of
+from services.shared.log import bounded, place_of
 
 log = logging.getLogger(__name__)
+_crowds = bounded(__name__)
 
 #: A record must fit into one Kafka message of the default size.
 MAX_RECORD_BYTES = 900_000
@@ -40,8 +41,11 @@ _MAX_WRITE_BYTES: Final = 4_000_000
 PUT_OFF: Final = 600 * SECOND
 
 #: What a step comes to, ready to be kept: the step and its write (None: nothing changes), the record as it lies in
-#: memory (None: it is forgotten), when to look at it (None: that is queued already), and what is written down.
-_Change = tuple[Step | None, Write | None, bytes | None, Instant | None, Sequence[Write]]
+#: memory (None: it is forgotten), when to look at it (None: that is queued already), what is written down, and which
+#: events do not count any more.
+_Change = tuple[
+    Step | None, Write | None, bytes | None, Instant | None, Sequence[Write], Sequence[tuple[str, str]]
+]  # fmt: skip
 
 
 class Keeper(Generic[R, F]):
@@ -111,6 +115,7 @@ class Keeper(Generic[R, F]):
         count_outcomes(
             self._meter, topic, (("used", used_count), ("ignored", ignored), ("dead", set_aside), ("tick", len(ticks)))
         )
+        self._tell_displaced(topic, batch.displaced)
         if latest:
             self._meter.event_age(topic, (now - latest) / SECOND)
         if self.hold is not None:
@@ -157,6 +162,12 @@ class Keeper(Generic[R, F]):
     def not_understood(self) -> int:
         """How many records are kept as they are, because this version cannot read or judge them."""
         return sum([len(store.opaque) + len(store.unjudged) for store in self.stores.values()])
+
+    def _tell_displaced(self, topic: str, events: Iterable[tuple[str, str]]) -> None:
+        """Count them as if they had come later and been refused. Their bytes were read long ago: there is no letter."""
+        for source, _ in events:
+            self._meter.dead_letter(topic, DeadLetterReason.TOO_MANY_FACTS.value)
+            _crowds.warning("an event of %s does not count any more: too many earlier ones are of its subject", source)
 
     def _one_by_one(
         self, batch: "_Batch[R, F]", origin: Origin, refused: Collection[bytes], messages: Iterable[Message]
@@ -211,6 +222,8 @@ class _Batch(Generic[R, F]):
         self._announced_at = ("announced-at", format_instant(now).encode())
         self.writes: list[Write] = []
         self.ahead: list[Write] = []
+        #: Source and id of events that do not count any more.
+        self.displaced: set[tuple[str, str]] = set()
         #: What is measured once for the batch: how many records went from which labels to which, and by what.
         self._steps: defaultdict[tuple[Labels | None, Labels | None, bytes], int] = defaultdict(int)
         self._settled: defaultdict[Labels, list[float]] = defaultdict(list)
@@ -278,7 +291,7 @@ class _Batch(Generic[R, F]):
         reuse = machine.reuse
         reused = reuse(old, new, facts) if reuse is not None and new is not None else None
         if new is old or new == old:
-            return (None, None, None, None, self._entries(key, old, new, facts)), reused
+            return (None, None, None, None, self._entries(key, old, new, facts), ()), reused
         value = None if new is None else machine.pack(new)
         if value is not None and len(value) > MAX_RECORD_BYTES:
             raise Unusable(
@@ -326,7 +339,10 @@ class _Batch(Generic[R, F]):
         # An entry that comes too early is moved when its time comes: putting off adds none.
         if deadline is not None and waiting is not None and waiting <= deadline:
             deadline = None
-        return step, write, data, deadline, self._entries(key, old, new, facts)
+        displaced: Sequence[tuple[str, str]] = ()
+        if data is not None and len(data) >= LARGE and machine.displaced and old is not None and new is not None:
+            displaced = machine.displaced(old, new)
+        return step, write, data, deadline, self._entries(key, old, new, facts), displaced
 
     def _entries(self, key: bytes, old: R | None, new: R | None, facts: Sequence[F]) -> Sequence[Write]:
         """What is written down of a step."""
@@ -340,7 +356,7 @@ class _Batch(Generic[R, F]):
 
     def _commit(self, key: bytes, change: "_Change") -> None:
         """Keep what was prepared. Nothing here depends on what a message or a record holds."""
-        step, write, data, deadline, entries = change
+        step, write, data, deadline, entries, displaced = change
         self.ahead += entries
         if step is None or write is None:
             return
@@ -356,6 +372,8 @@ class _Batch(Generic[R, F]):
             store.unjudged.discard(key)
         was_held = bool(store.held) and store.held.pop(key, None) is not None
         self.writes.append(write)
+        if displaced:
+            self.displaced.update(displaced)
         if step.margin is not None and step.after is not None:
             self._settled[step.after].append(step.margin)
         if step.breached_at is not None and not was_held:

@@ -100,3 +100,6 @@ class Machine(Generic[R, F]):
     #: Old record, folded record, the facts → what is wrong where an event id was used again for something else. The
     #: record is as it is whichever came first; the message that came second is set aside all the same.
     reuse: Callable[[R | None, R, Sequence[F]], Unusable | None] | None = None
+    #: Old record, folded record → source and id of each event that does not count any more, as earlier ones came and
+    #: a record takes only so many. Asked of large records only.
+    displaced: Callable[[R, R], Sequence[tuple[str, str]]] | None = None

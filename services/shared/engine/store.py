@@ -18,7 +18,7 @@ from services.shared.log import place_of
 log = logging.getLogger(__name__)
 
 #: Bytes of a record from which on it is large, and of the large ones that lie decoded as well: those encoded last.
-_LARGE: Final = 8_192
+LARGE: Final = 8_192
 _DECODED: Final = 1 << 19
 
 
@@ -120,7 +120,7 @@ class PartitionStore(Generic[R, F]):
         data = self._records.get(key)
         if data is None:
             return None
-        known = self._decoded.get(id(data)) if len(data) >= _LARGE else None
+        known = self._decoded.get(id(data)) if len(data) >= LARGE else None
         return self._decode(data) if known is None else known[1]
 
     def packed(self, key: bytes) -> bytes | None:
@@ -131,7 +131,7 @@ class PartitionStore(Generic[R, F]):
     def encoded(self, record: R) -> bytes:
         """A record as it lies in memory. Raises whatever msgspec cannot encode it for."""
         data = self._encode(record)
-        if len(data) >= _LARGE:
+        if len(data) >= LARGE:
             self._hold(data, record)
         return data
 

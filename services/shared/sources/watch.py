@@ -196,7 +196,15 @@ class Sources:
                 yield _Out(stream.source, key, None)
             elif not self.book.is_gone(stream, now) and self._is_other(stream, before, now):
                 record = self.book.record(stream, now)
-                yield _record_out(record, _transition(before, record), now)
+                step = _transition(before, record)
+                if step != Transition.SILENT or self._is_read(stream, worker):
+                    yield _record_out(record, step, now)
+
+    def _is_read(self, stream: Stream, worker: Worker) -> bool:
+        """Whether this worker has read all that was in Kafka when a silence began: what it missed may lie there."""
+        began = self.book.silent_at(stream)
+        read = map(worker.runtime.read_until, worker.partitions())
+        return began is not None and all(until > began for until in read)
 
     def _is_other(self, stream: Stream, before: Record | None, now: Instant) -> bool:
         if before is None:

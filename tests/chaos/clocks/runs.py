@@ -8,6 +8,9 @@ from typing import NamedTuple
 from puntual.sla.v1 import clock_pb2 as pb
 from tests.chaos.clocks.reading import Said
 
+#: Metrics of what may be asked for again after it was called off.
+_AGAIN = (pb.METRIC_CALLBACK_RETURNED, pb.METRIC_CUSTOMER_TOLD)
+
 
 @dataclass
 class Run:
@@ -74,12 +77,13 @@ def _content(fact: Said) -> tuple[object, ...]:
     return fact.case, fact.context, fact.what, fact.window_start, fact.window_end
 
 
-def runs_of(facts: Sequence[Said]) -> list[Run]:  # noqa: C901, PLR0912, PLR0915 - plain, and all in one place
+def runs_of(facts: Sequence[Said], metric: int) -> list[Run]:  # noqa: C901, PLR0912, PLR0915 - plain, and all in one place
     """Every run there was, in order; the last may still go on."""
     runs: list[Run] = []
     on = False  # whether the last of them goes on
     began = answered = waits = False
     stopped = off = 0  # since the case was opened last
+    booked = (0, 0)
 
     def begin(at: int, window_end: int = 0) -> None:
         nonlocal on, began
@@ -106,17 +110,24 @@ def runs_of(facts: Sequence[Said]) -> list[Run]:  # noqa: C901, PLR0912, PLR0915
         at, closed = fact.occurred_at, bool(stopped or off)
         match fact.kind:
             case pb.FACT_KIND_STARTED:
+                if metric in _AGAIN and began and off and not stopped:
+                    shelve()
+                    closed = False
                 if not on and not (closed and began):
                     begin(at)
             case pb.FACT_KIND_SCHEDULED:
-                if on and not closed:
-                    if at > runs[-1].window_end:
-                        end(at)  # the old window was missed already
-                    else:
-                        runs.pop()
-                        on = False
-                if not on and not (closed and began):
-                    begin(fact.window_start, fact.window_end)
+                window = fact.window_start, fact.window_end
+                if closed and began:
+                    # What was attended is often told once more, and moved on paper.
+                    if stopped and (fact.what == "rescheduled" or (window == booked and not off)):
+                        continue
+                    shelve()
+                elif on and at > runs[-1].window_end:
+                    end(at)  # the old window was missed already
+                elif on:
+                    runs.pop()
+                booked = window
+                begin(*window)
             case pb.FACT_KIND_FOLLOWED_UP:
                 waits = waits or closed
                 if not on and answered and not closed:

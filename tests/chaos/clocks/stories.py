@@ -82,6 +82,17 @@ _STORIES: Mapping[str, Story] = {
     "off by us": Story(2, (_BEGUN, Step("off by us", "due", (-1.0, 2.0)))),
     "off by agreement": Story(2, (_BEGUN, Step("off by agreement", "due", (-1.0, 0.5), (0.0, 4.0)))),
     "off, then done": Story(2, (_BEGUN, Step("off by customer", "due", (-1.0, 0.0)), Step("done", "due", (0.1, 2.0)))),
+    "off, then begun again": Story(
+        5, (_BEGUN, Step("off by customer", "due", (-1.0, 0.5)), Step("begun", "due", (0.6, 1.5), moved=(1.5, 2.5)))
+    ),
+    "off, then begun again and done, told in no order": Story(
+        4, (_BEGUN, Step("waived", "due", (-1.0, 0.5), (0.0, 3.0)),
+            Step("begun", "due", (0.6, 1.0), (0.0, 3.0), (1.5, 2.5)), Step("done", "due", (1.2, 4.0), (0.0, 2.0)))
+    ),
+    "done, then begun again": Story(
+        3, (_BEGUN, _IN_TIME, Step("begun", "due", (-0.4, 0.5), (0.0, 3.0), (1.5, 2.5)))
+    ),
+    "done, moved on paper": Story(2, (_BEGUN, _IN_TIME, Step("moved", "due", (-0.4, 0.5), moved=(1.5, 2.5)))),
     "waived": Story(2, (_BEGUN, Step("waived", "due", (-1.0, 3.0)))),
     "moved": Story(4, (_BEGUN, Step("moved", "made", (0.1, 0.5), moved=(1.0, 3.0)), Step("done", "due", (0.5, 3.0)))),
     "moved, told late": Story(2, (_BEGUN, Step("moved", "due", (-1.5, -0.5), (2.0, 4.0), (1.0, 2.0)))),

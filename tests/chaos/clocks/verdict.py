@@ -63,13 +63,14 @@ class _Cycle(NamedTuple):
 def record(key: bytes, said: Iterable[Said], versions: Sequence[Version], now: int) -> pb.Clock:
     """The record of a clock, as of an instant."""
     routing, metric, subject = key.decode().split("/")
+    number = pb.Metric.Value(f"METRIC_{metric.upper()}")
     facts = once_each(said)
     ordered = in_order(facts)
     case = _Case(metric, ordered, holds_of(ordered), contacts_of(ordered))
-    *earlier, last = [_cycle(case, run, versions, now) for run in runs_of(ordered)] or [_Cycle(_NOTED)]
+    *earlier, last = [_cycle(case, run, versions, now) for run in runs_of(ordered, number)] or [_Cycle(_NOTED)]
     clock = pb.Clock(
         clock_id=key.decode(),
-        metric=pb.Metric.Value(f"METRIC_{metric.upper()}"),
+        metric=number,
         customer_id="" if routing.startswith("~") else unquote(routing),
         subject_id=unquote(subject),
         facts=map(_fact, facts),

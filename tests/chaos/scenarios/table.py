@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from tests.brokers import Broker, Cluster
 from tests.chaos.clocks.subject import CLOCKS
 from tests.chaos.promises import PROMISES
-from tests.chaos.scenarios import brokers, input as publishers, standards, storage, storm, workers
+from tests.chaos.scenarios import brokers, input as publishers, sources, standards, storage, storm, workers
 from tests.chaos.subject import Subject
 from tests.chaos.theatre import Play, Scenario
 
@@ -36,6 +36,8 @@ SCENARIOS: Mapping[str, Scenario] = {
     "overload": Scenario(publishers.overload),
     "compaction": Scenario(storage.compaction),
     "cut": Scenario(storage.cut),
+    "silence": Scenario(sources.silence),
+    "silence_undeclared": Scenario(sources.silence_undeclared, must_fail=True),
     "storm": Scenario(storm.storm),
     "standards": Scenario(standards.standards, services=["sla"]),
 }

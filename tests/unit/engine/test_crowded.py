@@ -122,3 +122,29 @@ def test_a_full_record_takes_what_is_earlier(
     first, second = (contents(keeper.stores[0]) for keeper in (one, other))
     assert first == second
     assert {len(record.FromString(value or b"").facts) for value in first.values()} == {MOST_FACTS}  # type: ignore[attr-defined]
+
+
+@each_service
+def test_what_an_earlier_one_displaces_is_counted_as_if_it_had_been_refused(
+    machine: Machine,  # type: ignore[type-arg]
+    topic: str,
+    event: Event,
+    record: type[Message],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whichever comes first, as many are counted; the log says that they do not count any more, and of which source."""
+    extra, counts = 5, []
+    for numbers in (range(MOST_FACTS + extra), range(MOST_FACTS + extra - 1, -1, -1)):
+        tally = Tally()
+        keeper = a_keeper(machine, tally)
+        sent(keeper, topic, event, *numbers[:MOST_FACTS])
+        assert not tally.refused
+        caplog.clear()
+        sent(keeper, topic, event, *numbers[MOST_FACTS:])
+        counts.append(dict(tally.refused))
+        sent(keeper, topic, event, *range(MOST_FACTS))  # all that counts once more: that displaces nothing
+        assert dict(tally.refused) == counts[-1]
+        for value in contents(keeper.stores[0]).values():
+            assert len(record.FromString(value or b"").facts) == MOST_FACTS  # type: ignore[attr-defined]
+    assert counts == [{"too_many_facts": extra}] * 2
+    assert "does not count any more" in caplog.text

@@ -425,3 +425,24 @@ async def test_whoever_answers_by_one_of_his_targets_answers_in_his_own_name() -
         assert "eve" in (await place.ask("GET", place.path())).text
         await place.post(answer="acknowledge")
     assert [response.by for response in place.responses()] == ["eve"]
+
+
+@pytest.mark.parametrize(
+    ("charset", "body", "status"),
+    [
+        ("utf-8", b"nonce=n&answer=hour", 303),
+        ("nonsense", b"nonce=n&answer=hour", 415),
+        ("utf-7", b"nonce=n&answer=hour&comment=+AGE", 415),
+        ("idna", b"nonce=n&answer=hour", 415),
+        ("utf-8", b"nonce=n&answer=hour&comment=\xff", 400),
+        ("utf-8", b"nonce=n&answer=hour" + b"&a=" * 2_000, 400),
+    ],
+)
+async def test_a_form_is_read_as_browsers_send_it_and_no_other_way(
+    place: Place, charset: str, body: bytes, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever sends it does not choose by which codec it is read; and that it is odd is no trouble of ours."""
+    kind = f"application/x-www-form-urlencoded; charset={charset}"
+    answer = await place.ask("POST", place.path(), body, **{"Content-Type": kind})
+    assert (answer.status, len(place.published)) == (status, status == 303)
+    assert "a page failed" not in caplog.text

@@ -1,21 +1,28 @@
 """Silent sources in the notifier's terms: one item for each, whatever many streams it has."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pytest
 
-from services.notifier.codec import decode
-from services.notifier.incident import ItemSeen
-from services.notifier.items import Item, Standing
+from services.notifier.beliefs import Receivers, Step
+from services.notifier.codec import decode, pack, unpack
+from services.notifier.domain import due
+from services.notifier.incident import Incident, ItemSeen
+from services.notifier.items import NONE, Details, Item, Standing
+from services.notifier.outbox import Accepted
 from services.notifier.routing import Route, Routing
 from services.notifier.silent_sources import SilentSources, forwards_silences
+from services.notifier.wording import Style, word
 from services.shared.errors import Unusable
 from services.shared.instant import Instant, format_instant
 from services.shared.sources.codec import key_of, pack_record, pack_word, word_key
 from services.shared.sources.model import Heard, Record, State, Stream, Transition, Word
-from tests.unit.notifier.builders import at
+from tests.unit.notifier.builders import MAIL, MINUTE, an_item, at, see, settle
 
 ORDERS, CONTACTS, OTHER = Stream("shop", "orders", "Madrid"), Stream("shop", "contacts", ""), Stream("till", "*", "*")
+#: Before the count, in the message.
+HOW_MANY = {"en": "not told yet", "es": "aún no se avisa", "it": "non ancora segnalati"}
 EVERYTHING = Routing((), (Route("everything", {}, ("console",)),))
 
 
@@ -114,3 +121,31 @@ def test_what_says_nothing_is_put_aside() -> None:
     """It is no record of a stream."""
     with pytest.raises(Unusable):
         Topic().told(Message(key_of(ORDERS), b"\xff"))
+
+
+def _silent(waiting: int, offset: int) -> ItemSeen:
+    details = Details(at(0), reason="source_silent", waiting=waiting)
+    item = an_item(offset=offset, details=details)._replace(
+        service="sources", kind="source_silent", record_id="~shop/source_silent/shop", due_at=NONE, since=at(0)
+    )
+    return ItemSeen("ops", item, at(offset))
+
+
+@pytest.mark.parametrize("language", HOW_MANY)
+@pytest.mark.parametrize("counts", [(0, 3), (2, 3, 8), (8, 0), (0, 8, 0)])
+def test_a_later_message_says_how_many_wait_by_then(counts: Sequence[int], language: str) -> None:
+    """Who is told at first, hears of no change of the count; who is told later hears the one of that moment."""
+    stairs = (Step(10 * MINUTE, {"boss": "email"}),)
+    plan = MAIL._replace(routes={"ops": Receivers({"mail": "email"}, others={"boss": "email"}, steps=stairs)})
+    incident: Incident | None = None
+    for offset, count in enumerate(counts, start=1):
+        incident = see(incident, _silent(count, offset), plan=plan)
+        incident = settle(incident, Accepted(), offset, plan)
+        assert len(incident.deliveries) == 1
+    assert incident
+    later = due(unpack(pack(incident)), at(12), plan)
+    assert later
+    (delivery,) = (each for each in later.deliveries if each.target == "boss")
+    said = word(delivery, "ops", Style(language)).text
+    assert (f"{HOW_MANY[language]}: {counts[-1]}\n" in said) == bool(counts[-1])
+    assert (HOW_MANY[language] in said) == bool(counts[-1])

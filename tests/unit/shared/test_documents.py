@@ -1,8 +1,11 @@
 """The YAML that people edit: read safely, and refused by its place."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from services.shared.documents import DocumentError, parse_document, read_text
 from services.shared.fields import Fields
@@ -122,3 +125,26 @@ def test_a_switch_may_be_written_as_people_write_it(word: str) -> None:
     fields, problems = Fields.of(f"open: {word}", "x.yaml")
     assert fields.flag("open") == (word.lower() in {"yes", "on", "true"})
     problems.check()
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("ñ: \x01b", 4), ("ñ: \ud83d", 4), ("ñ: *a", 4), ("ñ: {a: 1, a: 2}", 11), ("ñ: @b", 4), ("ñ: 'b", 6)],
+)
+def test_a_place_counts_characters(text: str, place: int) -> None:
+    """As editors do, not bytes."""
+    with pytest.raises(DocumentError, match=f"f.yaml: line 1, column {place}: "):
+        parse_document(text, "f.yaml")
+
+
+def test_a_large_document_is_read_faster_than_the_library_reads_it_by_itself() -> None:
+    """Four times, here."""
+    text = "".join(f"key {number}: [a, {number}, 'b c']\n" for number in range(3_000))
+
+    def cost(read: Callable[[], object]) -> float:
+        start = time.thread_time()
+        read()
+        return time.thread_time() - start
+
+    ours = min(cost(lambda: parse_document(text, "f.yaml")) for _ in range(3))
+    assert ours * 2 < min(cost(lambda: yaml.safe_load(text)) for _ in range(3))

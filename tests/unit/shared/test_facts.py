@@ -10,7 +10,7 @@ from librt.strings import BytesWriter
 from puntual.promises.v1.promise_pb2 import Context as Message, Promise
 from services.shared.contexts import put_context, read_context, unpack_context
 from services.shared.errors import DeadLetterReason, Unusable
-from services.shared.facts import MOST_FACTS, NO_CONTEXT, Context, Stated, last_stated, merge
+from services.shared.facts import MOST_FACTS, NO_CONTEXT, Context, Stated, are_apart, last_stated, merge
 from services.shared.instant import Instant
 from services.sla.model import Fact
 
@@ -37,6 +37,14 @@ def test_facts_are_a_set_however_they_come(batches: list[list[Fact]]) -> None:
     everything = [fact for batch in batches for fact in batch]
     smallest = {(fact.source, fact.event_id): fact for fact in sorted(everything, reverse=True)}
     assert merged == tuple(sorted(smallest.values()))
+
+
+@pytest.mark.parametrize(
+    ("times", "apart"), [((), True), ((1,), True), ((1, 2, 3), True), ((1, 2, 2), False), ((2, 1), False)]
+)
+def test_only_facts_that_are_each_later_than_the_last_need_no_other_order(times: tuple[int, ...], apart: bool) -> None:
+    """What is of one instant, or out of order, does."""
+    assert are_apart([Fact(Instant(at), "crm", str(number), 1) for number, at in enumerate(times)]) is apart
 
 
 def crowd(times: Iterable[int]) -> list[Fact]:

@@ -91,7 +91,7 @@ def test_to_say_once_more_that_it_is_held_changes_nothing(
         for number, reason in enumerate(sorted(held))
     ]
     before = judged(*events, first, minutes=data.draw(instants()), by=by)
-    within = [hold for hold in case_of(before.facts).holds if hold.reason in "abc"]
+    within = [hold for hold in case_of(before.facts, before.metric).holds if hold.reason in "abc"]
     for hold, fact in zip(data.draw(st.permutations(within)), others, strict=False):
         again = replace(fact, occurred_at=Instant((hold.start + (hold.end or at(LATE))) // 2))
         if any(fact.occurred_at == again.occurred_at for fact in before.facts):

@@ -5,13 +5,15 @@ from itertools import permutations
 import pytest
 from msgspec.structs import replace
 
-from services.sla.model import Fact, FactKind
+from services.sla.model import Fact, FactKind, Metric
 from services.sla.runs import case_of
 from tests.unit.sla.builders import a_fact, at
 
 STARTED, STOPPED, CANCELLED, OTHER = FactKind.STARTED, FactKind.STOPPED, FactKind.CANCELLED, FactKind.OTHER
 ANSWERED, RENEWED, REOPENED, OPENED = FactKind.ANSWERED, FactKind.RENEWED, FactKind.REOPENED, FactKind.OPENED
 HELD, RESUMED, FOLLOWED_UP = FactKind.HELD, FactKind.RESUMED, FactKind.FOLLOWED_UP
+#: Where it makes no difference.
+METRIC = Metric.FIRST_REPLY
 Told = list[tuple[FactKind, float]]
 
 
@@ -77,7 +79,7 @@ def told(events: Told) -> list[Fact]:
 def test_a_clock_runs_in_cycles(events: Told, expected: list[tuple[float, float | None, float | None]]) -> None:
     """Start, end, first cancellation of each; facts in any order give the same."""
     for facts in (told(events), told(events)[::-1]):
-        runs = case_of(facts).runs
+        runs = case_of(facts, METRIC).runs
         found = [(run.started_at, run.ended_at, run.cancelled_at) for run in runs]
         assert found == [tuple(at(minute) if minute is not None else 0 for minute in run) for run in expected]
         assert [run.is_past for run in runs] == [True] * (len(runs) - 1) + [False] * bool(runs)
@@ -113,7 +115,7 @@ def test_a_case_is_held(events: Told, expected: list[tuple[float, float | None, 
     """From when to when, and why: a hold without resumption is not over, a resumption without hold is nothing."""
     facts = [Fact(fact.occurred_at, "crm", fact.event_id, fact.kind, fact.event_id) for fact in told(events)]
     for ordered in (facts, facts[::-1]):
-        assert case_of(ordered).holds == [
+        assert case_of(ordered, METRIC).holds == [
             (at(start), at(end) if end is not None else 0, reason) for start, end, reason in expected
         ]
 
@@ -135,13 +137,18 @@ def test_held_for_the_same_reason_once_more_is_held(
     for ids in ("abc", "cba"):
         facts = [Fact(at(minute), "crm", ids[number], HELD, why) for number, (minute, why) in enumerate(events)]
         found = [(at(start), at(end) if end is not None else 0, reason) for start, end, reason in expected]
-        assert case_of(facts).holds == found
+        assert case_of(facts, METRIC).holds == found
 
 
 def window(said_at: float, start: float, end: float) -> Fact:
     """Somebody is to come between two times."""
     kind = FactKind.SCHEDULED
     return Fact(at(said_at), "crm", f"w{said_at}", kind, "booked", (), (), at(start), at(end))
+
+
+def moved(said_at: float, start: float, end: float) -> Fact:
+    """Somebody is to come at another time."""
+    return replace(window(said_at, start, end), what="rescheduled")
 
 
 @pytest.mark.parametrize(
@@ -152,25 +159,36 @@ def window(said_at: float, start: float, end: float) -> Fact:
         ([window(0, 60, 120), window(10, 90, 150)], [(90, None, 150)]),
         ([window(0, 60, 120), window(120, 200, 260)], [(200, None, 260)]),
         ([window(0, 60, 120), window(130, 200, 260)], [(60, 130, 120), (200, None, 260)]),
-        ([window(0, 60, 120), a_fact(CANCELLED, 50), window(55, 90, 150)], [(60, None, 120)]),
+        ([window(0, 60, 120), a_fact(CANCELLED, 50), window(55, 90, 150)], [(60, None, 120), (90, None, 150)]),
+        ([window(0, 60, 120), a_fact(CANCELLED, 50), window(55, 60, 120)], [(60, None, 120), (60, None, 120)]),
+        (
+            [window(0, 60, 120), a_fact(CANCELLED, 50), moved(55, 90, 150), a_fact(STOPPED, 95), moved(99, 90, 155)],
+            [(60, None, 120), (90, 95, 150)],
+        ),
         ([window(0, 60, 120), a_fact(CANCELLED, 50), window(50, 90, 150)], [(90, None, 150)]),
-        ([window(0, 60, 120), a_fact(STOPPED, 70), window(75, 90, 150)], [(60, 70, 120)]),
+        ([window(0, 60, 120), a_fact(STOPPED, 70), window(75, 90, 150)], [(60, 70, 120), (90, None, 150)]),
+        ([window(0, 60, 120), a_fact(STOPPED, 70), window(75, 60, 120)], [(60, 70, 120)]),
+        ([window(0, 60, 120), a_fact(STOPPED, 70), moved(75, 90, 150)], [(60, 70, 120)]),
         ([a_fact(STOPPED, 50), window(70, 60, 120)], []),  # it was over before anybody agreed on it
+        ([a_fact(STOPPED, 50), window(70, 60, 120), window(71, 60, 120)], []),
     ],
 )
 def test_an_appointment_is_timed_from_its_window(
     facts: list[Fact], expected: list[tuple[float, float | None, float]]
 ) -> None:
-    """A new window replaces the old one while that is not over; afterwards the old one was missed all the same."""
+    """A new window replaces the old one while that is not over; afterwards the old one was missed all the same.
+
+    What was called off or attended can be booked again. To tell that once more, or to move it, begins nothing.
+    """
     for ordered in (facts, facts[::-1]):
-        found = [(run.started_at, run.ended_at, run.window_end) for run in case_of(ordered).runs]
+        found = [(run.started_at, run.ended_at, run.window_end) for run in case_of(ordered, METRIC).runs]
         assert found == [(at(a), at(b) if b is not None else 0, at(c)) for a, b, c in expected]
 
 
 def test_each_contact_of_the_customer_counts() -> None:
     """To come back counts, too."""
     events = told([(STARTED, 0), (STARTED, 5), (STOPPED, 6), (REOPENED, 9), (OTHER, 10)])
-    assert case_of(events).contacts == [at(0), at(5), at(9)]
+    assert case_of(events, METRIC).contacts == [at(0), at(5), at(9)]
 
 
 def test_what_a_source_numbers_at_one_instant_happened_in_that_order() -> None:
@@ -179,5 +197,16 @@ def test_what_a_source_numbers_at_one_instant_happened_in_that_order() -> None:
     for ids in permutations("abc"):
         events = [a_fact(kind, minutes, name) for (kind, minutes), name in zip(pairs, ids, strict=True)]
         counted = [replace(fact, sequence=number) for number, fact in enumerate(events, start=1)]
-        assert [run.ended_at for run in case_of(events).runs] == [at(5), 0]
-        assert [run.ended_at for run in case_of(counted[::-1]).runs] == [at(5)]
+        assert [run.ended_at for run in case_of(events, METRIC).runs] == [at(5), 0]
+        assert [run.ended_at for run in case_of(counted[::-1], METRIC).runs] == [at(5)]
+
+
+@pytest.mark.parametrize("metric", [Metric.CALLBACK_RETURNED, Metric.CUSTOMER_TOLD])
+def test_what_was_called_off_can_be_asked_for_again(metric: Metric) -> None:
+    """Not what was done: that is told once more; nor a contact, which is reopened."""
+    events = told([(STARTED, 0), (CANCELLED, 5), (STARTED, 9), (STOPPED, 12), (STARTED, 13)])
+    for ordered in (events, events[::-1]):
+        assert [(run.started_at, run.ended_at) for run in case_of(ordered, metric).runs] == [
+            (at(0), 0), (at(9), at(12)),
+        ]  # fmt: skip
+        assert [run.started_at for run in case_of(ordered, Metric.FIRST_REPLY).runs] == [at(0)]

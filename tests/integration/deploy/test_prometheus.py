@@ -24,7 +24,8 @@ from services.shared.metrics import NotifierHealthMeter, NotifierMeter, Promethe
 from services.shared.rpc import RpcServer
 from tests.conftest import left_out
 from tests.deployed import DEPLOY, VOCABULARIES, Query, dashboard_queries, rule_queries
-from tests.prometheus import BadQuery, Prometheus, eventually, prometheus
+from tests.processes import eventually
+from tests.prometheus import BadQuery, Prometheus, prometheus
 from tests.views import MemoryView
 
 TOPICS = ("orders", "callbacks")

@@ -71,7 +71,7 @@ def test_a_silence_on_the_command_line_holds_back_until_it_is_over(site: Site, *
 
 def test_a_breach_is_told_on_each_route_that_takes_it(site: Site) -> None:
     """To a target that is on both of them twice, and not on the routes behind."""
-    document = CONFIG.format(host=HOST, port=site.ears.server.server_port, counts="1h")
+    document = CONFIG.format(host=HOST, port=site.ears.server.server_port, counts="1h", after="5s")
     first = "routes: [{name: log, targets: [boss, shop], continue: true}, "
     site.config.write_text(document.replace("routes: [", first))
     with ServiceProcess("notifier", site.kafka, site.prefix, partitions=PARTITIONS, notifier=site.config) as worker:

@@ -1,8 +1,6 @@
 """A target whose server refuses everything, its fallback, and what is sent again once the server is mended."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +21,7 @@ from services.shared.clock import set_timestamp, wall_clock
 from services.shared.instant import SECOND, Instant, format_instant
 from services.shared.publisher import Publisher
 from services.shared.topics import PROMISES, provision
+from tests.command_line import typed
 from tests.processes import ServiceProcess, wait_for
 
 PARTITIONS = 3
@@ -78,13 +77,7 @@ class Site:
 
     def types(self, *arguments: str) -> str:
         """What `puntual incidents` says."""
-        command = [sys.executable, "-m", "services.cli", "incidents", *arguments]
-        done = subprocess.run(
-            [*command, "--kafka", self.kafka, "--prefix", self.prefix],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return typed(self.kafka, self.prefix, "incidents", *arguments)
 
     def worker(self) -> ServiceProcess:
         """A notifier, not started yet."""

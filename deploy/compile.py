@@ -23,7 +23,7 @@ PACKAGES = {"services": ROOT / "services", "puntual": ROOT / "protos" / "puntual
 #: What runs for every event. Modules that define msgspec's structs stay interpreted: their classes are made by msgspec.
 _NAMES = {
     "shared": ("clock", "contexts", "facts", "instant", "keys", "opener", "packing", "text", "wire"),
-    "shared/engine": ("deadlines", "keeper", "store"),
+    "shared/engine": ("batch", "deadlines", "keeper", "store"),
     "promises": ("codec", "domain", "words"),
     "sla": ("codec", "domain", "runs", "standards", "verdicts"),
     "notifier": (

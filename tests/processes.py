@@ -15,6 +15,9 @@ from types import TracebackType
 from typing import Self
 from urllib.error import HTTPError, URLError
 
+from click.testing import CliRunner
+
+from services.cli.__main__ import main
 from services.shared.broker import HOST
 
 START = 40.0  # seconds a service may take to be ready, on a busy machine
@@ -177,6 +180,13 @@ class ServiceProcess:
         if self._runs():
             self._end(signal.SIGTERM if error is None else signal.SIGKILL)
         self._log.close()
+
+
+def typed(*arguments: str) -> str:
+    """What `puntual` says to these; in this process, as to start another takes over a second."""
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    return done.stdout
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, explain: Callable[[], str] = lambda: "") -> None:

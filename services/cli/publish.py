@@ -5,7 +5,7 @@ from typing import Any, BinaryIO
 import click
 
 from services.cli.exits import EXIT_CODES, Failure
-from services.cli.inputs import INPUTS
+from services.cli.inputs import EVENTS
 from services.cli.options import kafka_option, prefix_option
 from services.cli.words import counted
 from services.shared.errors import Unusable
@@ -27,14 +27,15 @@ Examples:
   jq -c .events[] export.json | puntual publish --topic callbacks -""",
 )
 @click.argument("file", type=click.File("rb"), default="-")
-@click.option("--topic", type=click.Choice(list(INPUTS)), help='The topic of lines that name none ("topic": "orders").')
+@click.option("--topic", type=click.Choice(list(EVENTS)), help='The topic of lines that name none ("topic": "orders").')
 @kafka_option
 @prefix_option
 def publish(file: BinaryIO, topic: str | None, kafka: str, prefix: str) -> None:
     """Publish events: one JSON object a line, in protobuf's JSON mapping, from FILE or standard input.
 
-    Each line is an OrderEvent, CallbackEvent, AppointmentEvent or ContactEvent, with "topic" beside its fields. Lines
-    that cannot be used are reported with their number and the remedy; all others are sent, and the command ends with 1.
+    Each line is an OrderEvent, CallbackEvent, AppointmentEvent, ContactEvent or CustomerEvent, with "topic" beside its
+    fields. Lines that cannot be used are reported with their number and the remedy; all others are sent, and then the
+    command ends with 1.
     """
     sent = bad = 0
     with Publisher(kafka, prefix) as publisher:
@@ -56,7 +57,7 @@ def _event(line: bytes, default: str | None) -> tuple[Topic, dict[str, Any]]:
     """The topic and the event on a line. Raises ValueError with the remedy."""
     event = load_object(line)
     topic = event.pop("topic", default)
-    if not isinstance(topic, str) or topic not in INPUTS:
+    if not isinstance(topic, str) or topic not in EVENTS:
         named = "names no topic" if topic is None else "names a topic that is none"
-        raise ValueError(f'the line {named}; add "topic" or --topic: one of {", ".join(INPUTS)}')
-    return INPUTS[topic], event
+        raise ValueError(f'the line {named}; add "topic" or --topic: one of {", ".join(EVENTS)}')
+    return EVENTS[topic], event

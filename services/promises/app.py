@@ -9,6 +9,7 @@ from services.promises.rpc import promise_service
 from services.promises.rules import read_rules
 from services.promises.settings import PromiseSettings
 from services.shared.clock import wall_clock
+from services.shared.customers.log import Customers
 from services.shared.engine.authority import AuthoritativeView
 from services.shared.engine.skew import Skew
 from services.shared.engine.worker import Worker
@@ -18,6 +19,7 @@ from services.shared.metrics import PrometheusMeter, Registry, SourceMeter, Voca
 from services.shared.service import horizon, serve, worker_settings
 from services.shared.sources.orphans import Orphans
 from services.shared.sources.watch import Sources
+from services.shared.topics import JOINED_PROMISES
 
 WORDS = Vocabulary(
     "promise",
@@ -35,12 +37,16 @@ async def app(settings: PromiseSettings) -> None:
     sources = Sources("promises", settings, INPUTS, asked(book), heard)
     limits = Limits(wall_clock, horizon=horizon(settings), between=skew.between)
     promises = machine(book, limits, settings.topic_prefix, sources.hearing)
-    meter = PrometheusMeter(registry, promises.inputs, WORDS)
-    worker = Worker(worker_settings("promises", settings), promises, meter, skew=skew, hold=sources.hold)
+    customers = Customers(settings.kafka, settings.topic_prefix, skew.now)
+    meter = PrometheusMeter(registry, (*promises.inputs, JOINED_PROMISES.under(settings.topic_prefix)), WORDS)
+    worker = Worker(
+        worker_settings("promises", settings), promises, meter, skew=skew, hold=sources.hold, groups=customers
+    )
     view = AuthoritativeView(worker, worker.lost)
     orphans = Orphans(view, orphan_of, TOPIC_OF, settings.partitions, heard)
     async with (
         Ingress(partial(connect, settings.kafka), settings.topic_prefix) as ingress,
+        customers.following(worker.fail),
         sources.watching(worker),
         orphans.watching(worker),
     ):

@@ -34,11 +34,12 @@ from services.promises.model import (
 from services.promises.rules import RuleBook
 from services.shared.clock import from_timestamp, from_timestamps
 from services.shared.contexts import put_context, stated_in, unpack_context
-from services.shared.engine.machine import Labels, Machine, Step
+from services.shared.engine.machine import Joining, Labels, Machine, Step
 from services.shared.envelope import Hearing, Limits
 from services.shared.errors import DeadLetterReason, NewerVersion, Unusable
-from services.shared.facts import displaced, reuse, site_of
+from services.shared.facts import as_told_of, displaced, reuse, site_of
 from services.shared.instant import Instant
+from services.shared.joined import read_joined, sibling
 from services.shared.keys import ids_of, record_key
 from services.shared.opener import Opener, blank_arm, checked_instant
 from services.shared.packing import MANY, Pieces
@@ -48,7 +49,7 @@ from services.shared.working_time import end_of_day
 from services.shared.zones import time_zone
 
 ORDERS, CALLBACKS, APPOINTMENTS = "orders.v1", "callbacks.v1", "appointments.v1"
-RECORDS = "promises.v1"
+RECORDS, JOINED = "promises.v1", "promises-joined.v1"
 
 _KIND_NAMES: Final[dict[int, str]] = {kind: kind.name.lower() for kind in PromiseKind}
 _KINDS: Final = {name: kind for kind, name in _KIND_NAMES.items()}
@@ -92,8 +93,15 @@ def machine(
         labels=_labels,
         home=home_of,
         reuse=lambda old, new, facts: reuse(old.facts if old else (), new.facts, facts),
+        joining=Joining(prefix + JOINED, _told_elsewhere),
         displaced=lambda old, new: displaced(old.facts, new.facts),
     )
+
+
+def _told_elsewhere(key: bytes, value: bytes) -> list[Fact]:
+    """The facts of a record as they are told of another: the same promise, under another id of the customer."""
+    record = read_joined(unpack, value)
+    return as_told_of(record.facts, record.customer_id, sibling(key, record.key))
 
 
 def _identity(key: bytes) -> Identity:
@@ -341,7 +349,9 @@ def _pack_cycle(cycle: Cycle) -> bytes:
 
 
 def _pack_fact(fact: Fact) -> bytes:
-    occurred_at, source, event_id, kind, due_at, due_day, by, consent, reason, context, sequence = astuple(fact)
+    (
+        occurred_at, source, event_id, kind, due_at, due_day, by, consent, reason, context, sequence, customer_id,
+    ) = astuple(fact)  # fmt: skip
     out = BytesWriter()
     put_text(out, 1, event_id)
     put_text(out, 2, source)
@@ -354,6 +364,7 @@ def _pack_fact(fact: Fact) -> bytes:
     put_text(out, 9, reason)
     put_context(out, 10, context)
     put_number(out, 11, sequence)
+    put_text(out, 12, customer_id)
     return out.getvalue()
 
 
@@ -379,7 +390,7 @@ def _unpack_plain_facts(record: Reader) -> tuple[Fact, ...]:
         facts.append(
             Fact(
                 occurred_at, source, event_id, fact.number(4), fact.timestamp(5), fact.text(6), fact.number(7),
-                fact.number(8), fact.text(9), stated_in(fact, 10), fact.long(11),
+                fact.number(8), fact.text(9), stated_in(fact, 10), fact.long(11), fact.text(12),
             )
         )  # fmt: skip
         fact.done()
@@ -455,5 +466,5 @@ def _known_promise(promise: Promise) -> Promise:
 def _unpack_fact(fact: pb.Fact) -> Fact:
     return Fact(
         from_timestamp(fact.occurred_at), fact.source, fact.event_id, fact.kind, from_timestamp(fact.due_at),
-        fact.due_day, fact.by, fact.consent, fact.reason, unpack_context(fact), fact.sequence,
+        fact.due_day, fact.by, fact.consent, fact.reason, unpack_context(fact), fact.sequence, fact.customer_id,
     )  # fmt: skip

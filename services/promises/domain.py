@@ -22,6 +22,7 @@ from services.promises.model import (
     NONE,
     Cycle,
     Fact,
+    FactKind,
     Identity,
     KindRules,
     Promise,
@@ -31,7 +32,7 @@ from services.promises.model import (
     Transition,
 )
 from services.promises.words import Word, cycle, cycles_of, next_word, ranks
-from services.shared.facts import in_order, last_stated, merge
+from services.shared.facts import counts_under, in_order, last_stated, merge
 from services.shared.instant import SECOND, Instant
 
 _LONG_AGO: Final = Instant(-(2**62))
@@ -46,6 +47,8 @@ _KEPT: Final[int] = State.KEPT
 _KEPT_LATE: Final[int] = State.KEPT_LATE
 _DUE_PASSED: Final[int] = Reason.DUE_PASSED
 _BY_FULFILMENT: Final[int] = Reason.FULFILLED
+#: The facts that decide whose record counts, where a customer has several ids.
+_GIVING: Final = frozenset({int(FactKind.PROMISED)})
 
 
 def note(identity: Identity, facts: Sequence[Fact], rules: Rules) -> Promise:
@@ -99,10 +102,22 @@ def judge(identity: Identity, facts: tuple[Fact, ...], rules: Rules, now: Instan
         earlier.append(Cycle(*_verdict(word, spans, now)))
         word, end = cycle(ordered, end, next_word(ordered, end), count, spans.tolerance)
     state, reason, original, due_at, agreed, announced, warn_at, breach_at, settled_at = _verdict(word, spans, now)
+    if counts_under(facts, _GIVING, customer_id):
+        # The word was first given under another id of the same customer, whose record has all these facts. This one is
+        # forgotten when that is, which hangs on `breach_at`.
+        return Promise(
+            key, kind, customer_id, subject_id, _NOTED, 0, NONE, NONE, False, NONE, NONE, breach_at, NONE, context,
+            version, facts,
+        )  # fmt: skip
     return Promise(
         key, kind, customer_id, subject_id, state, reason, original, due_at, agreed, announced, warn_at, breach_at,
         settled_at, context, version, facts, tuple(earlier),
     )  # fmt: skip
+
+
+def elsewhere(promise: Promise) -> str:
+    """The other id of the same customer under which the promise was first made and is judged; empty: it is here."""
+    return counts_under(promise.facts, _GIVING, promise.customer_id)
 
 
 #: The fields of a cycle.
@@ -158,6 +173,8 @@ def _taken_back(was: Promise | Cycle) -> Transition:
 def transition(old: Promise | Cycle | None, new: Promise | Cycle) -> Transition:
     """What the step of a cycle from `old` to `new` announces."""
     before = old.state if old else _NOTED
+    if old is not None and new.state == _NOTED:
+        return _taken_back(old)
     if new.state == before:
         renegotiated = old is not None and new.due_at != old.due_at
         return Transition.RENEGOTIATED if renegotiated else Transition.NOTED

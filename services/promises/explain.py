@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 
+from services.promises.domain import elsewhere
 from services.promises.model import Consent, Cycle, Fact, FactKind, Party, Promise, PromiseKind, Reason, State
 from services.promises.words import Told, cycles_of, told
 from services.shared.duration import format_duration
-from services.shared.explanation import Explanation, Local, Step, distance, local
+from services.shared.explanation import Explanation, Local, Step, distance, judged_elsewhere, local, told_under
 from services.shared.facts import time_zone
 
 _SUBJECTS: Mapping[int, str] = {
@@ -48,6 +49,9 @@ def explain(promise: Promise) -> Explanation:
     state = State(promise.state).name.lower().replace("_", " ")
     subject = _SUBJECTS[promise.kind].format(promise.subject_id)
     whom = f" for customer {promise.customer_id}" if promise.customer_id else ""
+    if home := elsewhere(promise):
+        steps = tuple(_step(fact, clock, "counts there") for fact in promise.facts)
+        return Explanation(f"{subject}{whom}: judged as {home}'s", steps, tuple(judged_elsewhere(promise.key, home)))
     return Explanation(f"{subject}{whom}: {state}", tuple(_timeline(promise, clock)), tuple(_reasoning(promise, clock)))
 
 
@@ -60,7 +64,12 @@ def _timeline(promise: Promise, clock: Local) -> Iterator[Step]:
         if decides:
             decided.add(each.cycle)
         effect = "decides the verdict" if decides else _effect(each, cycle, clock)
-        yield Step(clock.time(fact.occurred_at), _what(fact, clock), effect, f"{fact.source}/{fact.event_id}")
+        yield _step(fact, clock, effect)
+
+
+def _step(fact: Fact, clock: Local, effect: str) -> Step:
+    what = f"{_what(fact, clock)}{told_under(fact.customer_id)}"
+    return Step(clock.time(fact.occurred_at), what, effect, f"{fact.source}/{fact.event_id}")
 
 
 def _decides(fact: Fact, cycle: Promise | Cycle) -> bool:

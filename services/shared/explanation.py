@@ -1,10 +1,12 @@
 """How a verdict is explained: what it is, what happened and what each event did to it, and the arithmetic."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from services.shared.duration import format_duration
 from services.shared.instant import Instant, to_datetime
+from services.shared.keys import ids_of, record_key
 from services.shared.zones import time_zone_or_utc
 
 
@@ -63,3 +65,16 @@ def distance(at: Instant, due: Instant) -> str:
     if at == due:
         return "to the second"
     return f"{format_duration(at - due)} {'late' if at > due else 'early'}"
+
+
+def told_under(customer_id: str) -> str:
+    """Says that something was told under another id of the same customer; nothing where that is empty."""
+    return f", told of {customer_id}, who is the same customer" if customer_id else ""
+
+
+def judged_elsewhere(key: bytes, customer_id: str) -> Iterator[str]:
+    """Says where a record is judged that counts under another id of its customer."""
+    _, kind, subject = ids_of(key)
+    there = record_key(customer_id, kind, subject).decode()
+    yield f"It began under {customer_id}, which is the same customer, and is judged there, with all that is known here."
+    yield f"See: puntual explain {there}"

@@ -1,11 +1,11 @@
 """What the facts of every record have in common: they are a set, and each says whom it concerns and where."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast
 
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 from services.shared.errors import DeadLetterReason, Reused, Unusable
 from services.shared.instant import Instant
@@ -43,8 +43,9 @@ def site_of(stated: Stated) -> str:
 class Fact(Protocol):
     """One event, reduced to what a verdict depends on: a struct that begins with its time, source and id.
 
-    It ends with its `sequence`: which of its source's facts of one instant it is, or 0. What lies between is what it
-    says. Orders by time, then source and id.
+    It ends with its `sequence`: which of its source's facts of one instant it is, or 0; and with the other id of the
+    same customer under which it was told, or nothing. What lies between is what it says. Orders by time, then source
+    and id.
     """
 
     @property
@@ -59,6 +60,8 @@ class Fact(Protocol):
     def context(self) -> Stated: ...
     @property
     def sequence(self) -> int: ...
+    @property
+    def customer_id(self) -> str: ...
     def __lt__(self, other: Any, /) -> bool: ...  # noqa: ANN401 - as structs have it
 
 
@@ -90,12 +93,16 @@ def merge(known: tuple[F, ...], new: Sequence[F]) -> tuple[F, ...]:
 
 def union(known: Sequence[F], new: Sequence[F]) -> tuple[F, ...]:
     """As `merge`, however many there are."""
-    by_id = {(fact.source, fact.event_id): fact for fact in known}
+    by_id = {_id(fact): fact for fact in known}
     for fact in new:
-        seen = by_id.setdefault((fact.source, fact.event_id), fact)
+        seen = by_id.setdefault(_id(fact), fact)
         if fact < seen:
-            by_id[fact.source, fact.event_id] = fact
+            by_id[_id(fact)] = fact
     return tuple(sorted(by_id.values()))
+
+
+def _id(fact: Fact) -> tuple[str, str, str]:
+    return fact.source, fact.event_id, fact.customer_id
 
 
 def displaced(known: Sequence[F], merged: Sequence[F]) -> list[tuple[str, str]]:
@@ -117,15 +124,15 @@ def _crowded() -> Unusable:
 def _follows(fact: F, known: tuple[F, ...]) -> bool:
     """Whether a fact is news later than all that is known, as nearly every fact is."""
     for other in known:
-        if other.event_id == fact.event_id and other.source == fact.source:
+        if other.event_id == fact.event_id and other.source == fact.source and other.customer_id == fact.customer_id:
             return False
     return not known or known[-1] < fact
 
 
 def reused(known: Sequence[F], new: Sequence[F]) -> list[F]:
     """Those of the new facts whose id says something else in `known`, or further ahead in `new`."""
-    first = {(fact.source, fact.event_id): fact for fact in known}
-    return [fact for fact in new if not _says_as(first.setdefault((fact.source, fact.event_id), fact), fact)]
+    first = {_id(fact): fact for fact in known}
+    return [fact for fact in new if not _says_as(first.setdefault(_id(fact), fact), fact)]
 
 
 def reuse(known: Sequence[F], merged: Sequence[F], new: Sequence[F]) -> Reused | None:
@@ -138,7 +145,7 @@ def reuse(known: Sequence[F], merged: Sequence[F], new: Sequence[F]) -> Reused |
 
 def _says_as(fact: Any, other: Any) -> bool:  # noqa: ANN401 - structs
     """Whether two facts of one id are the same event: it may stand twice in a file, and be numbered anew."""
-    return fact == other or astuple(fact)[:-1] == astuple(other)[:-1]
+    return fact == other or astuple(fact)[:-2] == astuple(other)[:-2]
 
 
 #: For facts of one instant: kind → its rank among them. What is not named comes last.
@@ -180,7 +187,7 @@ def _ranked(facts: list[F], ranks: Ranks) -> list[F]:
 
 
 def _weight(fact: Any, rank: int) -> tuple[Any, ...]:  # noqa: ANN401 - a struct
-    _, source, event_id, *said, sequence = astuple(fact)
+    _, source, event_id, *said, sequence, _ = astuple(fact)
     return rank, said, source, sequence, event_id
 
 
@@ -211,6 +218,32 @@ def _as_numbered(ranked: tuple[str, int, int, Any]) -> tuple[str, int, int]:
 
 def _as_placed(place: tuple[int, str, int, int, Any]) -> tuple[int, str, int, int]:
     return place[:4]
+
+
+def as_told_of(facts: Iterable[F], theirs: str, own: str) -> list[F]:
+    """Facts of the record of one id of a customer as the record of another has them.
+
+    Raises `Unusable` where either id is empty: records without a customer have no other id.
+    """
+    if not theirs or not own:
+        raise Unusable(DeadLetterReason.NO_CUSTOMER, "only records of customers are shared")
+    told = ((fact, fact.customer_id or theirs) for fact in facts)
+    return [replace(cast(Any, fact), customer_id="" if whose == own else whose) for fact, whose in told]
+
+
+def counts_under(facts: Sequence[Fact], kinds: Container[int], customer_id: str) -> str:
+    """Of facts told under several ids of one customer: the id whose record counts; empty: it is the record's own.
+
+    It is the one under which the first of these kinds was told. `customer_id`: the record's own.
+    """
+    for fact in facts:
+        if fact.customer_id:
+            break
+    else:  # as nearly always
+        return ""
+    told = [(fact.occurred_at, fact.customer_id or customer_id) for fact in facts if fact.kind in kinds]
+    first = min(told)[1] if told else customer_id
+    return "" if first == customer_id else first
 
 
 def last_stated(facts: Iterable[Fact]) -> Stated:

@@ -55,6 +55,11 @@ def customer_prefix(routing: str) -> tuple[bytes, bytes]:
     return f"{part}/".encode(), f"{_NO_CUSTOMER}{part}/".encode()
 
 
+def routing_part(customer_id: str) -> bytes:
+    """What the keys of a customer's records begin with, before the slash."""
+    return _part(customer_id).encode()
+
+
 def _is_plain(part: bytes) -> bool:
     """Whether an id needs no quoting, as nearly all: to see that costs less than to quote."""
     length: i64 = len(part)

@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.shared.clock import from_timestamp
 from services.shared.contexts import read_context, stated
+from services.shared.customers.codec import MERGED
 from services.shared.envelope import Envelope, Hearing, Limits
 from services.shared.errors import AbsurdTime, DeadLetterReason, Unusable
 from services.shared.facts import NO_CONTEXT, Context
@@ -27,6 +28,8 @@ EARLIEST: Final = parse_instant("2000-01-01T00:00:00Z")
 LATEST: Final = parse_instant("2200-01-01T00:00:00Z")
 _SITE: Final = Context._fields.index("site")
 _IDS: Final = ("event_id", "source", "customer_id", "subject_id")
+#: What happens to no order, callback, appointment or contact.
+_OF_NO_SUBJECT: Final = (HEARTBEAT, MERGED)
 #: Of a time in JSON what is read here.
 _PLAIN_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3}|\.\d{6})?(Z|[+-]\d\d:\d\d)")
 #: What a sequence can be at most: as much as fits into 63 bits.
@@ -174,7 +177,7 @@ class Opener:
             raise Unusable(
                 DeadLetterReason.NO_EVENT_ID, "event_id is absent; without it a repeated event cannot be recognised"
             )
-        if not event.subject_id and event.arm != HEARTBEAT:
+        if not event.subject_id and event.arm not in _OF_NO_SUBJECT:
             raise Unusable(
                 DeadLetterReason.NO_SUBJECT, "subject_id is absent; name the order, callback, appointment or contact"
             )

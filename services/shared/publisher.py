@@ -18,9 +18,11 @@ from google.protobuf.message import Message
 from puntual.events.v1.appointment_event_pb2 import AppointmentEvent
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.contact_event_pb2 import ContactEvent
+from puntual.events.v1.customer_event_pb2 import CustomerEvent
 from puntual.events.v1.order_event_pb2 import OrderEvent
 from services.shared.background_producer import BackgroundProducer, Bounds, Stats
 from services.shared.clock import wall_clock
+from services.shared.customers.codec import merged
 from services.shared.envelope import Limits
 from services.shared.errors import DeadLetterReason, KafkaUnreachable, PublishFailed, Unusable
 from services.shared.instant import Instant, format_instant
@@ -30,11 +32,11 @@ from services.shared.outgoing import Done, Headers, Outgoing
 from services.shared.parsing import parse_fields
 from services.shared.partitioner import partition_of
 from services.shared.producer import connect
-from services.shared.topics import INPUTS, PREFIX, Topic
+from services.shared.topics import EVENTS, PREFIX, Topic
 
-Event: TypeAlias = OrderEvent | CallbackEvent | AppointmentEvent | ContactEvent
+Event: TypeAlias = OrderEvent | CallbackEvent | AppointmentEvent | ContactEvent | CustomerEvent
 
-TOPIC_OF: Mapping[type[Message], Topic] = {topic.message: topic for topic in INPUTS if topic.message}
+TOPIC_OF: Mapping[type[Message], Topic] = {topic.message: topic for topic in EVENTS if topic.message}
 _OPENERS = {message: Opener(message, Limits(now=wall_clock)) for message in TOPIC_OF}
 
 # Bytes. Below what the input topics take: what the broker refuses costs an idempotent producer its connection.
@@ -53,7 +55,9 @@ def checked(event: Event) -> bytes:
     """The bytes of an event. Raises Unusable where the services could not use it: better here than as a dead letter."""
     value = event.SerializeToString()
     opener = _OPENERS[type(event)]
-    if not opener.open(value, False).arm:
+    opened = opener.open(value, False)
+    merged(opened)
+    if not opened.arm:
         raise Unusable(DeadLetterReason.UNKNOWN_TYPE, f"say what happened: one of {', '.join(opener.arms.values())}")
     return value
 

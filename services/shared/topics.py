@@ -17,6 +17,7 @@ from kafka.errors import KafkaConnectionError, KafkaTimeoutError, TopicAlreadyEx
 from puntual.events.v1.appointment_event_pb2 import AppointmentEvent
 from puntual.events.v1.callback_event_pb2 import CallbackEvent
 from puntual.events.v1.contact_event_pb2 import ContactEvent
+from puntual.events.v1.customer_event_pb2 import CustomerEvent
 from puntual.events.v1.order_event_pb2 import OrderEvent
 from puntual.notifier.v1.audit_pb2 import AuditEntry
 from puntual.notifier.v1.incident_pb2 import Dispatch, Incident
@@ -54,6 +55,8 @@ _FRESH = {
     "min.cleanable.dirty.ratio": "0.1",
     "max.message.bytes": str(_MIB),
 }
+# Whole records, on their way to the other ids of their customers.
+_JOINED = {**_INPUT, "max.message.bytes": str(4 * _MIB)}
 _PASSING = {**_STAMPED, "cleanup.policy": "delete", "retention.ms": str(7 * _DAY), "max.message.bytes": str(_MIB)}
 # Verdicts are explained by them for as long as there are verdicts.
 _KEPT = {**_STAMPED, "cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": str(_MIB)}
@@ -89,8 +92,11 @@ ORDERS = Topic("orders.v1", _CUSTOMER, OrderEvent, _INPUT)
 CALLBACKS = Topic("callbacks.v1", _CUSTOMER, CallbackEvent, _INPUT)
 APPOINTMENTS = Topic("appointments.v1", _CUSTOMER, AppointmentEvent, _INPUT)
 CONTACTS = Topic("contacts.v1", _CUSTOMER, ContactEvent, _INPUT)
+CUSTOMERS = Topic("customers.v1", "customer id", CustomerEvent, _KEPT, partitions=1)
 PROMISES = Topic("promises.v1", "promise id, on the customer's partition", Promise, _RECORDS)
 SLA = Topic("sla.v1", "clock id, on the customer's partition", Clock, _RECORDS)
+JOINED_PROMISES = Topic("promises-joined.v1", "promise id, on the customer's partition", Promise, _JOINED)
+JOINED_CLOCKS = Topic("sla-joined.v1", "clock id, on the customer's partition", Clock, _JOINED)
 DISPATCH = Topic("dispatch.v1", "incident id", Dispatch, _PASSING)
 RESPONSES = Topic("responses.v1", "incident id", Response, _PASSING)
 INCIDENTS = Topic("incidents.v1", "incident id", Incident, _RECORDS)
@@ -101,7 +107,12 @@ STANDARDS = Topic("standards.v1", "name of the version", StandardsVersion, _KEPT
 DEAD_LETTERS = Topic("dead-letters.v1", "as it was sent", None, _DEAD, partitions=3)
 
 INPUTS = (ORDERS, CALLBACKS, APPOINTMENTS, CONTACTS)
-TOPICS = (*INPUTS, PROMISES, SLA, STANDARDS, DISPATCH, RESPONSES, INCIDENTS, AUDIT, SILENCES, SOURCES, DEAD_LETTERS)
+#: Whatever upstream systems publish.
+EVENTS = (*INPUTS, CUSTOMERS)
+TOPICS = (
+    *EVENTS, PROMISES, JOINED_PROMISES, SLA, JOINED_CLOCKS, STANDARDS, DISPATCH, RESPONSES, INCIDENTS, AUDIT, SILENCES,
+    SOURCES, DEAD_LETTERS,
+)  # fmt: skip
 
 
 class Difference(NamedTuple):

@@ -6,6 +6,7 @@ from functools import partial
 from prometheus_client import Counter, Gauge
 
 from services.shared.clock import wall_clock
+from services.shared.customers.log import Customers
 from services.shared.engine.authority import AuthoritativeView
 from services.shared.engine.skew import Skew
 from services.shared.engine.worker import Worker
@@ -15,7 +16,7 @@ from services.shared.public_holidays import public_holidays
 from services.shared.service import horizon, serve, worker_settings
 from services.shared.sources.orphans import Orphans
 from services.shared.sources.watch import Sources
-from services.shared.topics import STANDARDS
+from services.shared.topics import JOINED_CLOCKS, STANDARDS
 from services.sla.chronicle import Chronicle
 from services.sla.codec import INPUTS, asked, machine
 from services.sla.model import Metric, State, Transition
@@ -50,8 +51,9 @@ async def app(settings: SlaSettings) -> None:
         sources = Sources("sla", settings, INPUTS, asked(), heard)
         limits = Limits(wall_clock, horizon=horizon(settings), between=skew.between)
         clocks = machine(known, limits, settings.topic_prefix, sources.hearing)
-        meter = PrometheusMeter(registry, clocks.inputs, WORDS)
-        worker = Worker(worker_settings("sla", settings), clocks, meter, skew=skew, hold=sources.hold)
+        customers = Customers(settings.kafka, settings.topic_prefix, skew.now)
+        meter = PrometheusMeter(registry, (*clocks.inputs, JOINED_CLOCKS.under(settings.topic_prefix)), WORDS)
+        worker = Worker(worker_settings("sla", settings), clocks, meter, skew=skew, hold=sources.hold, groups=customers)
         view = AuthoritativeView(worker, worker.lost)
         orphans = Orphans(view, orphan_of, TOPIC_OF, settings.partitions, heard)
 
@@ -62,7 +64,7 @@ async def app(settings: SlaSettings) -> None:
         following = asyncio.create_task(published.follow(judge_by))
         following.add_done_callback(partial(_ended, worker))
         try:
-            async with sources.watching(worker), orphans.watching(worker):
+            async with customers.following(worker.fail), sources.watching(worker), orphans.watching(worker):
                 await serve(worker, settings, registry, partial(sla_service, known), orphans.service)
         finally:
             following.cancel()

@@ -34,11 +34,12 @@ from puntual.events.v1.order_event_pb2 import MILESTONE_UNSPECIFIED, OrderDelive
 from puntual.sla.v1 import clock_pb2 as pb
 from services.shared.clock import from_timestamp, from_timestamps
 from services.shared.contexts import put_context, stated_in, unpack_context
-from services.shared.engine.machine import Decoder, Labels, Machine, Step
+from services.shared.engine.machine import Decoder, Joining, Labels, Machine, Step
 from services.shared.envelope import Envelope, Hearing, Limits
 from services.shared.errors import DeadLetterReason, NewerVersion, Unusable
-from services.shared.facts import NO_CONTEXT, displaced, reuse, site_of
+from services.shared.facts import NO_CONTEXT, as_told_of, displaced, reuse, site_of
 from services.shared.instant import Instant
+from services.shared.joined import read_joined, sibling
 from services.shared.keys import ids_of, record_key
 from services.shared.opener import EARLIEST, LATEST, Opener, blank_arm
 from services.shared.packing import MANY, Pieces
@@ -49,7 +50,7 @@ from services.sla.model import NONE, Clock, Cycle, Fact, FactKind, Identity, Met
 from services.sla.standards import InForce
 
 CONTACTS, CALLBACKS, ORDERS, APPOINTMENTS = "contacts.v1", "callbacks.v1", "orders.v1", "appointments.v1"
-RECORDS = "sla.v1"
+RECORDS, JOINED = "sla.v1", "sla-joined.v1"
 
 _METRIC_NAMES: Mapping[int, str] = {metric: metric.name.lower() for metric in Metric}
 _METRICS = {name: metric for metric, name in _METRIC_NAMES.items()}
@@ -89,8 +90,15 @@ def machine(
         labels=_labels,
         home=home_of,
         reuse=lambda old, new, facts: reuse(old.facts if old else (), new.facts, facts),
+        joining=Joining(prefix + JOINED, _told_elsewhere),
         displaced=lambda old, new: displaced(old.facts, new.facts),
     )
+
+
+def _told_elsewhere(key: bytes, value: bytes) -> list[Fact]:
+    """The facts of a record as they are told of another: the same clock, under another id of the customer."""
+    record = read_joined(unpack, value)
+    return as_told_of(record.facts, record.customer_id, sibling(key, record.key))
 
 
 def asked() -> Callable[[Clock], tuple[frozenset[str], str]]:
@@ -458,6 +466,7 @@ def _pack_fact(fact: Fact) -> bytes:
     put_timestamp(out, 9, fact.window_start)
     put_timestamp(out, 10, fact.window_end)
     put_number(out, 11, fact.sequence)
+    put_text(out, 12, fact.customer_id)
     return out.getvalue()
 
 
@@ -507,7 +516,7 @@ def _unpack_plain_fact(fact: Reader) -> Fact:
     case = fact.text(7), fact.text(8)
     unpacked = Fact(
         occurred_at, source, event_id, kind, what, context, case if any(case) else NO_CONTEXT,
-        fact.timestamp(9), fact.timestamp(10), fact.long(11),
+        fact.timestamp(9), fact.timestamp(10), fact.long(11), fact.text(12),
     )  # fmt: skip
     fact.done()
     return unpacked
@@ -582,5 +591,5 @@ def _unpack_fact(fact: pb.Fact) -> Fact:
     return Fact(
         from_timestamp(fact.occurred_at), fact.source, fact.event_id, fact.kind, fact.what, unpack_context(fact),
         case if any(case) else NO_CONTEXT, from_timestamp(fact.window_start), from_timestamp(fact.window_end),
-        fact.sequence,
+        fact.sequence, fact.customer_id,
     )  # fmt: skip

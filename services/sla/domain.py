@@ -14,10 +14,10 @@ from itertools import islice, zip_longest
 from operator import itemgetter
 from typing import NamedTuple
 
-from services.shared.facts import NO_CONTEXT, last_stated, merge
+from services.shared.facts import NO_CONTEXT, counts_under, last_stated, merge
 from services.shared.instant import SECOND, Instant
 from services.sla import verdicts
-from services.sla.model import NONE, Clock, Cycle, Fact, Identity, State, Transition
+from services.sla.model import NONE, Clock, Cycle, Fact, FactKind, Identity, State, Transition
 from services.sla.runs import Case, Known, Run, case_of
 from services.sla.standards import Ruling, Standards, Version
 from services.sla.verdicts import Verdict
@@ -27,6 +27,20 @@ _NOTED, _BREACHED, _AT_RISK, _PAUSED = State.NOTED, State.BREACHED, State.AT_RIS
 _FOREVER = Instant(2**62)
 _NOTHING_KNOWN: Known = (NONE, NO_CONTEXT, NO_CONTEXT)
 _AT = itemgetter(0)
+#: The facts that decide whose record counts, where a customer has several ids.
+_BEGINNING = frozenset(
+    {
+        int(kind)
+        for kind in (
+            FactKind.STARTED,
+            FactKind.RENEWED,
+            FactKind.REOPENED,
+            FactKind.OPENED,
+            FactKind.SCHEDULED,
+            FactKind.FOLLOWED_UP,
+        )
+    }
+)
 _SETTLED = frozenset({State.MET, State.MISSED, State.CANCELLED})
 
 
@@ -86,10 +100,23 @@ def _was_over(clock: Clock, at: Instant) -> bool:
 def judge(identity: Identity, facts: tuple[Fact, ...], standards: Standards, now: Instant) -> Clock:
     """The verdict on a set of facts (sorted) as of an instant."""
     case = case_of(facts, identity[1])
+    is_elsewhere = bool(counts_under(facts, _BEGINNING, identity[2]))
+    if is_elsewhere:
+        now = _FOREVER
     judged = [_cycle(identity[1], run, case, standards, now) for run in case.runs] or [(Cycle(_NOTED), NONE, NONE)]
     earlier = tuple([cycle for cycle, _, _ in judged[:-1]])
     last, changed_at, changes_at = judged[-1]
+    if is_elsewhere:
+        # It began under another id of the same customer, whose record has all these facts. This one is forgotten when
+        # that is, which hangs on `breach_at`.
+        noted = Cycle(_NOTED, breach_at=last.breach_at)
+        return Clock(*identity, noted, (), NONE, NONE, last_stated(case.facts), facts)
     return Clock(*identity, last, earlier, changed_at, changes_at, last_stated(case.facts), facts)
+
+
+def elsewhere(clock: Clock) -> str:
+    """The other id of the same customer under which the clock first began and is judged; empty: it is here."""
+    return counts_under(clock.facts, _BEGINNING, clock.customer_id)
 
 
 def _cycle(metric: int, run: Run, case: Case, standards: Standards, now: Instant) -> tuple[Cycle, Instant, Instant]:
@@ -186,6 +213,8 @@ def change(old: Clock | None, new: Clock) -> Change:
 def _transition(was: Cycle | None, now: Cycle | None, old: Clock | None, new: Clock) -> Transition:
     before = was.state if was else _NOTED
     if before in _FAILED and (now is None or now.state not in _FAILED):
+        return Transition.RETRACTED
+    if before == _AT_RISK and now is not None and now.state == _NOTED and not now.started_at:
         return Transition.RETRACTED
     if now is None:
         return Transition.NOTED

@@ -4,8 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 
 from services.shared.duration import format_duration
-from services.shared.explanation import Explanation, Interval, Local, Step, distance, local
+from services.shared.explanation import (
+    Explanation,
+    Interval,
+    Local,
+    Step,
+    distance,
+    judged_elsewhere,
+    local,
+    told_under,
+)
 from services.shared.facts import time_zone
+from services.sla.domain import elsewhere
 from services.sla.evidence import Evidence, Stretch, counted, evidence_of
 from services.sla.model import Clock, Cycle, Fact, FactKind, Metric, State
 from services.sla.runs import Case, Run, case_of
@@ -49,12 +59,13 @@ def explain(clock: Clock, standards: Standards | None = None) -> Explanation:
     here = local(time_zone(clock.context))
     state = _STATES.get(clock.cycle.state, "in a state that this version does not know")
     whom = f" for customer {clock.customer_id}" if clock.customer_id else ""
+    subject = f"{_SUBJECTS.get(clock.metric, '{}').format(clock.subject_id)}{whom}"
+    if home := elsewhere(clock):
+        there = tuple(_step(fact, here, "counts there") for fact in clock.facts)
+        return Explanation(f"{subject}: judged as {home}'s", there, tuple(judged_elsewhere(clock.key, home)))
     case = case_of(clock.facts, clock.metric)
-    steps = (
-        Step(here.time(fact.occurred_at), _what(fact), _effect(clock, case, fact), f"{fact.source}/{fact.event_id}")
-        for fact in clock.facts
-    )
-    headline = f"{_SUBJECTS.get(clock.metric, '{}').format(clock.subject_id)}{whom}: {state}"
+    steps = (_step(fact, here, _effect(clock, case, fact)) for fact in clock.facts)
+    headline = f"{subject}: {state}"
     evidence = evidence_of(clock, standards) if standards else []
     intervals = (
         _interval(stretch, here, number)
@@ -62,6 +73,11 @@ def explain(clock: Clock, standards: Standards | None = None) -> Explanation:
         for stretch in (each.stretches if each else ())
     )
     return Explanation(headline, tuple(steps), tuple(_reasoning(clock, evidence, here)), tuple(intervals))
+
+
+def _step(fact: Fact, here: Local, effect: str) -> Step:
+    what = f"{_what(fact)}{told_under(fact.customer_id)}"
+    return Step(here.time(fact.occurred_at), what, effect, f"{fact.source}/{fact.event_id}")
 
 
 def _interval(stretch: Stretch, here: Local, cycle: int) -> Interval:

@@ -95,6 +95,8 @@ class Fact(Value, frozen=True):
     window_end: Instant = NONE
     #: Which of its source's facts of one instant it is; 0: not said.
     sequence: int = 0
+    #: Under which other id of the same customer it was told; empty: under the record's own.
+    customer_id: str = ""
 
 
 class Cycle(Value, frozen=True):

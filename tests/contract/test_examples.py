@@ -14,7 +14,7 @@ from services.shared.envelope import Limits
 from services.shared.instant import Instant, parse_instant
 from services.shared.keys import record_key, split_key
 from services.shared.publisher import checked, key_of
-from services.shared.topics import DEAD_LETTERS, INPUTS, PROMISES, SLA, TOPICS, Topic
+from services.shared.topics import DEAD_LETTERS, EVENTS, PROMISES, SLA, TOPICS, Topic
 from services.sla import codec as sla
 from services.sla.policies import BUILT_IN, load_policies
 from services.sla.standards import InForce, Standards
@@ -72,7 +72,7 @@ def test_every_kind_of_message_has_an_example(topic: Topic) -> None:
     assert shown == {arm.name for arm in arms.fields} if arms else shown
 
 
-@pytest.mark.parametrize("name", names(*INPUTS))
+@pytest.mark.parametrize("name", names(*EVENTS))
 def test_events_are_complete_and_keyed_by_their_customer(name: str) -> None:
     """What the publisher demands is there, and the arm is what the file is named after; heartbeats concern nobody."""
     event: Any = read(name)

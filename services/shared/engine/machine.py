@@ -52,6 +52,16 @@ class Step(Value, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Joining(Generic[F]):
+    """How records are shared between the ids of one customer: see `joined`."""
+
+    #: The topic over which they go.
+    topic: str
+    #: The key of a record and another's packed record → its facts, as told of that key. Raises whatever is wrong.
+    facts: Callable[[bytes, bytes], Sequence[F]]
+
+
+@dataclass(frozen=True, slots=True)
 class Journal(Generic[R, F]):
     """A topic that is only added to: what the steps of records mean to those who ask later.
 
@@ -100,6 +110,8 @@ class Machine(Generic[R, F]):
     #: Old record, folded record, the facts → what is wrong where an event id was used again for something else. The
     #: record is as it is whichever came first; the message that came second is set aside all the same.
     reuse: Callable[[R | None, R, Sequence[F]], Unusable | None] | None = None
+    #: None: no customer has several ids.
+    joining: Joining[F] | None = None
     #: Old record, folded record → source and id of each event that does not count any more, as earlier ones came and
     #: a record takes only so many. Asked of large records only.
     displaced: Callable[[R, R], Sequence[tuple[str, str]]] | None = None

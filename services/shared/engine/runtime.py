@@ -15,8 +15,9 @@ from time import monotonic
 from typing import Any, Protocol, TypeAlias
 
 from services.shared.clock import Now
+from services.shared.engine.batch import transition_of
 from services.shared.engine.fence import HEADERS as FENCE_HEADERS, KEY as FENCE_KEY
-from services.shared.engine.keeper import Keeper, transition_of
+from services.shared.engine.keeper import Keeper
 from services.shared.engine.lane import FRESH, Jump, Lane
 from services.shared.engine.machine import OwnFact
 from services.shared.engine.meter import Meter
@@ -256,7 +257,8 @@ class Runtime:
             return self._event_time.get(partition, Instant(0))
         assert self.reader is not None  # noqa: S101 - set before the first lane starts
         now = self._now()
-        return min(lane.time(now, *self.reader.log_end(lane.topic, lane.partition)) for lane in lanes)
+        read = min(lane.time(now, *self.reader.log_end(lane.topic, lane.partition)) for lane in lanes)
+        return min(read, self.keeper.time(now))
 
     def read_until(self, partition: int) -> Instant:
         """Everything that was in the partition's inputs before this instant is read."""

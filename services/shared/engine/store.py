@@ -12,6 +12,7 @@ from msgspec.msgpack import Decoder, Encoder
 
 from services.shared.engine.deadlines import DeadlineQueue
 from services.shared.engine.hold import Held
+from services.shared.engine.joined import Sharing
 from services.shared.engine.machine import F, Machine, R
 from services.shared.log import place_of
 
@@ -47,6 +48,8 @@ class PartitionStore(Generic[R, F]):
         self.counts: Counter[tuple[str, str]] = Counter()
         #: Where this store stands in the changelog: the offset after the last record applied or acknowledged.
         self.next_offset = 0
+        #: What was shared with the other ids of customers.
+        self.sharing = Sharing()
 
     # --- recovery
 

@@ -20,6 +20,7 @@ from services.shared.engine.app import WorkerSettings, lane_app
 from services.shared.engine.contact import Contact, NameTaken
 from services.shared.engine.fence import RENEWAL, Fenced
 from services.shared.engine.hold import Hold
+from services.shared.engine.joined import Groups
 from services.shared.engine.keeper import Keeper
 from services.shared.engine.machine import Machine, OwnFact
 from services.shared.engine.meter import Meter
@@ -67,11 +68,13 @@ class Worker:
         prepare: Callable[[Collection[int]], Awaitable[None]] | None = None,
         skew: Skew | None = None,
         hold: Hold | None = None,
+        groups: Groups | None = None,
     ) -> None:
         """Build it; `run` starts it.
 
         `skew` learns how far the clock `now` is from the brokers'; None: one of the worker's own.
         `hold`: what may keep breaches back that the clock would announce; never on the event clock.
+        `groups`: the customers that have several ids; None: there are none.
         `prepare` is awaited at every assignment, with all partitions that this worker owns since and before anything of
         them is read.
         `stopping` is awaited when the worker is told to stop, not when it fails: nothing is read or swept any more,
@@ -95,6 +98,8 @@ class Worker:
             dead_letter_partitions=settings.dead_letter_partitions,
             partitions=settings.partitions,
             hold=None if settings.event_clock else hold,
+            groups=groups,
+            asks=not settings.event_clock,
         )
         self._outbox = Outbox(self._producer, self.fail, self._skew.learn)
         self.runtime = Runtime(

@@ -1,4 +1,4 @@
-"""Answering incidents, as it is used: a notifier in a process of its own, a command line and a gRPC client."""
+"""Answering incidents, as it is used: a notifier, a command line and a gRPC client, each in a process of its own."""
 
 import json
 from collections.abc import Iterator
@@ -19,8 +19,7 @@ from services.shared.clock import set_timestamp, wall_clock
 from services.shared.instant import SECOND, Instant, format_instant
 from services.shared.publisher import Publisher
 from services.shared.topics import PROMISES, provision
-from tests.command_line import typed
-from tests.processes import ServiceProcess, wait_for
+from tests.processes import ServiceProcess, typed, wait_for
 
 PARTITIONS = 3
 INCIDENT = "everything/kind=order_ready"
@@ -70,7 +69,7 @@ class Site:
         self.config = directory / "notifier.yaml"
 
     def worker(self, counts: str = "1h", after: str = "5s") -> ServiceProcess:
-        """A notifier, not started yet. `counts`: for how long an acknowledgement does; `after`: when it escalates."""
+        """A notifier, not started yet: for how long an acknowledgement counts, and when what has none escalates."""
         port = self.ears.server.server_port
         self.config.write_text(CONFIG.format(host=HOST, port=port, counts=counts, after=after))
         return ServiceProcess(
@@ -93,7 +92,7 @@ class Site:
 
     def types(self, *arguments: str) -> str:
         """What `puntual incidents` says."""
-        return typed(self.kafka, self.prefix, "incidents", *arguments)
+        return typed("incidents", *arguments, "--kafka", self.kafka, "--prefix", self.prefix)
 
     def hears(self, worker: ServiceProcess, *expected: tuple[str, str], seconds: float = 20) -> None:
         """Wait until exactly that was heard; those at the same time in any order."""
@@ -156,20 +155,16 @@ def test_a_breach_escalates_until_somebody_answers_and_again_when_that_lapses(si
         assert site.types("list") == ""
 
 
-#: Time to answer before it escalates, on a busy machine too.
-LATER = "15s"
-
-
 def test_an_answer_survives_the_notifier(real_site: Site) -> None:
     """Killed after it was acknowledged: nobody is reminded, escalated to or told again; its end is heard by all."""
     site = real_site
-    with site.worker(after=LATER) as worker:
+    with site.worker(after="15s") as worker:
         site.breaks("A-1")
         site.hears(worker, TOLD[0])
         site.types("ack", INCIDENT, "--by", "boss")
         site.hears(worker, TOLD[0], HEARD_OF_IT[0])
         worker.kill()
-    with site.worker(after=LATER) as worker:
+    with site.worker(after="15s") as worker:
         listed = site.types("list")
         assert "acknowledged by" in listed
         (found,) = map(json.loads, site.types("list", "--json").splitlines())
@@ -185,7 +180,7 @@ def test_an_answer_survives_the_notifier(real_site: Site) -> None:
 
 def test_incidents_are_answered_over_grpc(site: Site) -> None:
     """Acknowledged, listed by that, closed; a response that says too little is refused."""
-    with site.worker(after=LATER) as worker, grpc.insecure_channel(worker.address) as channel:
+    with site.worker() as worker, grpc.insecure_channel(worker.address) as channel:
         stub = NotifierServiceStub(channel)
 
         def stands(state: IncidentState.ValueType) -> bool:

@@ -21,8 +21,7 @@ from services.shared.clock import set_timestamp, wall_clock
 from services.shared.instant import SECOND, Instant, format_instant
 from services.shared.publisher import Publisher
 from services.shared.topics import PROMISES, provision
-from tests.command_line import typed
-from tests.processes import ServiceProcess, wait_for
+from tests.processes import ServiceProcess, typed, wait_for
 
 PARTITIONS = 3
 INCIDENT = "everything/kind=order_ready"
@@ -77,7 +76,7 @@ class Site:
 
     def types(self, *arguments: str) -> str:
         """What `puntual incidents` says."""
-        return typed(self.kafka, self.prefix, "incidents", *arguments)
+        return typed("incidents", *arguments, "--kafka", self.kafka, "--prefix", self.prefix)
 
     def worker(self) -> ServiceProcess:
         """A notifier, not started yet."""

@@ -1,8 +1,6 @@
 """People on call as it is used: a notifier on real Kafka, two people who take turns, and a phone and a mailbox each."""
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +15,7 @@ from services.shared.clock import set_timestamp, wall_clock
 from services.shared.instant import SECOND, Instant, format_instant
 from services.shared.publisher import Publisher
 from services.shared.topics import PROMISES, provision
-from tests.processes import ServiceProcess, wait_for
+from tests.processes import ServiceProcess, typed, wait_for
 
 PARTITIONS = 3
 INCIDENT = "everything/team=workshop"
@@ -140,8 +138,4 @@ def test_two_people_hand_over_while_a_breach_is_open(real_kafka: str, prefix: st
 
 def acknowledge(kafka: str, prefix: str, by: str) -> None:
     """As somebody types it."""
-    command = [sys.executable, "-m", "services.cli", "incidents", "ack", INCIDENT, "--by", by]
-    done = subprocess.run(
-        [*command, "--kafka", kafka, "--prefix", prefix], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    typed("incidents", "ack", INCIDENT, "--by", by, "--kafka", kafka, "--prefix", prefix)

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 
-from services.shared.engine.keeper import MAX_RECORD_BYTES, Keeper, transition_of
+from services.shared.engine.batch import MAX_RECORD_BYTES, transition_of
+from services.shared.engine.keeper import Keeper
 from services.shared.engine.machine import Machine
 from services.shared.engine.stage import Message, Result
 from services.shared.engine.store import PartitionStore

@@ -26,7 +26,7 @@ from services.notifier.outbox import (
     settled,
 )
 from services.notifier.telling import MAX_ANSWERED, MAX_DETAILED, MAX_ITEMS, MAX_LISTED, MAX_OVER
-from services.shared.engine.keeper import MAX_RECORD_BYTES
+from services.shared.engine.batch import MAX_RECORD_BYTES
 from services.shared.instant import SECOND, Instant
 from tests.unit.notifier.builders import (
     BOTH,

@@ -9,7 +9,7 @@ from services.notifier.incident import Incident, IncidentState, Plan
 from services.notifier.items import Standing
 from services.notifier.outbox import UNSETTLED, Accepted, DeliverySettled, DeliveryState, Failure, Kind, TryAgain
 from services.notifier.routing import Address
-from services.shared.engine.keeper import MAX_RECORD_BYTES
+from services.shared.engine.batch import MAX_RECORD_BYTES
 from services.shared.instant import Instant
 from tests.unit.notifier.builders import INCIDENT, ON_CALL, an_item, at, broken, on_call, see, seen, settle
 

@@ -25,22 +25,23 @@ _sym_db = _symbol_database.Default()
 from puntual.events.v1 import appointment_event_pb2 as puntual_dot_events_dot_v1_dot_appointment__event__pb2
 from puntual.events.v1 import callback_event_pb2 as puntual_dot_events_dot_v1_dot_callback__event__pb2
 from puntual.events.v1 import contact_event_pb2 as puntual_dot_events_dot_v1_dot_contact__event__pb2
+from puntual.events.v1 import customer_event_pb2 as puntual_dot_events_dot_v1_dot_customer__event__pb2
 from puntual.events.v1 import order_event_pb2 as puntual_dot_events_dot_v1_dot_order__event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%puntual/events/v1/event_service.proto\x12\x11puntual.events.v1\x1a)puntual/events/v1/appointment_event.proto\x1a&puntual/events/v1/callback_event.proto\x1a%puntual/events/v1/contact_event.proto\x1a#puntual/events/v1/order_event.proto\"@\n\x14PublishEventsRequest\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.puntual.events.v1.Event\"\x17\n\x15PublishEventsResponse\"\xe6\x01\n\x05\x45vent\x12.\n\x05order\x18\x01 \x01(\x0b\x32\x1d.puntual.events.v1.OrderEventH\x00\x12\x34\n\x08\x63\x61llback\x18\x02 \x01(\x0b\x32 .puntual.events.v1.CallbackEventH\x00\x12:\n\x0b\x61ppointment\x18\x03 \x01(\x0b\x32#.puntual.events.v1.AppointmentEventH\x00\x12\x32\n\x07\x63ontact\x18\x04 \x01(\x0b\x32\x1f.puntual.events.v1.ContactEventH\x00\x42\x07\n\x05\x65vent2r\n\x0c\x45ventService\x12\x62\n\rPublishEvents\x12\'.puntual.events.v1.PublishEventsRequest\x1a(.puntual.events.v1.PublishEventsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%puntual/events/v1/event_service.proto\x12\x11puntual.events.v1\x1a)puntual/events/v1/appointment_event.proto\x1a&puntual/events/v1/callback_event.proto\x1a%puntual/events/v1/contact_event.proto\x1a&puntual/events/v1/customer_event.proto\x1a#puntual/events/v1/order_event.proto\"@\n\x14PublishEventsRequest\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.puntual.events.v1.Event\"\x17\n\x15PublishEventsResponse\"\x9c\x02\n\x05\x45vent\x12.\n\x05order\x18\x01 \x01(\x0b\x32\x1d.puntual.events.v1.OrderEventH\x00\x12\x34\n\x08\x63\x61llback\x18\x02 \x01(\x0b\x32 .puntual.events.v1.CallbackEventH\x00\x12:\n\x0b\x61ppointment\x18\x03 \x01(\x0b\x32#.puntual.events.v1.AppointmentEventH\x00\x12\x32\n\x07\x63ontact\x18\x04 \x01(\x0b\x32\x1f.puntual.events.v1.ContactEventH\x00\x12\x34\n\x08\x63ustomer\x18\x05 \x01(\x0b\x32 .puntual.events.v1.CustomerEventH\x00\x42\x07\n\x05\x65vent2r\n\x0c\x45ventService\x12\x62\n\rPublishEvents\x12\'.puntual.events.v1.PublishEventsRequest\x1a(.puntual.events.v1.PublishEventsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'puntual.events.v1.event_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PUBLISHEVENTSREQUEST']._serialized_start=219
-  _globals['_PUBLISHEVENTSREQUEST']._serialized_end=283
-  _globals['_PUBLISHEVENTSRESPONSE']._serialized_start=285
-  _globals['_PUBLISHEVENTSRESPONSE']._serialized_end=308
-  _globals['_EVENT']._serialized_start=311
-  _globals['_EVENT']._serialized_end=541
-  _globals['_EVENTSERVICE']._serialized_start=543
-  _globals['_EVENTSERVICE']._serialized_end=657
+  _globals['_PUBLISHEVENTSREQUEST']._serialized_start=259
+  _globals['_PUBLISHEVENTSREQUEST']._serialized_end=323
+  _globals['_PUBLISHEVENTSRESPONSE']._serialized_start=325
+  _globals['_PUBLISHEVENTSRESPONSE']._serialized_end=348
+  _globals['_EVENT']._serialized_start=351
+  _globals['_EVENT']._serialized_end=635
+  _globals['_EVENTSERVICE']._serialized_start=637
+  _globals['_EVENTSERVICE']._serialized_end=751
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf.internal import containers as _containers
 from puntual.events.v1 import appointment_event_pb2 as _appointment_event_pb2
 from puntual.events.v1 import callback_event_pb2 as _callback_event_pb2
 from puntual.events.v1 import contact_event_pb2 as _contact_event_pb2
+from puntual.events.v1 import customer_event_pb2 as _customer_event_pb2
 from puntual.events.v1 import order_event_pb2 as _order_event_pb2
 import builtins as _builtins
 import sys
@@ -69,6 +70,7 @@ class Event(_message.Message):
     CALLBACK_FIELD_NUMBER: _builtins.int
     APPOINTMENT_FIELD_NUMBER: _builtins.int
     CONTACT_FIELD_NUMBER: _builtins.int
+    CUSTOMER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def order(self) -> _order_event_pb2.OrderEvent: ...
     @_builtins.property
@@ -77,6 +79,8 @@ class Event(_message.Message):
     def appointment(self) -> _appointment_event_pb2.AppointmentEvent: ...
     @_builtins.property
     def contact(self) -> _contact_event_pb2.ContactEvent: ...
+    @_builtins.property
+    def customer(self) -> _customer_event_pb2.CustomerEvent: ...
     def __init__(
         self,
         *,
@@ -84,12 +88,13 @@ class Event(_message.Message):
         callback: _callback_event_pb2.CallbackEvent | None = ...,
         appointment: _appointment_event_pb2.AppointmentEvent | None = ...,
         contact: _contact_event_pb2.ContactEvent | None = ...,
+        customer: _customer_event_pb2.CustomerEvent | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["appointment", b"appointment", "callback", b"callback", "contact", b"contact", "event", b"event", "order", b"order"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["appointment", b"appointment", "callback", b"callback", "contact", b"contact", "customer", b"customer", "event", b"event", "order", b"order"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["appointment", b"appointment", "callback", b"callback", "contact", b"contact", "event", b"event", "order", b"order"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appointment", b"appointment", "callback", b"callback", "contact", b"contact", "customer", b"customer", "event", b"event", "order", b"order"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["order", "callback", "appointment", "contact"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["order", "callback", "appointment", "contact", "customer"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

@@ -388,6 +388,7 @@ class Fact(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     source: _builtins.str
     kind: Global___FactKind.ValueType
@@ -398,6 +399,8 @@ class Fact(_message.Message):
     reason: _builtins.str
     sequence: _builtins.int
     """As the event says it; 0: it does not."""
+    customer_id: _builtins.str
+    """Under which other id of the same customer it was told; empty: under the record's own."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -420,10 +423,11 @@ class Fact(_message.Message):
         reason: _builtins.str = ...,
         context: Global___Context | None = ...,
         sequence: _builtins.int = ...,
+        customer_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "due_at", b"due_at", "occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "consent", b"consent", "context", b"context", "due_at", b"due_at", "due_day", b"due_day", "event_id", b"event_id", "kind", b"kind", "occurred_at", b"occurred_at", "reason", b"reason", "sequence", b"sequence", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "consent", b"consent", "context", b"context", "customer_id", b"customer_id", "due_at", b"due_at", "due_day", b"due_day", "event_id", b"event_id", "kind", b"kind", "occurred_at", b"occurred_at", "reason", b"reason", "sequence", b"sequence", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -429,6 +429,7 @@ class Fact(_message.Message):
     WINDOW_START_FIELD_NUMBER: _builtins.int
     WINDOW_END_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     source: _builtins.str
     kind: Global___FactKind.ValueType
@@ -439,6 +440,8 @@ class Fact(_message.Message):
     priority: _builtins.str
     sequence: _builtins.int
     """As the event says it; 0: it does not."""
+    customer_id: _builtins.str
+    """Under which other id of the same customer it was told; empty: under the record's own."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -461,10 +464,11 @@ class Fact(_message.Message):
         window_start: _timestamp_pb2.Timestamp | None = ...,
         window_end: _timestamp_pb2.Timestamp | None = ...,
         sequence: _builtins.int = ...,
+        customer_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "occurred_at", b"occurred_at", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_kind", b"contact_kind", "context", b"context", "event_id", b"event_id", "kind", b"kind", "occurred_at", b"occurred_at", "priority", b"priority", "sequence", b"sequence", "source", b"source", "what", b"what", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_kind", b"contact_kind", "context", b"context", "customer_id", b"customer_id", "event_id", b"event_id", "kind", b"kind", "occurred_at", b"occurred_at", "priority", b"priority", "sequence", b"sequence", "source", b"source", "what", b"what", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -13,8 +13,8 @@ What a source numbers at one instant happened in its order, whatever the ranks s
 What was stopped before it first started is no run at all: it was settled elsewhere, or two clocks differ.
 
 What is agreed again after it was called off is a run of its own: another window, a callback asked for once more, an
-order that is ready after all. So is another window that is booked once the last was attended; the same one only tells
-that once more. A contact has its own word for it: it is reopened.
+order that is ready after all. So is another window that is booked once the last was attended or missed; the same one
+only tells that once more. A contact has its own word for it: it is reopened.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -231,6 +231,8 @@ class _Clock:
             self._release(fact.occurred_at)
             self._shelve()
         elif self.run is not None:
+            if window == known:
+                return
             if fact.occurred_at > self.run.window_end:
                 self._end(fact.occurred_at)
             self.run = None

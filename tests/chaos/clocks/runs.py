@@ -122,6 +122,8 @@ def runs_of(facts: Sequence[Said], metric: int) -> list[Run]:  # noqa: C901, PLR
                     if stopped and (fact.what == "rescheduled" or (window == booked and not off)):
                         continue
                     shelve()
+                elif on and window == booked:
+                    continue  # told once more, however late
                 elif on and at > runs[-1].window_end:
                     end(at)  # the old window was missed already
                 elif on:

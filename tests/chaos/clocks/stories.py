@@ -77,6 +77,7 @@ _STORIES: Mapping[str, Story] = {
     "begun twice": Story(2, (_BEGUN, Step("begun", "made", (0.3, 1.0)))),
     "settled": Story(6, (_BEGUN, _IN_TIME, _SETTLED)),
     "settled without a word": Story(3, (_BEGUN, _SETTLED)),
+    "begun, told once more when missed": Story(2, (_BEGUN, Step("begun", "due", (0.1, 1.5)))),
     "attempted": Story(3, (_BEGUN, Step("attempted", "due", (-1.0, 1.0)))),
     "off by customer": Story(3, (_BEGUN, Step("off by customer", "due", (-1.0, 2.0)))),
     "off by us": Story(2, (_BEGUN, Step("off by us", "due", (-1.0, 2.0)))),

@@ -159,6 +159,12 @@ def moved(said_at: float, start: float, end: float) -> Fact:
         ([window(0, 60, 120), window(10, 90, 150)], [(90, None, 150)]),
         ([window(0, 60, 120), window(120, 200, 260)], [(200, None, 260)]),
         ([window(0, 60, 120), window(130, 200, 260)], [(60, 130, 120), (200, None, 260)]),
+        ([window(0, 60, 120), window(130, 60, 120)], [(60, None, 120)]),
+        ([window(0, 60, 120), window(130, 60, 120), a_fact(STOPPED, 140)], [(60, 140, 120)]),
+        (
+            [window(0, 60, 120), window(130, 60, 120), window(150, 200, 260), window(270, 200, 260)],
+            [(60, 150, 120), (200, None, 260)],
+        ),
         ([window(0, 60, 120), a_fact(CANCELLED, 50), window(55, 90, 150)], [(60, None, 120), (90, None, 150)]),
         ([window(0, 60, 120), a_fact(CANCELLED, 50), window(55, 60, 120)], [(60, None, 120), (60, None, 120)]),
         (

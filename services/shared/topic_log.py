@@ -35,15 +35,16 @@ class TopicLog:
         self.topic = topic
         self._take = take
         self._refused = refused
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest", client_id=topic
-        )
+        self._kafka = kafka
 
     async def start(self) -> Self:
         """Read all that is there. Raises KafkaError."""
-        await self._consumer.start()
-        guard(self._consumer)
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._kafka, enable_auto_commit=False, auto_offset_reset="earliest", client_id=self.topic
+        )
         try:
+            await self._consumer.start()
+            guard(self._consumer)
             cluster = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 - asking for one makes it
             self._consumer.assign(
                 [TopicPartition(self.topic, n) for n in cluster.partitions_for_topic(self.topic) or {0}]

@@ -45,6 +45,7 @@ class Run:
         sources = SourceMeter(self.registries["promises"], "promises")
         sources.sources({("shop", "orders"): (1.0, True, 60.0)})
         sources.unheard(3)
+        sources.orphans({("shop", "orders"): 4})
         self._notifier = NotifierMeter(self.registries["notifier"], CHANNELS, Failure)
         self._health = NotifierHealthMeter(self.registries["notifier"], CHANNELS, Reason)
         self._refused = self.registries["notifier"].single(Counter, "puntual_notifier_silences_refused_total")

@@ -1,6 +1,7 @@
 """Real Apache Kafka for tests and benchmarks: KRaft nodes from Maven Central, on 127.0.0.1, gone at the end."""
 
 import contextlib
+import fcntl
 import os
 import random
 import re
@@ -279,9 +280,15 @@ def _libraries() -> Path:
     """The directory of Kafka's jars, brought by Maven at the first call."""
     if not shutil.which("java"):
         raise Unavailable("Java (17 or newer) is not installed: apt-get install default-jre-headless")
-    if not (CACHE / "complete").exists():
-        if not shutil.which("mvn"):
-            raise Unavailable("Maven is not installed: apt-get install maven")
+    if (CACHE / "complete").exists():
+        return CACHE
+    if not shutil.which("mvn"):
+        raise Unavailable("Maven is not installed: apt-get install maven")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # Runs side by side bring it once.
+        if (CACHE / "complete").exists():
+            return CACHE
         copy = ["dependency:copy-dependencies", f"-DoutputDirectory={CACHE}", "-DincludeScope=runtime"]
         maven = subprocess.run(["mvn", "-q", "-B", "-f", str(POM), *copy], check=False, capture_output=True, text=True)
         if maven.returncode != 0:

@@ -35,10 +35,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let a run that is told to stop take its brokers with it."""
+    """Insist on what was asked for."""
     if config.getoption("--compiled") and not COMPILED:
         pytest.exit("the code under test is not compiled: make test-compiled", returncode=1)
-    signal.signal(signal.SIGTERM, lambda _signal, _frame: pytest.exit("told to stop", returncode=143))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Let a run that is told to stop take its brokers with it."""
+
+    def stop(*_: object) -> None:
+        # The test that runs now may take what is raised in it for a failure of its own; then it is the last.
+        session.shouldstop = "told to stop"
+        pytest.exit("told to stop", returncode=143)
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -4,8 +4,7 @@ import contextlib
 import json
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -15,6 +14,7 @@ from urllib.request import urlopen
 import yaml
 
 from services.shared.broker import HOST, free_port, running
+from tests.processes import eventually
 
 SCRAPE_INTERVAL = "500ms"
 #: Stands for $__rate_interval, which Grafana makes at least four scrapes long.
@@ -74,15 +74,5 @@ def prometheus(targets: Mapping[str, int], rules: Path) -> Iterator[Prometheus]:
         ]
         with running(command, port=port, log=Path(directory) / "prometheus.log", patience=20):
             server = Prometheus(f"http://{HOST}:{port}")
-            eventually(server.is_ready, patience=20)
+            eventually(server.is_ready, 20)
             yield server
-
-
-def eventually(holds: Callable[[], object], patience: float) -> bool:
-    """Whether something came to hold within so many seconds. On a busy machine it may not hold a moment later."""
-    deadline = time.monotonic() + patience
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True

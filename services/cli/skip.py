@@ -152,8 +152,8 @@ def _why(offset: int, skipped: int, by: str, why: str) -> Unusable:
 
 async def _read(kafka: str, place: TopicPartition, start: int, last: int) -> Sequence[Message]:
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
-    await consumer.start()
     try:
+        await consumer.start()
         adapt(consumer._fetcher)  # noqa: SLF001 - what cannot be read, too
         consumer.assign([place])
         (end,) = (await consumer.end_offsets([place])).values()

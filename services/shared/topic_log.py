@@ -35,15 +35,16 @@ class TopicLog:
         self.topic = topic
         self._take = take
         self._refused = refused
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest", client_id=topic
-        )
+        self._kafka = kafka
 
     async def start(self) -> Self:
         """Read all that is there. Raises KafkaError."""
-        await self._consumer.start()
-        guard(self._consumer)
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._kafka, enable_auto_commit=False, auto_offset_reset="earliest", client_id=self.topic
+        )
         try:
+            await self._consumer.start()
+            guard(self._consumer)
             cluster = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 - asking for one makes it
             self._consumer.assign(
                 [TopicPartition(self.topic, n) for n in cluster.partitions_for_topic(self.topic) or {0}]
@@ -100,9 +101,9 @@ def _in_order(found: Mapping[Any, Sequence[Any]]) -> Iterable[Any]:
 async def read_all(kafka: str, partitions: Iterable[TopicPartition], take: Callable[[Any], object]) -> None:
     """Take in all that these partitions hold by now (as aiokafka has it), each in order. Raises KafkaError."""
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
-    await consumer.start()
-    guard(consumer)
     try:
+        await consumer.start()
+        guard(consumer)
         consumer.assign(list(partitions))
         unread = await consumer.end_offsets(consumer.assignment())
         while unread := {place: end for place, end in unread.items() if await consumer.position(place) < end}:
@@ -119,8 +120,8 @@ async def read_all(kafka: str, partitions: Iterable[TopicPartition], take: Calla
 async def publish(kafka: str, topic: str, key: str, value: bytes | None) -> None:
     """Add a message to such a topic; None ends what has the key. Raises KafkaError."""
     producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", enable_idempotence=True)
-    await producer.start()
     try:
+        await producer.start()
         await producer.send_and_wait(topic, value, key=key.encode())
     finally:
         await producer.stop()

@@ -30,8 +30,8 @@ from services.shared.publisher import Publisher
 from services.shared.topics import provision
 from tests.conftest import left_out
 from tests.deployed import DEPLOY, dashboard_queries, rule_queries
-from tests.processes import ServiceProcess
-from tests.prometheus import Prometheus, eventually, prometheus
+from tests.processes import ServiceProcess, eventually
+from tests.prometheus import Prometheus, prometheus
 
 DEMO = Path(__file__).parents[2] / "services" / "cli" / "demo"
 SERVICES = ("promises", "sla", "notifier")
@@ -102,7 +102,7 @@ def server(embedded_kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
         }
         targets = {name: worker.metrics_port for name, worker in workers.items()}
         watching = stack.enter_context(prometheus(targets, DEPLOY / "prometheus" / "rules"))
-        eventually(lambda: len(watching.query("puntual_ready == 1")) == len(workers), patience=20)
+        eventually(lambda: len(watching.query("puntual_ready == 1")) == len(workers), 20)
         live(embedded_kafka, prefix, workers["promises"].address)
         answer(workers["notifier"].address)
         yield watching
@@ -145,7 +145,7 @@ def told(start: Instant) -> list[Happening]:
 def test_every_panel_shows_what_happened_in_a_real_run(server: Prometheus) -> None:
     """Each query of the dashboard finds data that the services exported; only what is not well is absent."""
     wanted = [query for query in dashboard_queries() if query.where not in EMPTY_WHERE_ALL_IS_WELL]
-    eventually(lambda: all(server.query(query.expr, WHOLE_RUN) for query in wanted), patience=20)
+    eventually(lambda: all(server.query(query.expr, WHOLE_RUN) for query in wanted), 20)
     assert [query.where for query in wanted if not server.query(query.expr, WHOLE_RUN)] == []
 
 
@@ -161,5 +161,5 @@ def test_what_was_provoked_in_a_real_run_is_alerted_and_nothing_else(server: Pro
         return {query.where for query in about_us if server.query(query.expr)}
 
     # A busy machine may lag for a while; the alert itself waits for that to last.
-    eventually(lambda: raised() == expected, patience=60)
+    eventually(lambda: raised() == expected, 60)
     assert raised() == expected

@@ -98,14 +98,15 @@ class Sources:
         self.hold.look_again, self.hold.read_until = worker.runtime.look_again, worker.runtime.read_until
         await self._log.start()
         self._producer = AIOKafkaProducer(bootstrap_servers=self._settings.kafka, acks="all", client_id="sources")
-        await self._producer.start()
-        tasks = [
-            asyncio.create_task(self._log.follow()),
-            asyncio.create_task(every(_LOOK, lambda: self._look(worker))),
-        ]
-        for task in tasks:
-            task.add_done_callback(lambda task: _ended(worker, task))
+        tasks: list[asyncio.Task[None]] = []
         try:
+            await self._producer.start()
+            tasks += [
+                asyncio.create_task(self._log.follow()),
+                asyncio.create_task(every(_LOOK, lambda: self._look(worker))),
+            ]
+            for task in tasks:
+                task.add_done_callback(lambda task: _ended(worker, task))
             yield
         finally:
             for task in tasks:

@@ -655,8 +655,8 @@ def test_lines_of_any_bytes_are_reported_and_the_rest_is_sent(site: tuple[str, .
     assert result.exit_code == 1
     no_topic = 'the line names a topic that is none; add "topic" or --topic: one of orders, callbacks, '
     assert result.stderr.splitlines() == [
-        f"line 1: {no_topic}appointments, contacts",
-        f"line 2: {no_topic}appointments, contacts",
+        f"line 1: {no_topic}appointments, contacts, customers",
+        f"line 2: {no_topic}appointments, contacts, customers",
         "line 3: no JSON: nested too deeply, or a number is too long",
         "line 4: no JSON: not UTF-8 at byte 18",
         'line 5: the JSON gives a field named "a" twice',

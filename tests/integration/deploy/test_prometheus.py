@@ -24,7 +24,8 @@ from services.shared.metrics import NotifierHealthMeter, NotifierMeter, Promethe
 from services.shared.rpc import RpcServer
 from tests.conftest import left_out
 from tests.deployed import DEPLOY, VOCABULARIES, Query, dashboard_queries, rule_queries
-from tests.prometheus import BadQuery, Prometheus, eventually, prometheus
+from tests.processes import eventually
+from tests.prometheus import BadQuery, Prometheus, prometheus
 from tests.views import MemoryView
 
 TOPICS = ("orders", "callbacks")
@@ -44,6 +45,7 @@ class Run:
         sources = SourceMeter(self.registries["promises"], "promises")
         sources.sources({("shop", "orders"): (1.0, True, 60.0)})
         sources.unheard(3)
+        sources.orphans({("shop", "orders"): 4})
         self._notifier = NotifierMeter(self.registries["notifier"], CHANNELS, Failure)
         self._health = NotifierHealthMeter(self.registries["notifier"], CHANNELS, Reason)
         self._refused = self.registries["notifier"].single(Counter, "puntual_notifier_silences_refused_total")

@@ -94,6 +94,10 @@ class Site:
         """What `puntual incidents` says."""
         return typed("incidents", *arguments, "--kafka", self.kafka, "--prefix", self.prefix)
 
+    def knows(self, subject: str) -> bool:
+        """Whether the incident is there, and tells of it."""
+        return INCIDENT in self.types("list", "--all") and subject in self.types("show", INCIDENT)
+
     def hears(self, worker: ServiceProcess, *expected: tuple[str, str], seconds: float = 20) -> None:
         """Wait until exactly that was heard; those at the same time in any order."""
         wait_for(

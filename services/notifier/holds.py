@@ -82,9 +82,10 @@ class Once:
     def __call__(self, now: Instant) -> Instant | None:
         return self.end if self.start <= now < self.end else None
 
-    def starts(self, since: Instant, until: Instant) -> Iterable[Instant]:
-        """When it begins, if between two instants."""
-        return [self.start] if since <= self.start < until else []
+    def between(self, since: Instant, until: Instant) -> Iterable[tuple[Instant, Instant]]:
+        """When it lasts, of the time between two instants."""
+        start, end = max(since, self.start), min(until, self.end)
+        return [(start, end)] if start < end else []
 
 
 class Weekly:
@@ -101,9 +102,9 @@ class Weekly:
             end = period.end
         return end if end > now else None
 
-    def starts(self, since: Instant, until: Instant) -> Iterable[Instant]:
-        """Each time that it begins between two instants, or lasts at the first."""
-        return [period.start for period in self._hours.periods(since, until) if period.counts]
+    def between(self, since: Instant, until: Instant) -> Iterable[tuple[Instant, Instant]]:
+        """When they last, of the time between two instants."""
+        return [(period.start, period.end) for period in self._hours.periods(since, until) if period.counts]
 
 
 class Window(NamedTuple):

@@ -16,7 +16,7 @@ from services.notifier.holds import (
 from services.notifier.kinds import KINDS
 from services.notifier.on_call import read_hours, read_zone
 from services.notifier.routing import CLOSED, LABELS, Match
-from services.notifier.unions import Union
+from services.notifier.unions import NO_TIME_LEFT, Union
 from services.shared.fields import Fields
 
 _UNION = Union(KINDS)
@@ -31,15 +31,11 @@ def read_match(fields: Fields, labels: Iterable[str]) -> Match:
 
 def read_windows(sections: Iterable[Fields]) -> Sequence[Window]:
     """Maintenance, without what has a problem."""
-    windows, read = list[Window](), [(fields, _window(fields)) for fields in sections]
-    for fields, window in read:
-        if window is None or too_wide(window.match):
-            continue
-        windows.append(window)
-        if problem := _UNION.maintenance_problem(windows):
-            fields.problem("match", problem)
-            windows.pop()
-    return windows
+    read = [(fields, window) for fields in sections if (window := _window(fields)) and not too_wide(window.match)]
+    refused = _UNION.too_many([window for _, window in read])
+    for number in refused:
+        read[number][0].problem("match", NO_TIME_LEFT)
+    return [window for number, (_, window) in enumerate(read) if number not in refused]
 
 
 def read_inhibitions(sections: Iterable[Fields], groupings: Sequence[Collection[str]]) -> Sequence[Inhibition]:

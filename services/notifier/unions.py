@@ -11,9 +11,9 @@ has them is refused. Weekly ones are judged by each of their times within the si
 once; among each other by all their times in one year, so that all differences between the clocks of zones are in it.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
-from itertools import product
+from itertools import chain, product
 from operator import or_
 from typing import NamedTuple
 
@@ -70,7 +70,7 @@ class Union:
             part = Once(silence.starts_at, silence.ends_at), share
             if silence.everything and any(_touch(silence, other) for other in total):
                 refused.append((silence, AGAIN))
-            elif share and self._is_all([*parts, part], silence.starts_at, silence.ends_at):
+            elif share and any(self._nothing_left([*parts, part], silence.starts_at, silence.ends_at)):
                 refused.append((silence, NOTHING_LEFT))
             else:
                 counting.append(silence)
@@ -80,25 +80,42 @@ class Union:
                     parts.append(part)
         return Counted(counting, refused)
 
-    def maintenance_problem(self, windows: Sequence[Window]) -> str:
-        """What is wrong with the last of these windows beside the others; empty: nothing."""
-        parts = self._parts(windows)
+    def too_many(self, windows: Sequence[Window]) -> Collection[int]:
+        """The numbers of the windows that, with those above them, would leave nothing at some instant."""
+        parts = [(window.until, self._share(window.match)) for window in windows]
         spans = [_YEAR, *((times.start, times.end) for times, _ in parts if isinstance(times, Once))]
-        return NO_TIME_LEFT if any(self._is_all(parts, *span) for span in spans) else ""
+        refused = set[int]()
+        for lasting in chain.from_iterable(self._nothing_left(parts, *span) for span in spans):
+            held = 0
+            for number in sorted(lasting - refused):
+                if held | parts[number][1] == self._all:
+                    refused.add(number)
+                else:
+                    held |= parts[number][1]
+        return refused
 
     def _parts(self, windows: Iterable[Window]) -> list[_Part]:
         return [(window.until, share) for window in windows if (share := self._share(window.match))]
 
-    def _is_all(self, parts: Sequence[_Part], since: Instant, until: Instant) -> bool:
-        """Whether at some instant between two nothing is left. That begins where one of them begins."""
+    def _nothing_left(self, parts: Sequence[_Part], since: Instant, until: Instant) -> Iterator[frozenset[int]]:
+        """The numbers of the parts that last, each time between two instants that one begins and nothing is left."""
         if not self._make_up_all(parts):
-            return False
-        begun = [(part, [at for at in (since,) if part[0](at)] + [*part[0].starts(since, until)]) for part in parts]
-        meanwhile = [part for part, starts in begun if starts]
-        return self._make_up_all(meanwhile) and any(
-            self._make_up_all([part for part in meanwhile if part[0](start)])
-            for start in {start for _, starts in begun for start in starts}
-        )
+            return
+        changes = [
+            change
+            for number, (times, share) in enumerate(parts)
+            if share
+            for start, end in times.between(since, until)
+            for change in ((start, True, number), (end, False, number))
+        ]
+        lasting = set[int]()
+        for _, begins, number in sorted(changes):  # what ends at an instant does so before others begin
+            if not begins:
+                lasting.remove(number)
+                continue
+            lasting.add(number)
+            if self._make_up_all(parts[each] for each in lasting):
+                yield frozenset(lasting)
 
     def _make_up_all(self, parts: Iterable[_Part]) -> bool:
         return reduce(or_, (share for _, share in parts), 0) == self._all

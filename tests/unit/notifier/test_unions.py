@@ -1,8 +1,8 @@
 """Silences judged together: those that leave nothing to tell do not all count."""
 
 import re
-from collections.abc import Sequence
-from itertools import permutations
+from collections.abc import Callable, Sequence
+from itertools import cycle, permutations
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -18,6 +18,7 @@ from services.notifier.silencing import NoSilence
 from services.notifier.unions import AGAIN, NO_TIME_LEFT, NOTHING_LEFT, Union
 from services.shared.documents import DocumentError
 from services.shared.instant import Instant
+from tests.growth import growth
 from tests.unit.notifier.builders import an_item, at
 from tests.unit.notifier.desks import Entry, Office
 from tests.unit.notifier.test_holds import hours, match
@@ -248,6 +249,20 @@ some = st.lists(
 )
 
 
+def test_what_many_weekly_windows_cost_grows_as_they_do() -> None:
+    """One every ten minutes, of promises and of sla by turns: each of a year's times is looked at once."""
+
+    def read(count: int) -> Callable[[], object]:
+        each = [
+            weekly(f'{{mon-sun: "0{4 + number // 6}:{number % 6}0-0{4 + number // 6}:{number % 6}9"}}', service=service)
+            for number, service in zip(range(count), cycle(["promises", "sla"]), strict=False)
+        ]
+        assert not UNION.too_many(each)  # their hours are known by now
+        return lambda: UNION.too_many(each)
+
+    assert growth(read, 3, 4) < 2
+
+
 windows = some.map(lambda each: [Window("", one.match, Once(one.starts_at, one.ends_at)) for one in each])
 
 
@@ -255,10 +270,8 @@ windows = some.map(lambda each: [Window("", one.match, Once(one.starts_at, one.e
 @given(some, windows)
 def test_whatever_is_silenced_something_is_told(silences: list[Silence], windows: list[Window]) -> None:
     """By what holds news back itself, at every instant and for everything that there can be."""
-    maintenance = list[Window]()
-    for window in windows:
-        if not UNION.maintenance_problem([*maintenance, window]):
-            maintenance.append(window)
+    refused = UNION.too_many(windows)
+    maintenance = [window for number, window in enumerate(windows) if number not in refused]
     named = [each._replace(silence_id=str(number)) for number, each in enumerate(silences)]
     holds = Holds(maintenance)
     holds.follow(UNION.count(named, maintenance).counting, Instant(0))

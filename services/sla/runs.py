@@ -200,6 +200,8 @@ class _Clock:
         self.run: Run | None = None
         # Since the case was last opened; where either is set it is closed.
         self.stopped_at = self.cancelled_at = NONE
+        #: It was, once it had begun.
+        self.called_off = False
         self.began = self.answered = False
         #: What was booked last.
         self.window = NONE, NONE
@@ -216,23 +218,22 @@ class _Clock:
 
     def start(self, fact: Fact) -> None:
         """What is closed since it first started begins nothing by being told once more."""
-        if self.may_start_again and self.began and self.cancelled_at and not self.stopped_at:
+        if self.may_start_again and self.called_off and not self.stopped_at:
             self._shelve()
         if self.run is None and not (self.is_closed and self.began):
             self._begin(fact.occurred_at)
 
     def schedule(self, fact: Fact) -> None:
         """A new time does not undo that the old one was missed."""
-        window, known = (fact.window_start, fact.window_end), self.window
+        window = fact.window_start, fact.window_end
+        if window == self.window and not self.called_off:
+            return  # told once more
         if self.is_closed and self.began:
-            is_told_again = fact.what != BOOKED or (window == known and not self.cancelled_at)
-            if self.stopped_at and is_told_again:
+            if self.stopped_at and fact.what != BOOKED:
                 return
             self._release(fact.occurred_at)
             self._shelve()
         elif self.run is not None:
-            if window == known:
-                return
             if fact.occurred_at > self.run.window_end:
                 self._end(fact.occurred_at)
             self.run = None
@@ -260,6 +261,7 @@ class _Clock:
 
     def cancel(self, fact: Fact) -> None:
         self._release(fact.occurred_at)
+        self.called_off = self.began
         if self.cancelled_at:
             return
         self.cancelled_at, run = fact.occurred_at, self.run
@@ -319,7 +321,7 @@ class _Clock:
     def _shelve(self) -> None:
         if self.run is not None:
             self.past.append(self.run)
-        self.run, self.waits = None, False
+        self.run, self.waits, self.called_off = None, False, False
         self.stopped_at = self.cancelled_at = NONE
 
     def _release(self, at: Instant) -> None:

@@ -83,6 +83,7 @@ def runs_of(facts: Sequence[Said], metric: int) -> list[Run]:  # noqa: C901, PLR
     on = False  # whether the last of them goes on
     began = answered = waits = False
     stopped = off = 0  # since the case was opened last
+    again = False  # it was called off after it had begun, so that it can be asked for again
     booked = (0, 0)
 
     def begin(at: int, window_end: int = 0) -> None:
@@ -98,8 +99,8 @@ def runs_of(facts: Sequence[Said], metric: int) -> list[Run]:  # noqa: C901, PLR
             runs[-1].end, on = at, False
 
     def shelve() -> None:
-        nonlocal on, waits, stopped, off
-        on, waits, stopped, off = False, False, 0, 0
+        nonlocal on, waits, stopped, off, again
+        on, waits, stopped, off, again = False, False, 0, 0, False
 
     def reopen(at: int) -> None:
         if not on or stopped or off:
@@ -110,20 +111,19 @@ def runs_of(facts: Sequence[Said], metric: int) -> list[Run]:  # noqa: C901, PLR
         at, closed = fact.occurred_at, bool(stopped or off)
         match fact.kind:
             case pb.FACT_KIND_STARTED:
-                if metric in _AGAIN and began and off and not stopped:
+                if metric in _AGAIN and again and not stopped:
                     shelve()
                     closed = False
                 if not on and not (closed and began):
                     begin(at)
             case pb.FACT_KIND_SCHEDULED:
                 window = fact.window_start, fact.window_end
-                if closed and began:
-                    # What was attended is often told once more, and moved on paper.
-                    if stopped and (fact.what == "rescheduled" or (window == booked and not off)):
-                        continue
-                    shelve()
-                elif on and window == booked:
+                if window == booked and not again:
                     continue  # told once more, however late
+                if closed and began:
+                    if stopped and fact.what == "rescheduled":
+                        continue  # what was attended is moved on paper
+                    shelve()
                 elif on and at > runs[-1].window_end:
                     end(at)  # the old window was missed already
                 elif on:
@@ -145,7 +145,7 @@ def runs_of(facts: Sequence[Said], metric: int) -> list[Run]:  # noqa: C901, PLR
                 stopped = stopped or at
                 end(at)
             case pb.FACT_KIND_CANCELLED:
-                off = off or at
+                off, again = off or at, began
                 if on:
                     runs[-1].off = off
             case pb.FACT_KIND_REOPENED:

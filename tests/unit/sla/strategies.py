@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from services.shared.facts import NO_CONTEXT, Context, Stated
 from services.sla.model import NONE, Fact, FactKind
 from services.sla.policies import PolicyBook, read_policies
+from services.sla.runs import BOOKED
 from services.sla.standards import Standards, Version
 from tests.unit.sla.builders import STANDARDS, at
 
@@ -38,11 +39,16 @@ def cases() -> st.SearchStrategy[Stated]:
     return st.sampled_from([NO_CONTEXT, ("email", "urgent"), ("", "low")])
 
 
+_WINDOWS = (at(30), at(90)), (at(60), at(120))
+
+
 def _fact(minutes: float, source: str, event_id: str, kind: FactKind, context: Stated, case: Stated) -> Fact:
-    start = at(minutes)
-    window = (start, at(minutes + 60)) if kind == FactKind.SCHEDULED else (NONE, NONE)
-    what = event_id if kind == FactKind.HELD else "replied (automatic)"
-    return Fact(start, source, event_id, kind, what, context, case, *window)
+    window, what = (NONE, NONE), "replied (automatic)"
+    if kind == FactKind.HELD:
+        what = event_id
+    elif kind == FactKind.SCHEDULED:  # few windows, so that some are told once more, or booked again
+        window, what = _WINDOWS[event_id in "aceg"], BOOKED if event_id in "abcd" else "rescheduled"
+    return Fact(at(minutes), source, event_id, kind, what, context, case, *window)
 
 
 def crowded_facts() -> st.SearchStrategy[Fact]:

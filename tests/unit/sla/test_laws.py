@@ -10,7 +10,7 @@ from services.shared.facts import Context, merge
 from services.shared.instant import Instant
 from services.sla import codec
 from services.sla.domain import change, due, fold, next_deadline, note
-from services.sla.model import NONE, Clock, Fact, FactKind, State, Transition
+from services.sla.model import NONE, Clock, Fact, FactKind, Metric, State, Transition
 from services.sla.runs import case_of
 from services.sla.standards import Standards
 from tests.unit.sla.builders import CLOCK, GOAL, MINUTE, STANDARDS, a_fact, at, judged
@@ -271,3 +271,23 @@ def test_every_verdict_explains_itself(events: list[Fact], now: float) -> None:
     else:
         assert not times[FactKind.STOPPED]
         assert (at(now) > cycle.breach_at) == (cycle.state == State.BREACHED)
+
+
+@pytest.mark.parametrize("metric", [Metric.APPOINTMENT_STARTED, Metric.CALLBACK_RETURNED])
+@given(data=st.data(), events=fact_sets((*PLAIN, FactKind.SCHEDULED, FactKind.HELD, FactKind.RESUMED)))
+@example(None, [a_fact(FactKind.CANCELLED, 0), a_fact(FactKind.STARTED, 20)])
+def test_what_a_second_source_says_once_more_begins_no_run(
+    metric: Metric, data: st.DataObject | None, events: list[Fact]
+) -> None:
+    """A window, or a request, told again before anything else happens, whatever happened before."""
+    facts = merge((), events)
+    alone = [
+        fact
+        for fact in facts
+        if fact.kind in {FactKind.SCHEDULED, FactKind.STARTED}
+        and [other.occurred_at for other in facts].count(fact.occurred_at) == 1
+    ]
+    for fact in alone if data is None else data.draw(st.permutations(alone))[:1]:
+        again = replace(fact, occurred_at=Instant(fact.occurred_at + 1), source="second", event_id="again")
+        if all(other.occurred_at != again.occurred_at for other in facts):
+            assert case_of([*facts, again], metric).runs == case_of(facts, metric).runs

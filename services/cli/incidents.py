@@ -227,7 +227,7 @@ def _attention(incident: Incident, now: Instant, steps: Mapping[str, Sequence[Se
 def _what_holds(incident: Incident, file: Path, kafka: str, prefix: str, now: Instant) -> Iterator[HeldBack]:
     """By the rules in a file, and the silences that there are."""
     plan = load_plan(file)
-    plan.holds.follow(read_silences(kafka, prefix).silences.values(), now)
+    plan.holds.follow(read_silences(kafka, prefix, plan.holds.windows).silences.values(), now)
     return held_back(incident, plan, now)
 
 

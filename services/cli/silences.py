@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import click
 from google.protobuf.json_format import MessageToDict
@@ -11,11 +12,12 @@ from rich.table import Table
 
 from puntual.notifier.v1 import silence_pb2 as pb
 from services.cli.exits import EXIT_CODES, NotFound
-from services.cli.options import INSTANT, SpanType, json_option, kafka_option, login, prefix_option
+from services.cli.options import FILE, INSTANT, SpanType, json_option, kafka_option, login, prefix_option
 from services.cli.reading import latest, read_to_end
 from services.cli.words import counted
 from services.notifier.codec import unpack
-from services.notifier.holds import Silence, conditions, placed
+from services.notifier.config import BUILT_IN, load_rules
+from services.notifier.holds import Silence, Window, conditions, placed
 from services.notifier.incident import IncidentState
 from services.notifier.items import NONE, TROUBLE
 from services.notifier.routing import Match, matches
@@ -31,6 +33,17 @@ from services.shared.topics import AUDIT, INCIDENTS, SILENCES
 _NOW = wall_clock
 #: Where what is wrong with a silence was said.
 _OPTIONS: Mapping[str, str] = {"match": "--match", "ends_at": "--from", "reason": "--reason", "by": "--by"}
+
+
+_notifier_option = click.option(
+    "--notifier",
+    "file",
+    type=FILE,
+    envvar="PUNTUAL_NOTIFIER",
+    default=BUILT_IN,
+    show_envvar=True,
+    help="The file that the notifier goes by: silences are judged with its maintenance.  [default: the built-in one]",
+)
 
 
 class _Condition(click.ParamType):
@@ -67,6 +80,7 @@ Examples:
 @click.option("--reason", required=True, help="Why, for whoever wonders at it later.")
 @click.option("--from", "start", type=INSTANT, help="When it begins.  [default: now]")
 @click.option("--by", default=login, metavar="NAME", help="Who wants it.  [default: your login]")
+@_notifier_option
 @kafka_option
 @prefix_option
 def silence(
@@ -76,21 +90,24 @@ def silence(
     reason: str,
     start: Instant | None,
     by: str,
+    file: Path,
     kafka: str,
     prefix: str,
 ) -> None:
     """Hold back news of what matches, on all workers, and tell what of it is still open at the end.
 
     Says first which open incidents it is about. That something is over is told all the same to whoever knows of it.
-    Silences that last at the same time and together hold back everything are refused, unless that is said: --all.
+    Silences and maintenance that last at the same time and together hold back everything are refused, unless that is
+    said: --all.
     """
     if everything == bool(pairs):
         raise click.UsageError("say what it is for, --match site=Madrid, or --all: one of them")
     match, now = conditions(pairs), _NOW()
     begin = now if start is None else start
     made = Silence(new_id(), match, begin, Instant(begin + span), reason, by, now, everything)
-    _check(made, {}, now)  # before anybody is asked anything
-    _check(made, read_silences(kafka, prefix).silences, now)
+    windows = load_rules(file).holds.windows
+    _check(made, {}, now, windows)  # before anybody is asked anything
+    _check(made, read_silences(kafka, prefix, windows).silences, now, windows)
     _tell_what_it_is_for(match, kafka, prefix)
     _audit(kafka, prefix, "created", made, by)
     asyncio.run(publish(kafka, SILENCES.under(prefix), made.silence_id, pack_silence(made)))
@@ -109,12 +126,14 @@ Examples:
   puntual incidents silences --all --json | jq -r .reason"""
 )
 @click.option("--all", "everything", is_flag=True, help="Those that are over, too.")
+@_notifier_option
 @kafka_option
 @prefix_option
 @json_option
-def silences(everything: bool, kafka: str, prefix: str, as_json: bool) -> None:
+def silences(everything: bool, file: Path, kafka: str, prefix: str, as_json: bool) -> None:
     """List the silences in force and to come, by when they end."""
-    found = listed(read_silences(kafka, prefix).silences.values(), _NOW(), everything=everything)
+    known = read_silences(kafka, prefix, load_rules(file).holds.windows)
+    found = listed(known.silences.values(), _NOW(), everything=everything)
     if as_json:
         for each in found:
             say(json.dumps(MessageToDict(pb.Silence.FromString(pack_silence(each)))))
@@ -158,17 +177,17 @@ def unsilence(silence_id: str, by: str, kafka: str, prefix: str) -> None:
     say(f"silence {silence_id} is ended")
 
 
-def read_silences(kafka: str, prefix: str) -> SilencesLog:
-    """Those in the topic, as the workers know them; says what cannot be used."""
-    known = SilencesLog(lambda offset, problem: say(f"offset {offset} is left out: {problem}", err=True))
+def read_silences(kafka: str, prefix: str, windows: Sequence[Window] = ()) -> SilencesLog:
+    """Those in the topic, as workers with these windows know them; says what cannot be used."""
+    known = SilencesLog(lambda offset, problem: say(f"offset {offset} is left out: {problem}", err=True), windows)
     for message in read_to_end(kafka, SILENCES.under(prefix)):
         known.take(message)
     return known
 
 
-def _check(made: Silence, others: Mapping[str, Silence], now: Instant) -> None:
+def _check(made: Silence, others: Mapping[str, Silence], now: Instant, windows: Sequence[Window]) -> None:
     try:
-        check(made, others, now)
+        check(made, others, now, windows)
     except NoSilence as error:
         raise click.BadParameter(error.problem, param_hint=_OPTIONS[error.field]) from error
 

@@ -15,8 +15,9 @@ from services.cli.words import counted
 from services.notifier.config import BUILT_IN, load_rules
 from services.notifier.holds import Reason
 from services.notifier.items import NONE, Details, Standing
+from services.notifier.kinds import KINDS
 from services.notifier.reach import Condition, Miss, Reach, Taken, Told, reach
-from services.notifier.reach_codec import KINDS, Misasked, asked, pack_reach
+from services.notifier.reach_codec import Misasked, asked, pack_reach
 from services.notifier.routing import Route
 from services.shared.clock import wall_clock
 from services.shared.duration import format_duration
@@ -97,7 +98,7 @@ def try_route(
     except Misasked as error:
         raise click.BadParameter(error.problem, param_hint=f"'--{error.field}'") from error
     if with_silences:
-        rules.holds.follow(read_silences(kafka, prefix).silences.values(), now)
+        rules.holds.follow(read_silences(kafka, prefix, rules.holds.windows).silences.values(), now)
     found = reach(item, rules, now)
     if as_json:
         write(json.dumps(MessageToDict(pack_reach(found), always_print_fields_with_no_presence=True), indent=2))

@@ -77,7 +77,10 @@ async def app(settings: NotifierSettings) -> None:
         links=config.links.link if config.links else None,
         pauses=pauses,
     )
-    known = SilencesLog(_refusing(refused := registry.single(Counter, "puntual_notifier_silences_refused_total").inc))
+    known = SilencesLog(
+        _refusing(refused := registry.single(Counter, "puntual_notifier_silences_refused_total").inc),
+        config.plan.holds.windows,
+    )
     published = await TopicLog(settings.kafka, SILENCES.under(settings.topic_prefix), known.take, refused).start()
     sources = await TopicLog(settings.kafka, SOURCES.under(settings.topic_prefix), silent.take).start()
     ingress = Ingress(partial(connect, settings.kafka), settings.topic_prefix)

@@ -73,12 +73,46 @@ class Silence(NamedTuple):
     everything: bool = False
 
 
+class Once:
+    """From one instant to another."""
+
+    def __init__(self, start: Instant, end: Instant) -> None:
+        self.start, self.end = start, end
+
+    def __call__(self, now: Instant) -> Instant | None:
+        return self.end if self.start <= now < self.end else None
+
+    def between(self, since: Instant, until: Instant) -> Iterable[tuple[Instant, Instant]]:
+        """When it lasts, of the time between two instants."""
+        start, end = max(since, self.start), min(until, self.end)
+        return [(start, end)] if start < end else []
+
+
+class Weekly:
+    """In these hours, which must not be all of the week (`is_endless`)."""
+
+    def __init__(self, hours: WorkingTime) -> None:
+        self._hours = hours
+
+    def __call__(self, now: Instant) -> Instant | None:
+        end = now
+        for period in self._hours.periods(now, Instant(now + _AHEAD)):
+            if not period.counts:
+                break
+            end = period.end
+        return end if end > now else None
+
+    def between(self, since: Instant, until: Instant) -> Iterable[tuple[Instant, Instant]]:
+        """When they last, of the time between two instants."""
+        return [(period.start, period.end) for period in self._hours.periods(since, until) if period.counts]
+
+
 class Window(NamedTuple):
     """A time of maintenance, once or again and again."""
 
     name: str
     match: Match
-    until: Until
+    until: Once | Weekly
     reason: str = ""
 
 
@@ -200,25 +234,6 @@ def placed(item: Item, incident_id: str) -> Item:
     labels = dict(label.partition("=")[::2] for label in incident_id.partition("/")[2].split(","))
     tier, site, team = (unquote(labels.get(label, "")) for label in ("tier", "site", "team"))
     return item._replace(details=Details(customer_tier=tier, site=site, team=team))
-
-
-def once(start: Instant, end: Instant) -> Until:
-    """From one instant to another."""
-    return lambda now: end if start <= now < end else None
-
-
-def weekly(hours: WorkingTime) -> Until:
-    """In these hours, which must not be all of the week (`is_endless`)."""
-
-    def until(now: Instant) -> Instant | None:
-        end = now
-        for period in hours.periods(now, Instant(now + _AHEAD)):
-            if not period.counts:
-                break
-            end = period.end
-        return end if end > now else None
-
-    return until
 
 
 def is_endless(hours: WorkingTime) -> bool:

@@ -1,24 +1,16 @@
 """What is asked of the rules, and whom it would reach, in protobuf: `puntual incidents test-route` and TestRoute."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 from puntual.notifier.v1 import reach_pb2 as pb
 from puntual.notifier.v1.incident_pb2 import Severity
-from puntual.promises.v1.promise_pb2 import PromiseKind
-from puntual.sla.v1.clock_pb2 import Metric
 from services.notifier.items import NONE, TROUBLE, Details, Item, Standing
+from services.notifier.kinds import KINDS
 from services.notifier.reach import Condition, Miss, Reach, Taken, Told
 from services.shared.clock import set_timestamp
 from services.shared.errors import PuntualError
 from services.shared.instant import Instant
 from services.shared.keys import record_key
-
-#: Service → the kinds of what it watches.
-KINDS: Mapping[str, Sequence[str]] = {
-    "promises": [name.removeprefix("PROMISE_KIND_").lower() for name, number in PromiseKind.items() if number],
-    "sla": [name.removeprefix("METRIC_").lower() for name, number in Metric.items() if number],
-    "sources": ["source_silent"],
-}
 
 
 class Misasked(PuntualError):

@@ -5,17 +5,21 @@ from collections.abc import Collection, Iterable, Sequence
 from services.notifier.holds import (
     GROUPED,
     Inhibition,
+    Once,
     Until,
+    Weekly,
     Window,
     is_endless,
-    once,
     too_long,
     too_wide,
-    weekly,
 )
+from services.notifier.kinds import KINDS
 from services.notifier.on_call import read_hours, read_zone
 from services.notifier.routing import CLOSED, LABELS, Match
+from services.notifier.unions import NO_TIME_LEFT, Union
 from services.shared.fields import Fields
+
+_UNION = Union(KINDS)
 
 
 def read_match(fields: Fields, labels: Iterable[str]) -> Match:
@@ -27,8 +31,11 @@ def read_match(fields: Fields, labels: Iterable[str]) -> Match:
 
 def read_windows(sections: Iterable[Fields]) -> Sequence[Window]:
     """Maintenance, without what has a problem."""
-    read = [_window(fields) for fields in sections]
-    return [window for window in read if window]
+    read = [(fields, window) for fields in sections if (window := _window(fields)) and not too_wide(window.match)]
+    refused = _UNION.too_many([window for _, window in read])
+    for number in refused:
+        read[number][0].problem("match", NO_TIME_LEFT)
+    return [window for number, (_, window) in enumerate(read) if number not in refused]
 
 
 def read_inhibitions(sections: Iterable[Fields], groupings: Sequence[Collection[str]]) -> Sequence[Inhibition]:
@@ -53,7 +60,7 @@ def _window(fields: Fields) -> Window | None:
     return Window(name, match, until, reason) if until else None
 
 
-def _once(fields: Fields) -> Until | None:
+def _once(fields: Fields) -> Once | None:
     zone = read_zone(fields) if "zone" in fields else None
     start, end = fields.instant("from", zone), fields.instant("to", zone)
     example = "2026-12-01T22:00" if zone else "2026-12-01T22:00+01:00"
@@ -64,10 +71,10 @@ def _once(fields: Fields) -> Until | None:
         return None
     if problem := too_long(start, end):
         fields.problem("to", problem)
-    return once(start, end)
+    return Once(start, end)
 
 
-def _weekly(fields: Fields, name: str) -> Until | None:
+def _weekly(fields: Fields, name: str) -> Weekly | None:
     """The hours in a field, by the zone beside it."""
     zone, section = read_zone(fields), fields.section(name)
     if zone is None:
@@ -76,7 +83,7 @@ def _weekly(fields: Fields, name: str) -> Until | None:
     hours = read_hours(section, zone)
     if is_endless(hours):
         fields.problem(name, "are all of the week, so that nothing would ever be told; leave some of it out")
-    return weekly(hours)
+    return Weekly(hours)
 
 
 def _narrow(fields: Fields, name: str, labels: Iterable[str]) -> Match:

@@ -1,13 +1,13 @@
 """Silences as the topic `silences.v1` has them: protobuf ⇄ `Silence`, and what whoever reads the topic knows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from puntual.notifier.v1 import audit_pb2, silence_pb2 as pb
-from services.notifier.holds import Silence, conditions, faults
-from services.notifier.reach_codec import KINDS
+from services.notifier.holds import Silence, Window, conditions, faults
+from services.notifier.kinds import KINDS
 from services.notifier.unions import Union
 from services.shared.clock import from_timestamp, set_timestamp
 from services.shared.instant import Instant
@@ -22,9 +22,13 @@ _UNION = Union(KINDS)
 class SilencesLog:
     """Takes in the messages of the topic, one after the other. What cannot be used silences nobody."""
 
-    def __init__(self, refused: Callable[[int, str], None] = lambda *_: None) -> None:
-        """`refused` is called with the offset of each message that cannot be used, and what is wrong with it."""
+    def __init__(self, refused: Callable[[int, str], None] = lambda *_: None, windows: Sequence[Window] = ()) -> None:
+        """`refused` is called with the offset of each message that cannot be used, and what is wrong with it.
+
+        `windows`: the maintenance beside which silences are judged.
+        """
         self._refused = refused
+        self.windows = windows
         #: All that can be read, by id, in the order in which they were written; some may be over.
         self.written: dict[str, Silence] = {}
         self._offsets: dict[str, int] = {}
@@ -35,7 +39,7 @@ class SilencesLog:
     def silences(self) -> Mapping[str, Silence]:
         """Those that count, by id; some may be over."""
         if self._counting is None:
-            counting, refused = _UNION.count(self.written.values())
+            counting, refused = _UNION.count(self.written.values(), self.windows)
             self._counting = {silence.silence_id: silence for silence in counting}
             told = {(silence.silence_id, self._offsets[silence.silence_id]): problem for silence, problem in refused}
             for each, problem in told.items():
@@ -60,10 +64,10 @@ class SilencesLog:
         return is_new
 
 
-def problem_of(silence: Silence, others: Mapping[str, Silence]) -> str:
-    """What is wrong with a silence beside those there are already; empty: nothing."""
+def problem_of(silence: Silence, others: Mapping[str, Silence], windows: Sequence[Window] = ()) -> str:
+    """What is wrong with a silence beside those there are already, and maintenance; empty: nothing."""
     among = [*(other for name, other in others.items() if name != silence.silence_id), silence]
-    return next((problem for refused, problem in _UNION.count(among).refused if refused is silence), "")
+    return next((problem for refused, problem in _UNION.count(among, windows).refused if refused is silence), "")
 
 
 def pack_silence(silence: Silence) -> bytes:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from secrets import token_hex
 
 from puntual.notifier.v1 import silence_pb2 as pb
-from services.notifier.holds import MAX_NAME, Silence, faults, too_much
+from services.notifier.holds import MAX_NAME, Silence, Window, faults, too_much
 from services.notifier.silences_log import SilencesLog, pack_entry, pack_silence, problem_of, unpack_silence
 from services.shared.clock import Now, set_timestamp, wall_clock
 from services.shared.errors import AlreadyExists, PuntualError
@@ -33,11 +33,15 @@ def new_id() -> str:
     return token_hex(4)
 
 
-def check(silence: Silence, others: Mapping[str, Silence], now: Instant) -> None:
-    """Raises NoSilence for one that nobody can mean, or that `others`, those there are already, leave no room for."""
+def check(silence: Silence, others: Mapping[str, Silence], now: Instant, windows: Sequence[Window] = ()) -> None:
+    """Raises NoSilence for one that nobody can mean, or that `others`, those there are already, leave no room for.
+
+    `windows`: the maintenance beside it.
+    """
     over = f"is over, {format_instant(silence.ends_at)}; begin or end it later" if silence.ends_at <= now else ""
     missing = [(name, "is missing; write it for whoever wonders later") for name in _SAID if not getattr(silence, name)]
-    for field, problem in (*faults(silence), ("ends_at", over), *missing, ("match", problem_of(silence, others))):
+    beside = problem_of(silence, others, windows)
+    for field, problem in (*faults(silence), ("ends_at", over), *missing, ("match", beside)):
         if problem:
             raise NoSilence(field, problem)
 
@@ -77,13 +81,13 @@ class Silencing:
             raise PuntualError(f"silence: {error}. Nothing was published.") from error
         if known:
             return _same(known, silence)
-        check(silence, self._known.silences, now)
+        check(silence, self._known.silences, now, self._known.windows)
         await self._write("created", silence, silence.by, now)
         if (made := self._known.written.get(silence.silence_id)) and made != silence:
             return _same(made, silence)  # somebody else was faster, at another worker
         if made and silence.silence_id not in self._known.silences:  # so were those beside which it does not count
             await self._write("ended", silence, silence.by, self._now())
-            raise NoSilence("match", problem_of(silence, self._known.silences))
+            raise NoSilence("match", problem_of(silence, self._known.silences, self._known.windows))
         return silence
 
     async def end(self, silence_id: str, by: str) -> None:

@@ -18,7 +18,7 @@ from puntual.notifier.v1.notifier_service_pb2 import (
 )
 from puntual.notifier.v1.notifier_service_pb2_grpc import NotifierServiceStub
 from puntual.notifier.v1.silence_pb2 import Condition, Silence
-from services.notifier.reach_codec import KINDS
+from services.notifier.kinds import KINDS
 from services.notifier.rpc import notifier_service
 from services.shared.clock import from_timestamp, set_timestamp, wall_clock
 from services.shared.instant import SECOND

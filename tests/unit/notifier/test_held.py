@@ -1,7 +1,7 @@
 """What is held back is told when that ends, if it is still open; nothing is told twice, and what is over is told."""
 
 from services.notifier.beliefs import Receivers
-from services.notifier.holds import Holds, Inhibition, Silence, Window, once
+from services.notifier.holds import Holds, Inhibition, Once, Silence, Window
 from services.notifier.incident import ItemSeen, Plan
 from services.notifier.items import Severity, Standing
 from services.notifier.responses import Action
@@ -79,7 +79,7 @@ def test_what_a_silence_held_back_is_told_at_once_when_somebody_ends_it() -> Non
 
 def test_maintenance_holds_back_what_it_matches_and_nothing_else() -> None:
     """The other is told at once."""
-    stocktaking = Window("stocktaking", {"severity": frozenset({"warning"})}, once(at(0), at(30)))
+    stocktaking = Window("stocktaking", {"severity": frozenset({"warning"})}, Once(at(0), at(30)))
     story = Story(plan_of(Receivers({"mail": "email"}))._replace(holds=Holds([stocktaking])))
     story.hears(minor(1)).sees(BROKEN, 2, subject="A-2")
     assert story.waits(31) == [(2, "mail", "breach"), (30, "mail", "breach")]
@@ -96,7 +96,7 @@ def test_what_follows_from_other_trouble_waits_for_its_end() -> None:
 
 def test_quiet_hours_are_one_targets_own() -> None:
     """The other hears at once; and what is critical passes."""
-    holds = Holds(quiet_hours={"mail": once(at(0), at(60))})
+    holds = Holds(quiet_hours={"mail": Once(at(0), at(60))})
     plan = plan_of(Receivers({"mail": "email", "hook": "webhook"}))._replace(holds=holds)
     story = Story(plan).waits_quietly(1).hears(minor(1)).sees(BROKEN, 3, subject="A-2")
     assert story.waits(5) == [(1, "hook", "breach"), (3, "hook", "breach"), (3, "mail", "breach")]

@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 from services.notifier.beliefs import Receivers
 from services.notifier.domain import fold
 from services.notifier.held_back import held_back, held_items
-from services.notifier.holds import Holds, Inhibition, Reason, Silence, Window, once
+from services.notifier.holds import Holds, Inhibition, Once, Reason, Silence, Window
 from services.notifier.incident import Incident, ItemSeen, Plan
 from services.notifier.items import Severity, Standing
 from services.notifier.outbox import Accepted
@@ -29,9 +29,9 @@ def plan(holds: Holds) -> Plan:
 def every_hold() -> Holds:
     """One of each, in the first hour."""
     holds = Holds(
-        [Window("stocktaking", INFO, once(at(0), at(60)))],
+        [Window("stocktaking", INFO, Once(at(0), at(60)))],
         [Inhibition({"severity": CRITICAL}, {"standing": frozenset({"at_risk"})})],
-        {"mail": once(at(0), at(90))},
+        {"mail": Once(at(0), at(90))},
     )
     holds.follow([Silence("s-1", {"severity": WARNING}, at(0), at(60))], NOON)
     return holds

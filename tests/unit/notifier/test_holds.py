@@ -11,16 +11,16 @@ from services.notifier.holds import (
     Held,
     Holds,
     Inhibition,
+    Once,
     Reason,
     Silence,
     Until,
+    Weekly,
     Window,
     conditions,
     is_endless,
-    once,
     too_long,
     too_wide,
-    weekly,
 )
 from services.notifier.items import NONE, Details, Item, Severity, Standing, identity
 from services.notifier.on_call import read_hours
@@ -117,7 +117,7 @@ def test_silences_come_and_go_while_it_runs() -> None:
 
 def test_of_several_what_lasts_longest_is_told() -> None:
     """Not before its end anything can be told."""
-    holds = Holds([Window("w", match(site="Madrid"), once(at(0), at(30)))], quiet_hours={"mail": once(at(0), at(40))})
+    holds = Holds([Window("w", match(site="Madrid"), Once(at(0), at(30)))], quiet_hours={"mail": Once(at(0), at(40))})
     holds.follow([silence(1, 0, 20, site="Madrid")], at(0))
     assert held(holds, 1) == Held(Reason.QUIET_HOURS, at(40))
     assert held(holds, 1, target="hook") == Held(Reason.MAINTENANCE, at(30), "w")
@@ -125,7 +125,7 @@ def test_of_several_what_lasts_longest_is_told() -> None:
 
 def test_quiet_hours_let_through_what_is_critical() -> None:
     """They are one target's."""
-    holds = Holds(quiet_hours={"mail": weekly(hours('{mon-sun: "22:00-07:00"}'))})
+    holds = Holds(quiet_hours={"mail": Weekly(hours('{mon-sun: "22:00-07:00"}'))})
     night = (parse_instant("2026-11-26T23:00:00+01:00") - at(0)) / MINUTE
     morning = parse_instant("2026-11-27T07:00:00+01:00")
     assert held(holds, night) == Held(Reason.QUIET_HOURS, morning)
@@ -153,7 +153,7 @@ def test_quiet_hours_let_through_what_is_critical() -> None:
 )  # fmt: skip
 def test_weekly_hours_are_by_the_clocks_on_the_wall(hour: str, now: str, until: str | None) -> None:
     """Summer and winter, and in the nights between."""
-    assert weekly(hours(hour))(parse_instant(now)) == (parse_instant(until) if until else None)
+    assert Weekly(hours(hour))(parse_instant(now)) == (parse_instant(until) if until else None)
 
 
 def test_hours_of_all_the_week_have_no_end() -> None:
@@ -237,10 +237,10 @@ spans = st.tuples(st.integers(0, 300), st.integers(1, 300)).map(lambda span: (at
 labels = st.sampled_from([match(site="Madrid"), match(site="Torino"), match(kind="order_ready", severity="warning")])
 silences = st.lists(st.builds(lambda span, labels: Silence("s", labels, *span), spans, labels), max_size=4)
 untils: st.SearchStrategy[Until] = st.one_of(
-    spans.map(lambda span: once(*span)),
+    spans.map(lambda span: Once(*span)),
     st.sampled_from(['{mon-sun: "13:00-15:30"}', '{thu: "00:00-24:00"}', '{mon-sun: "12:01-12:00"}'])
     .map(hours)
-    .map(weekly),
+    .map(Weekly),
 )
 windows = st.lists(st.builds(Window, st.just("w"), labels, untils), max_size=3)
 quiet_hours = st.dictionaries(st.sampled_from(["mail", "hook"]), untils)

@@ -196,6 +196,8 @@ class World:
         self.promise: Promise | None = None
         self.offset = 0
         self.incidents: dict[bytes, Incident] = {}
+        #: All messages: of which incident, and of what kind.
+        self.messages: list[tuple[bytes, int]] = []
 
     def arrive(self, batch: list[Fact], now: Instant) -> None:
         """Facts are folded, at `now` by the clock."""
@@ -241,6 +243,7 @@ class World:
     def keep(self, key: bytes, incident: Incident | None, now: Instant) -> None:
         """Whoever is to be told is."""
         while incident and (waiting := [d for d in incident.deliveries if d.state in UNSETTLED]):
+            self.messages += [(key, delivery.kind) for delivery in waiting]
             ends = [DeliverySettled(now, delivery.delivery_id, Accepted()) for delivery in waiting]
             incident = notifier.fold(key.decode(), incident, ends, PLAN)
         if incident:

@@ -4,7 +4,7 @@ import pytest
 
 from services.notifier.beliefs import Receivers, Step
 from services.notifier.domain import CLOSED_REMEMBERED, REMEMBERED, due, fold, next_deadline, transition
-from services.notifier.holds import Holds, Silence, once
+from services.notifier.holds import Holds, Once, Silence
 from services.notifier.incident import Fact, Incident, IncidentState, ItemSeen, Plan, Transition
 from services.notifier.items import NONE, Handling, Item, Rise, Severity, Standing
 from services.notifier.outbox import UNSETTLED, Accepted, DeliverySettled, Kind
@@ -328,7 +328,7 @@ def test_what_is_silenced_stays_so_when_it_rises() -> None:
 
 def test_quiet_hours_are_passed_by_what_is_critical_now() -> None:
     """The warning waited for their end; nobody waits for what is critical."""
-    room = Room(MAIL._replace(holds=Holds(quiet_hours={"mail": once(at(0), at(600))})))
+    room = Room(MAIL._replace(holds=Holds(quiet_hours={"mail": Once(at(0), at(600))})))
     room.hear(1, a_warning())
     assert room.told == []
     room.wait(1_000)

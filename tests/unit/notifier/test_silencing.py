@@ -151,7 +151,7 @@ async def test_two_silences_that_leave_nothing_are_refused_and_everything_has_to
     promises, sla = ([Condition(label="service", values=[name])] for name in ("promises", "sla"))
     await make(notifier, match=promises, silence_id="p")
     code, details = await refused(notifier, match=sla)
-    assert (code, "together with silences that last at the same time, everything" in details) == (
+    assert (code, "together with silences and maintenance that last at the same time, everything" in details) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         True,
     )

@@ -15,14 +15,19 @@ from puntual.sources.v1.source_pb2 import SOURCE_STATE_SILENT, SourceEntry
 from services.cli.__main__ import main
 from services.shared.clock import set_timestamp, wall_clock
 from services.shared.instant import SECOND, Instant
+from services.shared.partitioner import partition_of
 from services.shared.publisher import Publisher
+from services.shared.sources.codec import key_of, pack_record
 from services.shared.sources.declared import BUILT_IN
+from services.shared.sources.model import Heard, Record, State, Stream
+from services.shared.sources.rhythm import Rhythm
 from services.shared.topics import PROMISES, SLA, SOURCES, provision
 from tests.builders import promised, quick_rules, ready
 from tests.integration.engine.reading import read_topic
 from tests.processes import ServiceProcess, wait_for
 
 PARTITIONS = 4
+HOUR = 3_600 * SECOND
 #: Seconds. Promises run due while the shop is silent.
 DUE, SILENT_AFTER = 8, 4
 ORDERS = [f"o-{number}" for number in range(8)]
@@ -136,6 +141,21 @@ def watched(kafka: str, prefix: str, directory: Path, after: int | None, workers
         yield Shop(kafka, prefix, notifier)
 
 
+def learned(kafka: str, prefix: str) -> None:
+    """What workers learned of the shop in four weeks: it is heard every minute, and in these hours every second."""
+    now, rhythm = wall_clock(), Rhythm()
+    busy = {(now // HOUR + step) % 168 for step in (-1, 0, 1)}
+    at = Instant(now - 29 * 24 * HOUR)
+    while at < now:
+        rhythm.heard(at)
+        at = Instant(at + (SECOND if at // HOUR % 168 in busy else 60 * SECOND))
+    stream, last = Stream("shop", "orders", ""), Instant(now - SECOND)
+    record = Record(stream, State.HEARD, heard=Heard(last, last), rhythm=rhythm.pack(), fulfils=("orders.ready",))
+    with Publisher(kafka, prefix) as publisher:
+        place = partition_of(stream.source, PARTITIONS)
+        publisher.send(SOURCES.under(prefix), key_of(stream), pack_record(record), partition=place)
+
+
 def until(due_at: Instant, seconds: float) -> bool:
     """Whether so much time has passed since they were due."""
     return wall_clock() >= due_at + seconds * SECOND
@@ -145,8 +165,8 @@ def b3(shop: Shop) -> None:
     """It stops, promises run due, it comes back: no alarm is false, and the breach is told."""
     due_at = shop.promise()
     wait_for(lambda: until(due_at, 6), DUE + 8)
+    wait_for(lambda: shop.silences() == [True], 15, shop.heard_of)
     assert shop.told("broken") == {}
-    assert shop.silences() == [True]
     wait_for(lambda: shop.waiting() == len(ORDERS), 15)
     assert shop.listed() == (1, {"silent"})
     shop.come_back(due_at)
@@ -166,6 +186,16 @@ def b3(shop: Shop) -> None:
 def test_no_alarm_is_false_while_a_source_is_silent(kafka: str, prefix: str, tmp_path: Path) -> None:
     """Eight promises run due in its silence; once it is back one is told broken, and nobody was told otherwise."""
     with watched(kafka, prefix, tmp_path, after=120) as shop:
+        b3(shop)
+
+
+def test_a_source_that_nobody_declared_is_missed_once_its_rhythm_is_known(
+    real_kafka: str, prefix: str, tmp_path: Path
+) -> None:
+    """As workers find it in Kafka when they start: after ten events that did not come it is silent."""
+    provision(real_kafka, prefix, PARTITIONS)
+    learned(real_kafka, prefix)
+    with watched(real_kafka, prefix, tmp_path, after=None) as shop:
         b3(shop)
 
 

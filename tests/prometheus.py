@@ -60,12 +60,15 @@ class Prometheus:
 
 
 @contextlib.contextmanager
-def prometheus(targets: Mapping[str, int], rules: Path) -> Iterator[Prometheus]:
-    """Run a server that scrapes jobs at ports of this machine and evaluates the rules in a directory."""
+def prometheus(targets: Mapping[str, int], rules: Path, interval: str = SCRAPE_INTERVAL) -> Iterator[Prometheus]:
+    """Run a server that scrapes jobs at ports of this machine and evaluates the rules in a directory.
+
+    `interval`: between two scrapes, and how long one may take.
+    """
     with tempfile.TemporaryDirectory(prefix="puntual-prometheus-") as directory:
         config = Path(directory) / "prometheus.yml"
         jobs = [{"job_name": job, "static_configs": [{"targets": [f"{HOST}:{port}"]}]} for job, port in targets.items()]
-        pace = {"scrape_interval": SCRAPE_INTERVAL, "scrape_timeout": SCRAPE_INTERVAL, "evaluation_interval": "1s"}
+        pace = {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": "1s"}
         config.write_text(yaml.safe_dump({"global": pace, "rule_files": [f"{rules}/*.yaml"], "scrape_configs": jobs}))
         port = free_port()
         command = [

@@ -80,6 +80,13 @@ def test_a_target_that_is_new_needs_a_restart(file: Path) -> None:
     assert who(config) == "ana"
 
 
+def put(file: Path, text: str) -> None:
+    """All at once, as good editors do: what is being written is empty for a moment, and may be looked at just then."""
+    whole = file.with_suffix(".new")
+    whole.write_text(text)
+    whole.replace(file)
+
+
 async def test_it_looks_again_and_again_and_says_once_what_is_wrong(
     file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -89,7 +96,7 @@ async def test_it_looks_again_and_again_and_says_once_what_is_wrong(
     config, tally = load(file), Tally()
     watching = asyncio.create_task(watch(file, config, tally, lambda: NOW))
     for text in ("schedules: [", DOCUMENT):
-        file.write_text(text)  # noqa: ASYNC240 - nobody waits here
+        put(file, text)
         said = len(caplog.messages)
         async with asyncio.timeout(5):
             while len(caplog.messages) == said:  # noqa: ASYNC110 - the log has no event

@@ -52,10 +52,21 @@ class Shop:
     def promise(self) -> Instant:
         """One order that is promised and ready, and then those that are promised; when these are due."""
         now = wall_clock()
+        first_due = Instant(now + DUE * SECOND)
+        self.publish(promised("o-first", now, first_due, "c-first"), ready("o-first", now, "c-first"))
+        # What a source can fulfil is known to the other worker once the one that read it has said so.
+        wait_for(self._is_known, 20)
+        now = wall_clock()
         due_at = Instant(now + DUE * SECOND)
-        self.publish(promised("o-first", now, due_at, "c-first"), ready("o-first", now, "c-first"))
         self.publish(*(promised(order, now, due_at, f"c-{order}") for order in ORDERS))
         return due_at
+
+    def _is_known(self) -> bool:
+        """Whether some worker has said that it makes orders ready."""
+        said = [
+            SourceEntry.FromString(entry.value or b"") for entry in read_topic(self.kafka, SOURCES.under(self.prefix))
+        ]
+        return any("orders.ready" in each.heard.fulfils for each in said)
 
     def come_back(self, due_at: Instant) -> None:
         """What it had to say meanwhile, and that it is there."""

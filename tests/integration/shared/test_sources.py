@@ -189,6 +189,7 @@ def b3(shop: Shop) -> None:
         wait_for(lambda: shop.messages("Heard again: shop") == 1, 20, shop.heard_of)
         assert shop.silences() == [True, False]
         assert shop.listed() == (0, {"heard"})
+        wait_for(lambda: shop.messages("Promise broken") == 1, 20, shop.heard_of)
     assert shop.messages("Source silent: shop") == 1
     assert shop.messages("Promise broken") == 1
     assert shop.messages("so it may have been done") == 0

@@ -20,6 +20,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from services.shared.broker import HOST, is_listening, running
+from tests import freezing
 
 ROOT = Path(__file__).parent.parent
 POM = ROOT / "tests" / "kafka" / "pom.xml"
@@ -104,11 +105,6 @@ class _Node:
         command = [*self._java, "kafka.Kafka", str(self._config)]
         self.pid = self._running.enter_context(running(command, port=self.port, log=log, patience=_START))
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal, unless it is gone."""
-        if self.pid is not None:
-            os.kill(self.pid, number)
-
     def stop(self) -> None:
         """SIGTERM, and wait for its end."""
         self._running.close()
@@ -116,7 +112,8 @@ class _Node:
 
     def kill(self) -> None:
         """SIGKILL, and wait for its end."""
-        self.signal(signal.SIGKILL)
+        if self.pid is not None:
+            os.kill(self.pid, signal.SIGKILL)
         self.stop()
 
 
@@ -179,14 +176,16 @@ class Cluster:
             node.kill()
 
     def freeze(self, *numbers: int) -> None:
-        """SIGSTOP: connections stay open, nothing answers."""
+        """Connections stay open, nothing answers."""
         for node in self._named(numbers):
-            node.signal(signal.SIGSTOP)
+            if node.pid is not None:
+                freezing.freeze(node.pid)
 
     def thaw(self, *numbers: int) -> None:
-        """SIGCONT."""
+        """They go on."""
         for node in self._named(numbers):
-            node.signal(signal.SIGCONT)
+            if node.pid is not None:
+                freezing.thaw(node.pid)
 
     def address(self, number: int) -> str:
         """Where a node listens, "host:port"."""
@@ -239,6 +238,16 @@ class Broker(Cluster):
 
     def __init__(self) -> None:
         super().__init__(size=1)
+
+    def start(self, *numbers: int) -> None:
+        """Start it again, with the data it had; on return it serves them."""
+        super().start(*numbers)
+        self.wait_whole()
+
+    def thaw(self, *numbers: int) -> None:
+        """It goes on; on return it serves what it has. Until it has heard of itself it says that there is no broker."""
+        super().thaw(*numbers)
+        self.wait_whole()
 
     @property
     def pid(self) -> int | None:

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 from services.cli.__main__ import main
 from services.shared.broker import HOST
+from tests import freezing
 
 START = 40.0  # seconds a service may take to be ready, on a busy machine
 _PORTS = re.compile(rb"metrics on http://\S+:(\d+)/metrics, gRPC on \S+:(\d+)\s")
@@ -123,14 +124,14 @@ class ServiceProcess:
         return self._process.wait()
 
     def freeze(self) -> None:
-        """SIGSTOP."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        """On return it stands still, unless it has ended."""
+        if self._runs():
+            freezing.freeze(self.pid)
 
     def thaw(self) -> None:
-        """SIGCONT."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        """It goes on, unless it has ended."""
+        if self._runs():
+            freezing.thaw(self.pid)
 
     def kill(self) -> int:
         """SIGKILL: no goodbye."""

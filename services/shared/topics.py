@@ -32,6 +32,8 @@ from services.shared.errors import KafkaUnreachable, PuntualError
 PREFIX = "puntual."
 PARTITIONS = 12
 CONNECT_MS = 10_000
+#: Milliseconds within which topics that the controller has made must be known to the brokers.
+_CREATE_MS = 60_000
 CLEANUP, REPLICAS, _UNCLEAN = "cleanup.policy", "replicas", "unclean.leader.election.enable"
 
 _DAY = 24 * 60 * 60 * 1000
@@ -303,4 +305,4 @@ def _create(admin: KafkaAdminClient, wanted: Mapping[str, Mapping[str, Any]]) ->
     if refused:
         reasons = (f"{topic['name']}: {topic['error_message'] or for_code(topic['error_code'])}" for topic in refused)
         raise PuntualError("the broker refused to create topics:\n" + "\n".join(reasons))
-    admin.wait_for_topics(list(wanted))
+    admin.wait_for_topics(list(wanted), timeout_ms=_CREATE_MS)

@@ -67,14 +67,6 @@ class Worker(ServiceProcess):
             self.wanted = False
             self.kill()
 
-    def freeze(self) -> None:
-        """SIGSTOP: to the others it is silent, and it knows nothing of it."""
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """SIGCONT."""
-        self._signal(signal.SIGCONT)
-
     def last_words(self) -> str:
         """Wait until it ends by itself, with an error; the last line of its log."""
         self.wanted = False
@@ -91,7 +83,3 @@ class Worker(ServiceProcess):
         """End it however it is, and forget its log."""
         self.strike()
         self.__exit__(None, None, None)
-
-    def _signal(self, number: int) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)

@@ -137,7 +137,6 @@ def test_a_killed_node_comes_back_with_what_it_acknowledged(node: Broker, prefix
     assert node.pid is None
     assert not is_listening(int(node.bootstrap.rpartition(":")[2]))
     node.start()
-    node.wait_whole()
     assert node.pid not in (None, before)
     assert _values(node, topic) == [b"value"]
 

@@ -1,6 +1,7 @@
 """Protobuf ⇄ the clock domain, and the machine the engine runs."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +16,7 @@ from puntual.events.v1.appointment_event_pb2 import (
     AppointmentNoShow,
     AppointmentRescheduled,
 )
-from puntual.events.v1.callback_event_pb2 import CallbackEvent
+from puntual.events.v1.callback_event_pb2 import CallbackEvent, CallbackRequested
 from puntual.events.v1.common_pb2 import CONSENT_ACCEPTED, PARTY_CUSTOMER, Cancelled
 from puntual.events.v1.contact_event_pb2 import (
     AUTHOR_AUTOMATIC,
@@ -38,7 +39,7 @@ from services.shared.engine.machine import Decoder, Joining, Labels, Machine, St
 from services.shared.envelope import Envelope, Hearing, Limits
 from services.shared.errors import DeadLetterReason, NewerVersion, Unusable
 from services.shared.facts import NO_CONTEXT, as_told_of, displaced, reuse, site_of
-from services.shared.instant import Instant
+from services.shared.instant import Instant, from_datetime
 from services.shared.joined import read_joined, sibling
 from services.shared.keys import ids_of, record_key
 from services.shared.opener import EARLIEST, LATEST, Opener, blank_arm
@@ -302,6 +303,24 @@ def _held(event: ContactHeld) -> _Said:
 _CALLBACK_RETURNED, _TOLD, _STARTED = Metric.CALLBACK_RETURNED, Metric.CUSTOMER_TOLD, Metric.APPOINTMENT_STARTED
 
 
+def _requested(event: CallbackRequested) -> _Said:
+    """Of a promised day its midnight, UTC: it only tells one promise from another."""
+    due = event.promised
+    at = from_timestamp(due.at) if due.HasField("at") else _midnight(due.day.date)
+    return _Said(_REQUESTED, "requested", (NO_CONTEXT, NONE, at) if EARLIEST <= at <= LATEST else ())
+
+
+_REQUESTED = _each(FactKind.STARTED, _CALLBACK_RETURNED)
+
+
+def _midnight(day: str) -> Instant:
+    """NONE where it is no date; the promise service refuses it."""
+    try:
+        return from_datetime(datetime.fromisoformat(day).replace(tzinfo=UTC))
+    except ValueError:
+        return NONE
+
+
 def _cancelled(metric: int) -> Callable[[Cancelled], _Said]:
     """Who was promised something may call it off, or agree to it; the company alone may not."""
     by_customer = _Said(_each(FactKind.CANCELLED, metric), "cancelled by the customer")
@@ -361,7 +380,7 @@ _CONTACT: _Arms = {
     "reopened": _is(_AGAIN, "reopened"),
 }
 _CALLBACK: _Arms = {
-    "requested": _is({_CALLBACK_RETURNED: FactKind.STARTED}, "requested"),
+    "requested": _requested,
     "attempted": _is({_CALLBACK_RETURNED: FactKind.OTHER}, "attempted"),
     "returned": _is({_CALLBACK_RETURNED: FactKind.STOPPED}, "returned"),
     "cancelled": _cancelled(_CALLBACK_RETURNED),

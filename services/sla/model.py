@@ -90,7 +90,7 @@ class Fact(Value, frozen=True):
     context: Stated = NO_CONTEXT
     #: Stated of the case: its kind and its priority.
     case: Stated = NO_CONTEXT
-    #: Of what is scheduled: from when to when.
+    #: Of what is scheduled: from when to when. Of a callback: the end is by when it was promised to who asked.
     window_start: Instant = NONE
     window_end: Instant = NONE
     #: Which of its source's facts of one instant it is; 0: not said.

@@ -13,8 +13,9 @@ What a source numbers at one instant happened in its order, whatever the ranks s
 What was stopped before it first started is no run at all: it was settled elsewhere, or two clocks differ.
 
 What is agreed again after it was called off is a run of its own: another window, a callback asked for once more, an
-order that is ready after all. So is another window that is booked once the last was attended or missed; the same one
-only tells that once more. A contact has its own word for it: it is reopened.
+order that is ready after all. So is another window that is booked once the last was attended or missed, and a callback
+that is asked for once the last was returned; the same window, and the same time promised, only tell that once more. So
+does an order that is ready when the customer has been told. A contact has its own word for it: it is reopened.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -90,7 +91,7 @@ class Case:
 def case_of(facts: Sequence[Fact], metric: int) -> Case:
     """What facts, in any order, come to for the clock of a metric."""
     ordered = facts if are_apart(facts) else numbered(_in_order(facts))
-    clock = _Clock(may_start_again=metric in _ASKED_FOR)
+    clock = _Clock(metric)
     for fact in ordered:
         step = _STEPS.get(fact.kind)
         if step is not None:
@@ -129,8 +130,10 @@ def _unbroken(held: Sequence[Hold], reasons: frozenset[str] | None) -> list[list
 
 #: What an event calls a window that is no change of another.
 BOOKED: Final = "booked"
-#: What may be asked for again after it was called off. An appointment is booked again, a contact reopened.
-_ASKED_FOR = frozenset({Metric.CALLBACK_RETURNED, Metric.CUSTOMER_TOLD})
+#: What starts again once it was called off. An appointment is booked again, a contact reopened.
+_AGAIN_IF_CALLED_OFF = frozenset({Metric.CALLBACK_RETURNED, Metric.CUSTOMER_TOLD})
+#: What starts again once it was done, too.
+_AGAIN_IF_DONE = frozenset({Metric.CALLBACK_RETURNED})
 #: Of facts of one instant, which comes first.
 _RANKS: Mapping[int, int] = {
     FactKind.SCHEDULED: 0,
@@ -185,6 +188,9 @@ def _in_order(facts: Sequence[Fact]) -> Sequence[Fact]:
     return found
 
 
+_NO_WINDOW: Final = (NONE, NONE)
+
+
 def _tied(one: Fact | None, other: Fact) -> bool:
     """Whether nothing but their kinds says which of two came first."""
     return one is not None and one.occurred_at == other.occurred_at
@@ -193,18 +199,18 @@ def _tied(one: Fact | None, other: Fact) -> bool:
 class _Clock:
     """A clock that runs through the facts."""
 
-    def __init__(self, *, may_start_again: bool) -> None:
-        #: What was called off and begins once more is meant.
-        self.may_start_again = may_start_again
+    def __init__(self, metric: int) -> None:
+        self.again_if_called_off = metric in _AGAIN_IF_CALLED_OFF
+        self.again_if_done = metric in _AGAIN_IF_DONE
         self.past: list[Run] = []
         self.run: Run | None = None
         # Since the case was last opened; where either is set it is closed.
         self.stopped_at = self.cancelled_at = NONE
-        #: It was, once it had begun.
-        self.called_off = False
+        #: How it was closed last, if it had begun.
+        self.called_off = self.done = False
         self.began = self.answered = False
-        #: What was booked last.
-        self.window = NONE, NONE
+        #: What was booked last, or promised to whoever asked.
+        self.window = _NO_WINDOW
         #: Something came while the case was closed.
         self.waits = False
         self.holds: list[Hold] = []
@@ -218,8 +224,12 @@ class _Clock:
 
     def start(self, fact: Fact) -> None:
         """What is closed since it first started begins nothing by being told once more."""
-        if self.may_start_again and self.called_off and not self.stopped_at:
+        window = fact.window_start, fact.window_end
+        is_told_again = window == self.window != _NO_WINDOW
+        if (self.called_off and self.again_if_called_off) or (self.done and self.again_if_done and not is_told_again):
             self._shelve()
+        if window != _NO_WINDOW:
+            self.window = window
         if self.run is None and not (self.is_closed and self.began):
             self._begin(fact.occurred_at)
 
@@ -256,12 +266,13 @@ class _Clock:
 
     def stop(self, fact: Fact) -> None:
         self._release(fact.occurred_at)
+        self.called_off, self.done = False, self.began
         self.stopped_at = self.stopped_at or fact.occurred_at
         self._end(fact.occurred_at)
 
     def cancel(self, fact: Fact) -> None:
         self._release(fact.occurred_at)
-        self.called_off = self.began
+        self.called_off, self.done = self.began, False
         if self.cancelled_at:
             return
         self.cancelled_at, run = fact.occurred_at, self.run
@@ -321,7 +332,7 @@ class _Clock:
     def _shelve(self) -> None:
         if self.run is not None:
             self.past.append(self.run)
-        self.run, self.waits, self.called_off = None, False, False
+        self.run, self.waits, self.called_off, self.done = None, False, False, False
         self.stopped_at = self.cancelled_at = NONE
 
     def _release(self, at: Instant) -> None:

@@ -30,7 +30,7 @@ CHANGE = 2
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Logs:
     """What stands in Kafka after some seconds in which standards change, and a worker without faults."""
-    return honest_logs(1, tmp_path_factory.mktemp("honest"))
+    return honest_logs(3, tmp_path_factory.mktemp("honest"))
 
 
 def honest_logs(seed: int, directory: Path, **more: Any) -> Logs:

@@ -6,6 +6,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from puntual.events.v1.order_event_pb2 import MILESTONE_DELIVERED, MILESTONE_READY
@@ -168,7 +169,11 @@ class _Teller:
         arm = getattr(event, word.arm)
         arm.SetInParent()
         for field, values in word.choices.items():
-            setattr(arm, field, random.choice(values))
+            chosen = random.choice(values)
+            if isinstance(chosen, Message):
+                getattr(arm, field).CopyFrom(chosen)
+            else:
+                setattr(arm, field, chosen)
         for field, value in word.fields.items():
             setattr(arm, field, value)
         if word.arm in {"promised", "renegotiated"} and life.kind in _MILESTONES:

@@ -1,6 +1,7 @@
 """What the oracle of clocks understands of a message: which clocks it concerns, and what it does to them."""
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from puntual.events.v1.common_pb2 import CONSENT_ACCEPTED, PARTY_CUSTOMER
@@ -173,6 +174,15 @@ def _window(what: str) -> _Reading:
     return mean
 
 
+def _requested(arm: Any) -> _Meaning:
+    due = arm.promised
+    if due.HasField("day"):
+        at = int(datetime.fromisoformat(f"{due.day.date}T00:00:00+00:00").timestamp()) * 1_000_000
+    else:
+        at = micros(due.at) if due.HasField("at") else 0
+    yield "callback_returned", STARTED, "requested", (), 0, at
+
+
 def _no_show(arm: Any) -> _Meaning:
     if arm.by == PARTY_CUSTOMER:
         yield "appointment_started", CANCELLED, "the customer did not come"
@@ -191,7 +201,7 @@ _MEANING: Mapping[tuple[str, str], _Reading] = {
     (CONTACTS, "resolved"): _over("resolved"),
     (CONTACTS, "closed"): _over("closed"),
     (CONTACTS, "reopened"): _plain("reopened", (OPENED, ("next_reply", "periodic_update")), (REOPENED, _TO_THE_END)),
-    (CALLBACKS, "requested"): _plain("requested", (STARTED, _CALLBACK)),
+    (CALLBACKS, "requested"): _requested,
     (CALLBACKS, "attempted"): _plain("attempted", (OTHER, _CALLBACK)),
     (CALLBACKS, "returned"): _plain("returned", (STOPPED, _CALLBACK)),
     (CALLBACKS, "cancelled"): _called_off("callback_returned"),

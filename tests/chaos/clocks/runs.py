@@ -83,8 +83,9 @@ def runs_of(facts: Sequence[Said], metric: int) -> list[Run]:  # noqa: C901, PLR
     on = False  # whether the last of them goes on
     began = answered = waits = False
     stopped = off = 0  # since the case was opened last
-    again = False  # it was called off after it had begun, so that it can be asked for again
+    again = done = False  # how it was closed last, if it had begun: called off, or done
     booked = (0, 0)
+    promised = 0
 
     def begin(at: int, window_end: int = 0) -> None:
         nonlocal on, began
@@ -99,8 +100,8 @@ def runs_of(facts: Sequence[Said], metric: int) -> list[Run]:  # noqa: C901, PLR
             runs[-1].end, on = at, False
 
     def shelve() -> None:
-        nonlocal on, waits, stopped, off, again
-        on, waits, stopped, off, again = False, False, 0, 0, False
+        nonlocal on, waits, stopped, off, again, done
+        on, waits, stopped, off, again, done = False, False, 0, 0, False, False
 
     def reopen(at: int) -> None:
         if not on or stopped or off:
@@ -111,9 +112,11 @@ def runs_of(facts: Sequence[Said], metric: int) -> list[Run]:  # noqa: C901, PLR
         at, closed = fact.occurred_at, bool(stopped or off)
         match fact.kind:
             case pb.FACT_KIND_STARTED:
-                if metric in _AGAIN and again and not stopped:
+                is_news = not fact.window_end or fact.window_end != promised
+                if (metric in _AGAIN and again) or (metric == pb.METRIC_CALLBACK_RETURNED and done and is_news):
                     shelve()
                     closed = False
+                promised = fact.window_end or promised
                 if not on and not (closed and began):
                     begin(at)
             case pb.FACT_KIND_SCHEDULED:
@@ -142,10 +145,10 @@ def runs_of(facts: Sequence[Said], metric: int) -> list[Run]:  # noqa: C901, PLR
                 if not closed:
                     begin(at)
             case pb.FACT_KIND_STOPPED:
-                stopped = stopped or at
+                stopped, again, done = stopped or at, False, began
                 end(at)
             case pb.FACT_KIND_CANCELLED:
-                off, again = off or at, began
+                off, again, done = off or at, began, False
                 if on:
                     runs[-1].off = off
             case pb.FACT_KIND_REOPENED:

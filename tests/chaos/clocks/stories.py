@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
-from puntual.events.v1.common_pb2 import CONSENT_ACCEPTED, PARTY_COMPANY, PARTY_CUSTOMER
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from puntual.events.v1.common_pb2 import CONSENT_ACCEPTED, PARTY_COMPANY, PARTY_CUSTOMER, Due, LocalDay
 from puntual.events.v1.contact_event_pb2 import (
     AUTHOR_AUTOMATIC,
     AUTHOR_HUMAN,
@@ -22,6 +24,8 @@ from tests.chaos.stories import Step, Story, Tales, Word
 
 _KINDS = (CONTACT_KIND_UNSPECIFIED, CONTACT_KIND_EMAIL, CONTACT_KIND_CHAT)
 _PRIORITIES = (PRIORITY_UNSPECIFIED, PRIORITY_NORMAL, PRIORITY_HIGH, PRIORITY_URGENT)
+#: By when it is promised to call whoever asks: not said, a day, or an instant.
+_PROMISED = (Due(), Due(day=LocalDay(date="2031-05-06")), Due(at=Timestamp(seconds=1_900_000_000)))
 _OFF = {
     "off by customer": Word("cancelled", {"by": PARTY_CUSTOMER}),
     "off by us": Word("cancelled", {"by": PARTY_COMPANY}),
@@ -42,7 +46,8 @@ _WORDS: Mapping[str, tuple[str, Mapping[str, Word]]] = {
         "put off": Word("updated", {"priority": PRIORITY_LOW}),
     }),
     "callback": (CALLBACKS, _OFF | {
-        "begun": Word("requested"), "done": Word("returned"), "attempted": Word("attempted"),
+        "begun": Word("requested", choices={"promised": _PROMISED}), "done": Word("returned"),
+        "attempted": Word("attempted"),
     }),
     "order": (ORDERS, _OFF | {
         "begun": Word("ready"), "done": Word("customer_told"), "settled": Word("delivered"),

@@ -122,6 +122,23 @@ def test_an_event_becomes_a_fact(message: Message, event: dict[str, object], kin
     assert decoded(message, json.dumps(HEAD | {"customerId": "c 1"} | event).encode(), is_json=True) == expected
 
 
+@pytest.mark.parametrize(
+    ("promised", "end"),
+    [
+        ({"at": "2026-03-03T10:00:00+01:00"}, parse_instant("2026-03-03T09:00:00Z")),
+        ({"day": {"date": "2026-03-03", "timeZone": "Europe/Madrid"}}, parse_instant("2026-03-03T00:00:00Z")),
+        # What the promise service refuses is told once there.
+        ({"day": {"date": "Thursday"}}, NONE),
+        ({"day": {"date": "9999-12-31"}}, NONE),
+        ({}, NONE),
+    ],
+)
+def test_a_request_knows_by_when_it_was_promised(promised: dict[str, object], end: Instant) -> None:
+    """Of a day its midnight: what is requested for the same time is told once more."""
+    ((_, fact),) = decoded(CallbackEvent, encoded(CallbackEvent, requested={"promised": promised}))
+    assert (fact.kind, fact.window_start, fact.window_end) == (STARTED, NONE, end)
+
+
 RESOLVING = {"resolution": STARTED, "requester_wait": STARTED, "contacts_to_resolve": STARTED}
 CALLED_OFF = {"first_reply": CANCELLED, "next_reply": CANCELLED, "periodic_update": CANCELLED}
 

@@ -5,7 +5,7 @@ from itertools import permutations
 import pytest
 from msgspec.structs import replace
 
-from services.sla.model import Fact, FactKind, Metric
+from services.sla.model import NONE, Fact, FactKind, Metric
 from services.sla.runs import case_of
 from tests.unit.sla.builders import a_fact, at
 
@@ -209,10 +209,35 @@ def test_what_a_source_numbers_at_one_instant_happened_in_that_order() -> None:
 
 @pytest.mark.parametrize("metric", [Metric.CALLBACK_RETURNED, Metric.CUSTOMER_TOLD])
 def test_what_was_called_off_can_be_asked_for_again(metric: Metric) -> None:
-    """Not what was done: that is told once more; nor a contact, which is reopened."""
-    events = told([(STARTED, 0), (CANCELLED, 5), (STARTED, 9), (STOPPED, 12), (STARTED, 13)])
+    """Not a contact, which is reopened."""
+    events = told([(STARTED, 0), (CANCELLED, 5), (STARTED, 9), (STOPPED, 12)])
     for ordered in (events, events[::-1]):
         assert [(run.started_at, run.ended_at) for run in case_of(ordered, metric).runs] == [
             (at(0), 0), (at(9), at(12)),
         ]  # fmt: skip
         assert [run.started_at for run in case_of(ordered, Metric.FIRST_REPLY).runs] == [at(0)]
+
+
+def test_a_callback_can_be_asked_for_again_once_it_was_returned() -> None:
+    """Also where it was called off before, too late; that an order is ready is only told once more."""
+    events = told([(STARTED, 0), (CANCELLED, 5), (STOPPED, 12), (STARTED, 13), (STARTED, 14)])
+    assert [run.started_at for run in case_of(events, Metric.CALLBACK_RETURNED).runs] == [at(0), at(13)]
+    assert [run.started_at for run in case_of(events, Metric.CUSTOMER_TOLD).runs] == [at(0)]
+
+
+def test_what_was_done_and_then_called_off_can_be_asked_for_again() -> None:
+    """A customer is told of what is ready after all."""
+    events = told([(STARTED, 0), (STOPPED, 5), (CANCELLED, 8), (STARTED, 13)])
+    assert [run.started_at for run in case_of(events, Metric.CUSTOMER_TOLD).runs] == [at(0), at(13)]
+
+
+@pytest.mark.parametrize(
+    ("promised", "again", "runs"), [(60, 60, 1), (60, 90, 2), (60, None, 2), (None, 60, 2), (None, None, 2)]
+)
+def test_the_same_time_promised_tells_a_callback_once_more(promised: int | None, again: int | None, runs: int) -> None:
+    """As in the promise service. Another time, or none, is asked for anew."""
+    due = [NONE if minutes is None else at(minutes) for minutes in (promised, None, again)]
+    events = told([(STARTED, 0), (STOPPED, 5), (STARTED, 9)])
+    events = [replace(fact, window_end=end) for fact, end in zip(events, due, strict=True)]
+    for ordered in (events, events[::-1]):
+        assert len(case_of(ordered, Metric.CALLBACK_RETURNED).runs) == runs

@@ -447,7 +447,11 @@ class Fact(_message.Message):
     @_builtins.property
     def context(self) -> Global___Context: ...
     @_builtins.property
-    def window_start(self) -> _timestamp_pb2.Timestamp: ...
+    def window_start(self) -> _timestamp_pb2.Timestamp:
+        """Of an appointment: from when to when. Of a request for a callback, the end: by when it was promised; of a day its
+        midnight, UTC.
+        """
+
     @_builtins.property
     def window_end(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(

@@ -23,6 +23,9 @@ from services.shared.instant import SECOND, Instant
 _KEYS, _RECORDS = 20_000, 500
 #: Seconds after which a question is asked again: whoever was asked may have ended.
 _AGAIN: Final = 2.0
+#: Seconds after which a question is forgotten that cannot be answered. Whoever means it asks again; one of a time that
+#: never comes would be in the way of all that its partition asks later.
+_FORGOTTEN: Final = 10.0
 #: When to look again whether the answers are there.
 SOON: Final = SECOND // 20
 _ASK, _ANSWER = "ask", "answer"
@@ -69,8 +72,8 @@ class Sharing:
     #: The merges for which they are being sent, and the keys that are left.
     target: int = 0
     keys: list[bytes] = field(default_factory=list)
-    #: By partition that asked, what is to be answered.
-    questions: dict[int, Said] = field(default_factory=dict)
+    #: By partition that asked, what is to be answered, and since when.
+    questions: dict[int, tuple[Said, float]] = field(default_factory=dict)
     #: By partition that was asked, its last answer, what is to be asked, and what was asked when.
     answers: dict[int, Said] = field(default_factory=dict)
     wanted: dict[int, Said] = field(default_factory=dict)
@@ -125,9 +128,9 @@ class Joined:
             if name in {_ASK, _ANSWER}:
                 said = _read(value, self._partitions)
                 if name == _ASK:
-                    before = sharing.questions.get(said.partition, said)
+                    before, since = sharing.questions.get(said.partition, (said, self.seconds()))
                     said = Said(said.partition, max(said.known, before.known), max(said.until, before.until))
-                    sharing.questions[said.partition] = said
+                    sharing.questions[said.partition] = said, since
                 else:
                     # Of one partition they compare by merges first: who knew fewer did not send all for the others.
                     sharing.answers[said.partition] = max(said, sharing.answers.get(said.partition, said))
@@ -136,12 +139,13 @@ class Joined:
 
     def spoken(self, partition: int, sharing: Sharing, clock: Instant) -> list[Write]:
         """What is to be asked and can be answered at this time of the partition."""
-        writes = []
-        for place, question in sharing.questions.copy().items():
-            if sharing.known >= question.known and clock >= question.until:
+        writes, now = [], self.seconds()
+        for place, (question, since) in sharing.questions.copy().items():
+            is_known = sharing.known >= question.known and clock >= question.until
+            if is_known:
                 writes.append(self._said(_ANSWER, place, Said(partition, sharing.known, clock)))
+            if is_known or now - since > _FORGOTTEN:
                 del sharing.questions[place]
-        now = self.seconds()
         for place, question in sharing.wanted.items():
             asked, at = sharing.asked.get(place, (None, 0.0))
             if asked is None or now - at > _AGAIN or asked.known < question.known or _is_answered(sharing, asked):

@@ -132,7 +132,7 @@ def test_a_question_is_asked_again_only_after_a_while() -> None:
 def test_a_question_is_answered_once_all_until_then_is_read_and_all_records_are_sent() -> None:
     """By the partition's own time."""
     one = joined(("a", "b"))
-    sharing = Sharing(known=0, questions={2: Said(2, 1, Instant(5))})
+    sharing = Sharing(known=0, questions={2: (Said(2, 1, Instant(5)), one.seconds())})
     assert one.spoken(0, sharing, Instant(6)) == []
     sharing.known = 1
     assert one.spoken(0, sharing, Instant(4)) == []
@@ -141,6 +141,20 @@ def test_a_question_is_answered_once_all_until_then_is_read_and_all_records_are_
     assert one.take(other, answer.headers)
     assert (answer.partition, other.answers) == (2, {0: Said(0, 1, Instant(6))})
     assert one.spoken(0, sharing, Instant(6)) == []
+
+
+@pytest.mark.parametrize("value", [b"2 1 %d" % 10**18, b"2 %d 5" % 10**18])
+def test_a_question_that_can_never_be_answered_is_in_nobodys_way(value: bytes) -> None:
+    """What its partition asks once more is answered, though of two questions the later counts."""
+    one, sharing, now = joined(("a", "b")), Sharing(known=1), 100.0
+    one.seconds = lambda: now
+    assert one.take(sharing, [("ask", value)])
+    for seconds in range(14):
+        now = 100.0 + seconds
+        assert one.take(sharing, [("ask", b"2 1 5")])
+        if answers := one.spoken(0, sharing, Instant(6)):
+            break
+    assert [answer.partition for answer in answers] == [2]
 
 
 @pytest.mark.parametrize("value", [b"", b"1 2", b"one 2 3", b"9 2 3", b"-1 2 3", b"1 2 3 4"])

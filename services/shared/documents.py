@@ -23,6 +23,9 @@ class DocumentError(PuntualError):
 #: Of a document; those that people write have a few thousand.
 MAX_BYTES = 256_000
 _TOO_LARGE = f"is larger than {MAX_BYTES:,} bytes; make it shorter"
+#: Keys, values and lists in a document, which cost the more the shorter they are.
+MAX_NODES = 20_000
+_TOO_MANY = f"holds more than {MAX_NODES:,} keys and values; make it shorter"
 #: Characters of all paths to what stands in a document: short keys, not nested deeply, need a fraction.
 _MAX_PATHS = 8 * MAX_BYTES
 
@@ -93,11 +96,16 @@ class _Loader(Composer, yaml.CSafeLoader):
     def __init__(self, text: str) -> None:
         yaml.CSafeLoader.__init__(self, text)
         Composer.__init__(self)
+        self._room = MAX_NODES
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401 - as it is
         """Refuse aliases: a few bytes of them can mean any amount."""
-        if self.check_event(yaml.AliasEvent):
+        self._room -= 1
+        if self._room < 0:
             event: Any = self.peek_event()
+            raise _Misfit(_TOO_MANY, yaml.ScalarNode("", "", event.start_mark))
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
             alias = yaml.ScalarNode("", "", event.start_mark)
             raise _Misfit("stands for something else (*name); write out what it stands for", alias)
         return super().compose_node(parent, index)

@@ -214,7 +214,7 @@ def _transition(was: Cycle | None, now: Cycle | None, old: Clock | None, new: Cl
     before = was.state if was else _NOTED
     if before in _FAILED and (now is None or now.state not in _FAILED):
         return Transition.RETRACTED
-    if before == _AT_RISK and now is not None and now.state == _NOTED and not now.started_at:
+    if before == _AT_RISK and (now is None or now.state == _NOTED):
         return Transition.RETRACTED
     if now is None:
         return Transition.NOTED

@@ -101,8 +101,8 @@ def _cycles(clock: pb.Clock) -> Sequence[Any]:
 def _transition(was: Any, now: Any, *, warned_again: bool) -> str:
     """What became of one cycle."""
     before, after = was.state if was else _NOTED, now.state if now else _NOTED
-    if before in _FAILED and after not in _FAILED:
-        return "retracted"
+    if (before in _FAILED and after not in _FAILED) or (before == _AT_RISK and after == _NOTED):
+        return "retracted"  # whoever was warned of what is none must hear of it, too
     if now is None:
         return "noted"
     if before == after:

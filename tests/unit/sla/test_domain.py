@@ -179,11 +179,12 @@ MISSED, CALLED_OFF = judged(START, a_fact(STOPPED, 90)), judged(START, a_fact(CA
         (BREACHED, RUNNING, Transition.RETRACTED),
         (BREACHED, NOTED, Transition.RETRACTED),
         (RUNNING, NOTED, Transition.NOTED),
+        (AT_RISK, NOTED, Transition.RETRACTED),
         (AT_RISK, AT_RISK, Transition.NOTED),
     ],
 )
 def test_a_transition_is_named_by_where_it_leads(old: Clock | None, new: Clock, announced: Transition) -> None:
-    """Except where it takes back a breach: that is what must reach whoever was told."""
+    """Except where it takes back a breach, or a warning of nothing: that is what must reach whoever was told."""
     assert change(old, new).transition == announced
 
 

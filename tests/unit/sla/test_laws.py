@@ -1,6 +1,6 @@
 """The laws of clocks, for any facts in any order, whatever they are judged by."""
 
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 import pytest
 from hypothesis import example, given, strategies as st
@@ -214,13 +214,15 @@ def test_a_breach_once_announced_stands_until_facts_say_otherwise(
 def test_no_failure_is_taken_back_in_silence(
     by: Standards, events: list[Fact], more: list[Fact], now: float, then: float
 ) -> None:
-    """A step that takes a cycle out of breached or missed is a retraction, and only such a step."""
+    """What was failed and is not, or was warned of and is none at all, is a retraction; nothing else is."""
     record = judged(*events, minutes=now, by=by)
     folded = fold(record, more, by)
     for old, new in pairwise((record, folded, swept(folded, at(max(now, then)), by))):
         before, after = (*old.earlier, old.cycle), (*new.earlier, new.cycle)
-        failed = [number for number, cycle in enumerate(before) if cycle.state in FAILED]
-        taken_back = any(number >= len(after) or after[number].state not in FAILED for number in failed)
+        steps = [(was.state, now.state if now else State.NOTED) for was, now in zip_longest(before, after) if was]
+        taken_back = any(
+            (was in FAILED and now not in FAILED) or (was, now) == (State.AT_RISK, State.NOTED) for was, now in steps
+        )
         assert taken_back == (change(old, new).transition == Transition.RETRACTED)
 
 

@@ -430,11 +430,12 @@ def test_each_cycle_is_kept_in_its_place() -> None:
 
 
 def test_a_wait_that_turns_out_to_be_a_last_thank_you_is_taken_back() -> None:
-    """Written when all was settled, as is heard later; a breach of it is retracted, with the number of what is left."""
-    standards = Standards((version("  - {name: all, calendar: always, targets: {next_reply: {limit: 1h}}}"),))
+    """What was told of it is retracted, with the number of what is left: it was written when all was settled."""
+    target = "next_reply: {limit: 1h, warnings: [10min]}"
+    standards = Standards((version(f"  - {{name: all, calendar: always, targets: {{{target}}}}}"),))
     asked, answered, thanked = ((FactKind.FOLLOWED_UP, 3), (FactKind.ANSWERED, 5), (FactKind.FOLLOWED_UP, 7))
     events = [a_fact(FactKind.ANSWERED, 0), *(a_fact(*each) for each in (asked, answered, thanked))]
-    for now, transition in ((10, Transition.NOTED), (68, Transition.RETRACTED)):
+    for now, transition in ((10, Transition.NOTED), (58, Transition.RETRACTED), (68, Transition.RETRACTED)):
         waiting = judged(events, standards, now, Metric.NEXT_REPLY)
         settled = fold(waiting, [a_fact(CANCELLED, 6)], standards)
         assert (settled.earlier, settled.cycle) == ((), waiting.earlier[0])

@@ -38,7 +38,7 @@ _MEANINGS = {
     "cancelled": "the clock no longer counts: called off in time",
     "paused": "a clock stands still: what it times is held",
     "resumed": "a clock goes on after a pause",
-    "retracted": "what was said to be broken or late was not",
+    "retracted": "what was said to be broken, late or at risk was not",
     _NOTED: "another fact came, the verdict stands; only if asked for",
 }
 _LISTED = "\n".join(f"  {name:<13} {meaning}" for name, meaning in _MEANINGS.items())

@@ -6,14 +6,16 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import hypothesis
 import pytest
 
 from services.shared.broker import start_embedded
 from services.shared.wire import COMPILED
-from tests.brokers import ROOT, Broker, Unavailable
+from tests.brokers import ROOT, Broker, Cluster, Unavailable
+
+C = TypeVar("C", bound=Cluster)
 
 # A busy machine is no defect. Every run tries the same, so that red is never by chance: `make proof` searches further,
 # by --hypothesis-profile=search.
@@ -70,21 +72,32 @@ def embedded_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield bootstrap
 
 
-@pytest.fixture(scope="session")
-def real_broker() -> Iterator[Broker]:
-    """An Apache Kafka node, one for the whole run: whoever stops it starts it again."""
+@contextlib.contextmanager
+def started(brokers: C) -> Iterator[C]:
+    """Kafka nodes for the length of a `with` block; the test is left out where this machine cannot run them."""
     with contextlib.ExitStack() as stack:
         try:
-            broker = stack.enter_context(Broker())
+            stack.enter_context(brokers)
         except Unavailable as unavailable:
             left_out(str(unavailable))
-        yield broker
+        yield brokers
 
 
 @pytest.fixture(scope="session")
-def real_kafka(real_broker: Broker) -> str:
-    """Its bootstrap address."""
-    return real_broker.bootstrap
+def real_kafka() -> Iterator[str]:
+    """Bootstrap address of an Apache Kafka node, one for the whole run: nobody breaks it."""
+    with started(Broker()) as broker:
+        yield broker.bootstrap
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Broker]:
+    """An Apache Kafka node to be broken; every test leaves it whole.
+
+    It holds the topics of one module: with those of a whole run it takes minutes to come back on a busy machine.
+    """
+    with started(Broker()) as broker:
+        yield broker
 
 
 @pytest.fixture(params=["embedded_kafka", "real_kafka"])

@@ -130,18 +130,16 @@ def test_it_runs_on_a_kafka_of_ones_own_for_as_long_as_one_says(real_kafka: str,
 
 
 @pytest.mark.slow
-def test_traffic_goes_on_after_kafka_was_frozen_and_ends_while_it_is(
-    real_broker: Broker, prefix: str, tmp_path: Path
-) -> None:
+def test_traffic_goes_on_after_kafka_was_frozen_and_ends_while_it_is(node: Broker, prefix: str, tmp_path: Path) -> None:
     """It is said when Kafka stops to answer and when it is back; SIGTERM ends the run without a traceback."""
-    with up(tmp_path, "--kafka", real_broker.bootstrap, "--prefix", prefix, "--partitions", "2") as run:
+    with up(tmp_path, "--kafka", node.bootstrap, "--prefix", prefix, "--partitions", "2") as run:
         run.wait_for("kept", FIRST_ALERT)
-        with frozen(real_broker):
-            run.wait_for(f"Kafka does not answer at {real_broker.bootstrap}", 30)
-        run.wait_for(f"Kafka answers again at {real_broker.bootstrap}", 30)
-        events = sum(end_offsets(real_broker.bootstrap, f"{prefix}orders.v1").values())
-        wait_for(lambda: sum(end_offsets(real_broker.bootstrap, f"{prefix}orders.v1").values()) > events + 3, 40)
-        with frozen(real_broker):
+        with frozen(node):
+            run.wait_for(f"Kafka does not answer at {node.bootstrap}", 30)
+        run.wait_for(f"Kafka answers again at {node.bootstrap}", 30)
+        events = sum(end_offsets(node.bootstrap, f"{prefix}orders.v1").values())
+        wait_for(lambda: sum(end_offsets(node.bootstrap, f"{prefix}orders.v1").values()) > events + 3, 40)
+        with frozen(node):
             run.process.send_signal(signal.SIGTERM)
             assert run.process.wait(60) == 0, run.shown()
     assert "stopped; " in run.shown()

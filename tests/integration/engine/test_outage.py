@@ -11,8 +11,8 @@ from puntual.promises.v1.promise_pb2 import PROMISE_STATE_BROKEN, PROMISE_STATE_
 from puntual.promises.v1.promise_service_pb2 import GetPromiseRequest
 from puntual.promises.v1.promise_service_pb2_grpc import PromiseServiceStub
 from services.shared.topics import provision
-from tests.brokers import Broker, Unavailable
-from tests.conftest import left_out
+from tests.brokers import Broker
+from tests.conftest import started
 from tests.integration.engine.test_worker import Site, publish_orders
 from tests.integration.notifier.test_lookout import Outside, a_worker, config, outside
 from tests.processes import ServiceProcess, wait_for
@@ -26,12 +26,9 @@ LAG = 'puntual_consumer_lag_seconds{{topic="{}orders.v1"}}'
 
 @pytest.fixture
 def broker() -> Iterator[Broker]:
-    """One of its own: it will be gone for a while."""
-    try:
-        with Broker() as running:
-            yield running
-    except Unavailable as unavailable:
-        left_out(str(unavailable))
+    """One for each test: it will be gone for a while."""
+    with started(Broker()) as running:
+        yield running
 
 
 def says_kafka_is_away(worker: ServiceProcess) -> bool:

@@ -4,7 +4,6 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -13,11 +12,9 @@ from kafka.errors import KafkaError
 
 from services.shared.broker import HOST, BrokerFailed, free_port, is_free, is_listening, running, start_embedded
 from services.shared.topics import ORDERS, PROMISES, provision
-from tests.brokers import Broker, Cluster, Unavailable
-from tests.conftest import left_out
+from tests.brokers import Broker, Cluster
+from tests.conftest import started
 from tests.integration.engine.reading import read_topic
-
-C = TypeVar("C", bound=Cluster)
 
 
 def test_a_broker_hands_back_what_was_given_to_it(kafka: str, prefix: str) -> None:
@@ -89,27 +86,10 @@ def test_a_server_that_dies_shows_its_last_words(tmp_path: Path) -> None:
         pass
 
 
-@contextlib.contextmanager
-def _breakable(brokers: C) -> Iterator[C]:
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(brokers)
-        except Unavailable as unavailable:
-            left_out(str(unavailable))
-        yield brokers
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Broker]:
-    """An Apache Kafka node to be broken; every test leaves it whole."""
-    with _breakable(Broker()) as broker:
-        yield broker
-
-
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Three of them."""
-    with _breakable(Cluster()) as brokers:
+    with started(Cluster()) as brokers:
         yield brokers
 
 

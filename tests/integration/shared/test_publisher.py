@@ -33,58 +33,58 @@ def keep_publishing(publisher: Publisher, seconds: float, ids: list[str]) -> Non
 
 
 @pytest.mark.slow
-def test_everything_arrives_although_kafka_was_frozen(real_broker: Broker, prefix: str, seconds: int) -> None:
+def test_everything_arrives_although_kafka_was_frozen(node: Broker, prefix: str, seconds: int) -> None:
     """Nothing answers for longer than a request may take, many times over: all of it arrives once, none is refused."""
-    provision(real_broker.bootstrap, prefix, PARTITIONS)
+    provision(node.bootstrap, prefix, PARTITIONS)
     # A long run has the timeouts that publishers have.
     request = REQUEST if seconds == FREEZE else 40.0
     ids: list[str] = []
-    with Publisher(real_broker.bootstrap, prefix, request=request) as publisher:
+    with Publisher(node.bootstrap, prefix, request=request) as publisher:
         keep_publishing(publisher, 3, ids)
-        real_broker.freeze()
+        node.freeze()
         try:
             keep_publishing(publisher, seconds, ids)
             assert publisher.stats.oldest > seconds - 1
         finally:
-            real_broker.thaw()
+            node.thaw()
         keep_publishing(publisher, 3, ids)
         publisher.flush(60)
         assert (publisher.stats.acknowledged, publisher.stats.failed, publisher.stats.size) == (len(ids), 0, 0)
-    arrived = [entry.value for entry in read_topic(real_broker.bootstrap, ORDERS.under(prefix))]
+    arrived = [entry.value for entry in read_topic(node.bootstrap, ORDERS.under(prefix))]
     assert len(arrived) == len(ids) == len(set(arrived))
 
 
-def test_a_bound_on_what_waits_is_told_to_whoever_publishes(real_broker: Broker, prefix: str) -> None:
+def test_a_bound_on_what_waits_is_told_to_whoever_publishes(node: Broker, prefix: str) -> None:
     """In time. What was taken arrives once Kafka is back; a flush before that ends, too."""
-    provision(real_broker.bootstrap, prefix, PARTITIONS)
+    provision(node.bootstrap, prefix, PARTITIONS)
     ids: list[str] = []
-    with Publisher(real_broker.bootstrap, prefix, BOUNDS._replace(messages=20, room=0.5), REQUEST) as publisher:
+    with Publisher(node.bootstrap, prefix, BOUNDS._replace(messages=20, room=0.5), REQUEST) as publisher:
         keep_publishing(publisher, 0.1, ids)
         publisher.flush()
-        real_broker.freeze()
+        node.freeze()
         try:
             with pytest.raises(PublishFailed, match="This one was not taken"):
                 keep_publishing(publisher, 10, ids)
             with pytest.raises(PublishFailed, match="has not acknowledged 20 messages"):
                 publisher.flush(0.5)
         finally:
-            real_broker.thaw()
+            node.thaw()
         ids.pop()
         publisher.flush(30)
-    arrived = [entry.value for entry in read_topic(real_broker.bootstrap, ORDERS.under(prefix))]
+    arrived = [entry.value for entry in read_topic(node.bootstrap, ORDERS.under(prefix))]
     assert len(arrived) == len(ids) == len(set(arrived))
 
 
-def test_a_kafka_that_went_away_and_came_back_is_gone_on_with(real_broker: Broker, prefix: str) -> None:
+def test_a_kafka_that_went_away_and_came_back_is_gone_on_with(node: Broker, prefix: str) -> None:
     """Killed and started again: connections are made anew, and what waited arrives."""
-    provision(real_broker.bootstrap, prefix, PARTITIONS)
+    provision(node.bootstrap, prefix, PARTITIONS)
     ids: list[str] = []
-    with Publisher(real_broker.bootstrap, prefix, request=REQUEST) as publisher:
+    with Publisher(node.bootstrap, prefix, request=REQUEST) as publisher:
         keep_publishing(publisher, 1, ids)
-        real_broker.kill()
+        node.kill()
         keep_publishing(publisher, 2, ids)
-        real_broker.start()
+        node.start()
         keep_publishing(publisher, 1, ids)
         publisher.flush(60)
-    arrived = {entry.value for entry in read_topic(real_broker.bootstrap, ORDERS.under(prefix))}
+    arrived = {entry.value for entry in read_topic(node.bootstrap, ORDERS.under(prefix))}
     assert len(arrived) == len(ids)
